@@ -1,0 +1,1 @@
+"""The network: CLADNets, their hosts, addresses and rules; controller, agent and data path."""

@@ -1,0 +1,213 @@
+"""The values that travel through etcd: CLADNets, hosts, rules, status."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+
+class RuleType(StrEnum):
+    """How a host chooses the endpoint by which it reaches a peer."""
+
+    BASIC = "basic"
+    """Always the peer's public address."""
+    COST_PRIORITIZED = "cost-prioritized"
+    """The private address when both are in one network of one provider, as the provider bills; else the public one."""
+
+
+class DatapathKind(StrEnum):
+    """Which driver carries the packets."""
+
+    AUTO = "auto"
+    """The first that this host's kernel and programs offer, in the order below."""
+    WIREGUARD = "wireguard"
+    """WireGuard in the kernel."""
+    WIREGUARD_GO = "wireguard-go"
+    """WireGuard in a supervised user-space program, for kernels without the module."""
+
+
+class Role(StrEnum):
+    """What a VM of the appliance does; user-data chooses, one VM may have several."""
+
+    CONTROL = "control"
+    """etcd, controller, console and enrolment."""
+    STORAGE = "storage"
+    """Gives disks to the storage cluster and runs its daemons."""
+    MEMBER = "member"
+    """Is in the CLADNet and mounts volumes."""
+
+
+class CladnetState(StrEnum):
+    """Whether a CLADNet is in use or being emptied."""
+
+    ACTIVE = "active"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CladnetSpecification:
+    """A CLADNet as its creator wants it: `configuration-information/{group}`."""
+
+    id: str
+    name: str
+    cidr: IPv4Network
+    description: str = ""
+    rule_type: RuleType = RuleType.COST_PRIORITIZED
+    datapath: DatapathKind = DatapathKind.AUTO
+    state: CladnetState = CladnetState.ACTIVE
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudFacts:
+    """Where a VM runs, in its provider's own words; empty where nobody told."""
+
+    provider: str = ""
+    region: str = ""
+    zone: str = ""
+    network_id: str = ""
+    """The VPC, VNet or virtual network."""
+    subnet_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkInterface:
+    """One interface of the host and its IPv4 addresses."""
+
+    name: str
+    mtu: int
+    addresses: tuple[IPv4Interface, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostNetworkInformation:
+    """What a host knows of itself: `host-network-information/{group}/{host}`, written by that host only."""
+
+    host: str
+    public_address: IPv4Address | None
+    """The address the internet sees; None while nobody could tell."""
+    interfaces: tuple[NetworkInterface, ...]
+    listen_port: int
+    """UDP port of the tunnel, the same inside and outside."""
+    public_key: str
+    """WireGuard public key: 32 bytes, base64."""
+    seal_key: str
+    """Curve25519 public key to which secrets for this host are sealed: 32 bytes, base64."""
+    cloud: CloudFacts = field(default_factory=CloudFacts)
+    roles: tuple[Role, ...] = (Role.MEMBER,)
+    agent_version: str = ""
+
+
+class EndpointKind(StrEnum):
+    """What kind of address a candidate endpoint is."""
+
+    PRIVATE = "private"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """An address and UDP port at which a host may be reached, and the network it holds in."""
+
+    kind: EndpointKind
+    address: IPv4Address
+    port: int
+    network: IPv4Network | None = None
+    """For a private endpoint: the subnet the address lies in."""
+
+
+class HostState(StrEnum):
+    """What the controller says of a host."""
+
+    ACTIVE = "active"
+    UNREACHABLE = "unreachable"
+    """Its presence has vanished; peers keep it."""
+    DOWN = "down"
+    """Somebody asked it to leave the data path for now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkingRule:
+    """How to reach one host: `networking-rule/{group}/{host}`, written by the controller."""
+
+    host: str
+    address: IPv4Address
+    """Its address in the CLADNet."""
+    public_key: str
+    endpoints: tuple[Endpoint, ...]
+    cloud: CloudFacts
+    state: HostState = HostState.ACTIVE
+
+
+class Command(StrEnum):
+    """What a host's agent should do with its interface."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlCommand:
+    """`control-command/{group}/{host}`."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestSpecification:
+    """A status test that every agent of the CLADNet should run once: `status/test-specification/{group}`."""
+
+    __test__ = False  # not a pytest class
+
+    id: str
+    trials: int
+    """Echo requests per peer."""
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairLatency:
+    """One cell of the matrix: from the writing host to `destination`. Milliseconds; None when nothing came back."""
+
+    destination: str
+    destination_address: IPv4Address
+    sent: int
+    received: int
+    min_ms: float | None = None
+    avg_ms: float | None = None
+    max_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostStatus:
+    """One host's row of the latency matrix: `status/information/{group}/{host}`."""
+
+    host: str
+    test_id: str
+    measured_at: datetime
+    interface: str
+    datapath: str
+    latencies: tuple[PairLatency, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolledHost:
+    """Who holds a client certificate: `larva/host/{host}`."""
+
+    host: str
+    groups: tuple[str, ...]
+    roles: tuple[Role, ...]
+    certificate_serial: str
+    """Hexadecimal."""
+    enrolled_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentToken:
+    """Buys client certificates for new hosts: `larva/token/{sha256}`. The secret itself is kept nowhere."""
+
+    group: str
+    roles: tuple[Role, ...]
+    """Roles a bearer may take at most."""
+    expires_at: datetime
+    uses_left: int

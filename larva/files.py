@@ -1,0 +1,75 @@
+"""Write files whole: the reader sees the old content or the new, and secrets are private from their first byte."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+PUBLIC = 0o644
+SECRET = 0o600
+
+
+def write_whole(path: Path, data: bytes | str, *, mode: int = PUBLIC, owner: tuple[int, int] | None = None) -> None:
+    """Replace `path` by `data` atomically and durably.
+
+    Args:
+        data: the whole content; text is written as UTF-8.
+        mode: permission bits, in force before the first byte is written.
+        owner: user and group id; the caller's own without it.
+
+    Raises:
+        OSError: the disk is full or the directory cannot be written; the old file is untouched.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def write_if_changed(
+    path: Path, data: bytes | str, *, mode: int = PUBLIC, owner: tuple[int, int] | None = None
+) -> bool:
+    """Write whole only when the content differs; return whether it did."""
+    content = data.encode() if isinstance(data, str) else data
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == content:
+            return False
+    write_whole(path, content, mode=mode, owner=owner)
+    return True
+
+
+@contextlib.contextmanager
+def whole_directory(final: Path) -> Iterator[Path]:
+    """Give a temporary directory beside `final`; it becomes `final` on success and leaves nothing on failure.
+
+    An existing `final` is kept and the new directory dropped (content-addressed places hold equal things).
+    """
+    import shutil
+
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if not final.exists():
+            temporary.rename(final)
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)
