@@ -1,0 +1,66 @@
+# What a newcomer types. Every target does its own set-up; nothing has to be installed by hand.
+
+PYTHON ?= /usr/bin/python3
+VENV   := .venv
+LARVA  := $(VENV)/bin/larva
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
+STAMP  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup packages demo down test test-quick image bench lint format lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: packages $(STAMP) ## Install the Debian packages and the Python environment
+
+packages:
+	@missing=$$(grep -v '^#' requirements/debian.txt | while read -r name; do \
+	    dpkg-query -W -f '$${db:Status-Status}\n' "$$name" 2>/dev/null | grep -qx installed || echo "$$name"; done); \
+	if [ -n "$$missing" ]; then echo "installing:" $$missing; $(APT) update && $(APT) install -y --no-install-recommends $$missing; fi
+
+$(STAMP): requirements/dev.txt pyproject.toml | packages
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Build the image, launch it on three clouds, prove network and storage, leave the console running
+	$(SUDO) $(LARVA) demo up --replace
+	$(SUDO) $(LARVA) demo prove
+
+down: setup ## Remove every lab that a demo left running
+	$(SUDO) $(LARVA) demo down --all
+
+test: setup ## Run every test, the slow ones included
+	$(SUDO) $(VENV)/bin/pytest
+
+test-quick: setup ## Run what needs no root and no machine: seconds
+	$(VENV)/bin/pytest tests/unit
+
+image: setup ## Build and verify the appliance image
+	$(SUDO) $(LARVA) image build --profile full
+
+bench: setup ## Measure the image and the lab
+	$(SUDO) $(LARVA) bench image --quick
+	$(SUDO) $(LARVA) bench lab --quick
+
+lint: setup ## Check style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: setup ## Rewrite the sources in the house style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+lock: setup ## Renew the lock files (needs `pip install uv` somewhere on PATH)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q \
+	    pyproject.toml -o requirements/appliance.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q \
+	    --extra build --extra dev -c requirements/appliance.txt pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove the environment and what the tools left; build results stay in ~/.cache/larva
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
