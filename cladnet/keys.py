@@ -16,6 +16,7 @@ STATUS = f"{ROOT}/status/information/"
 PRESENCE = f"{ROOT}/presence/"
 TOKEN = "larva/token/"  # noqa: S105 - a key's prefix, not a secret
 ENROLLED_HOST = "larva/host/"
+CONTROL_PLANE = "larva/control-plane"
 
 _SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

@@ -196,10 +196,26 @@ class EnrolledHost:
 
     host: str
     groups: tuple[str, ...]
+    """The CLADNets it is in; its agent watches this and serves each."""
     roles: tuple[Role, ...]
     certificate_serial: str
     """Hexadecimal."""
     enrolled_at: datetime
+    key_digest: str = ""
+    """SHA-256 of its public key (DER, hexadecimal): who proves to hold that key may have the certificate issued anew."""
+    token_digest: str = ""
+    """SHA-256 of the token's secret that it was enrolled with; empty for the node that founded the system."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlane:
+    """How hosts reach the control plane: `larva/control-plane`, written by the control nodes."""
+
+    server: str
+    """The console's URL, reachable from every cloud."""
+    ca: str
+    """Fingerprint of the system's CA: `sha256:` and the digest of its DER in hexadecimal."""
+    etcd_endpoints: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,18 @@
 import os
 from pathlib import Path
 
-CONFIG_DIRECTORY = Path("/etc/larva")
-"""On an appliance: what the user or cloud-init wrote for it."""
-
-STATE_DIRECTORY = Path("/var/lib/larva")
-"""On an appliance: identity, certificates, the cached rules; 0700."""
-
 RUN_DIRECTORY = Path("/run/larva")
 """What must not survive a reboot: sockets, the state of labs."""
+
+
+def config_directory() -> Path:
+    """On an appliance, what the user or cloud-init wrote for it: `$LARVA_CONFIG`, else `/etc/larva`."""
+    return Path(os.environ.get("LARVA_CONFIG") or "/etc/larva")
+
+
+def state_directory() -> Path:
+    """On an appliance, identity, certificates, cached rules: `$LARVA_STATE`, else `/var/lib/larva`."""
+    return Path(os.environ.get("LARVA_STATE") or "/var/lib/larva")
 
 
 def cache_directory() -> Path:
