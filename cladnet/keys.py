@@ -17,6 +17,8 @@ PRESENCE = f"{ROOT}/presence/"
 TOKEN = "larva/token/"  # noqa: S105 - a key's prefix, not a secret
 ENROLLED_HOST = "larva/host/"
 CONTROL_PLANE = "larva/control-plane"
+CLADNET_GENERATION = "larva/cladnet-generation"
+"""Counts creations: every one depends on it, so that two at once cannot both take a name or a range."""
 
 _SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 

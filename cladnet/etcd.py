@@ -1,0 +1,185 @@
+"""Calls to an etcd cluster: several endpoints; each call bounded in time, passed on to the next when one fails."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import grpc
+from etcd3 import etcdrpc
+
+from larva.errors import InvalidInput, LarvaError, NotFound, Refused, Unavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DEFAULT_PORT = 2379
+FIRST_ATTEMPT_S = 1.0
+"""Least time one endpoint gets; a shorter bound would give up on the far side of the world."""
+
+CHANNEL_OPTIONS = [
+    ("grpc.keepalive_time_ms", 10_000),  # etcd's server refuses pings more often than every 5 s
+    ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.max_pings_without_data", 0),  # a quiet watch is still to be proved alive
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 2_000),  # gRPC's own default is two minutes
+    ("grpc.max_receive_message_length", -1),  # etcd bounds what it stores, not what a listing holds
+    ("grpc.enable_http_proxy", 0),
+]
+
+_TRY_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files of a TLS client."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+class Endpoint:
+    """One etcd server: its channel and the parts of etcd's API that we use."""
+
+    def __init__(self, url: str, tls: TlsFiles | None) -> None:
+        self.url = url
+        target = _target(url, secure=tls is not None)
+        if tls is None:
+            self.channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        else:
+            self.channel = grpc.secure_channel(target, _credentials(tls), options=CHANNEL_OPTIONS)
+        self.kv: Any = etcdrpc.KVStub(self.channel)
+        self.lease: Any = etcdrpc.LeaseStub(self.channel)
+        self.watch: Any = etcdrpc.WatchStub(self.channel)
+        self.maintenance: Any = etcdrpc.MaintenanceStub(self.channel)
+
+
+def _target(url: str, *, secure: bool) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != ("https" if secure else "http") or not parts.hostname:
+        wanted = "https://ADDRESS:PORT" if secure else "http://ADDRESS:PORT"
+        raise InvalidInput(f"etcd endpoint {url!r} is not usable", hint=f"it has to look like {wanted}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{parts.port or DEFAULT_PORT}"
+
+
+def _credentials(tls: TlsFiles) -> Any:
+    try:
+        return grpc.ssl_channel_credentials(
+            root_certificates=tls.ca.read_bytes(),
+            private_key=tls.key.read_bytes(),
+            certificate_chain=tls.certificate.read_bytes(),
+        )
+    except OSError as error:
+        raise NotFound(
+            f"cannot read {error.filename}: {error.strerror}", hint="this host has no client certificate; enrol it"
+        ) from error
+
+
+class Cluster:
+    """The endpoints of one etcd cluster; safe to share between threads.
+
+    The first endpoint is drawn at random, so that many clients spread over the cluster; one that fails is left for
+    the next, and the one that answered is asked first from then on.
+
+    Args:
+        urls: at least one, `https://10.0.0.4:2379`; `http` without `tls`.
+        timeout: seconds after which a call raises Unavailable whatever happens.
+    """
+
+    def __init__(self, urls: Sequence[str], *, tls: TlsFiles | None, timeout: float) -> None:
+        if not urls:
+            raise InvalidInput("no etcd endpoint given", hint="give at least one, as https://10.0.0.4:2379")
+        self.endpoints = tuple(Endpoint(url, tls) for url in urls)
+        self.timeout = timeout
+        self._preferred = random.randrange(len(self.endpoints))  # noqa: S311 - spreads load, protects nothing
+        self._closed = threading.Event()
+
+    def call(self, doing: str, function: Callable[[Endpoint, float], T]) -> tuple[T, bool]:
+        """Return what `function(endpoint, seconds)` returns at the first endpoint that answers.
+
+        Args:
+            doing: for the error: "get KEY".
+
+        Returns:
+            the result, and whether an earlier attempt ended without an answer: it may have taken effect.
+
+        Raises:
+            Unavailable: no endpoint answered within the timeout.
+            Refused: etcd knows this client and forbids it.
+            NotFound: the lease of the call does not exist.
+        """
+        deadline = time.monotonic() + self.timeout
+        uncertain = False
+        reasons: dict[str, str] = {}
+        attempt = 0
+        while not self._closed.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            endpoint = self.endpoints[self._preferred]
+            untried = max(1, len(self.endpoints) - attempt)
+            seconds = left if untried == 1 else min(left, max(FIRST_ATTEMPT_S, left / untried))
+            try:
+                return function(endpoint, seconds), uncertain
+            except grpc.RpcError as error:
+                if error.code() not in _TRY_ELSEWHERE:
+                    raise _translated(doing, endpoint, error) from error
+                uncertain = True
+                reasons[endpoint.url] = error.details() or error.code().name
+            self.leave(endpoint)
+            attempt += 1
+            if attempt % len(self.endpoints) == 0:  # everybody was asked: let them come back
+                self._closed.wait(min(random.uniform(0.05, 0.25), max(0.0, deadline - time.monotonic())))  # noqa: S311
+        if self._closed.is_set():
+            raise Unavailable(f"cannot {doing}: the connection to etcd was closed")
+        told = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
+        raise Unavailable(
+            f"cannot {doing}: no etcd endpoint answered within {self.timeout:g} s ({told})",
+            hint="check that etcd runs there, that its port is open, and that the certificates fit",
+        )
+
+    def preferred(self) -> Endpoint:
+        """The endpoint that answered last."""
+        return self.endpoints[self._preferred]
+
+    def leave(self, endpoint: Endpoint) -> None:
+        """Ask another endpoint first from now on, unless somebody moved on already."""
+        position = self._preferred
+        if self.endpoints[position] is endpoint:
+            self._preferred = (position + 1) % len(self.endpoints)
+
+    def close(self) -> None:
+        """Close every channel; calls that wait end with Unavailable."""
+        self._closed.set()
+        for endpoint in self.endpoints:
+            endpoint.channel.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._closed.is_set()
+
+
+def _translated(doing: str, endpoint: Endpoint, error: Any) -> LarvaError:
+    code, details = error.code(), error.details()
+    if code in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED):
+        return Refused(
+            f"etcd does not allow this host to {doing}: {details}",
+            hint="a host may write its own keys and read its own CLADNets; run this on a control node",
+        )
+    if code == grpc.StatusCode.NOT_FOUND:
+        return NotFound(f"cannot {doing}: {details}")
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return Unavailable(
+            f"cannot {doing}: etcd is full ({details})", hint="compact and defragment etcd, then disarm its alarm"
+        )
+    return Unavailable(f"cannot {doing}: {endpoint.url} answered {code.name}: {details}")

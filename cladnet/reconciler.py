@@ -1,0 +1,103 @@
+"""The loop under every service: look again whenever something changed, and retry what failed."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from cladnet.store import Store
+from cladnet.watch import Watch
+from larva.errors import LarvaError
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 30.0
+SETTLE_S = 0.02
+"""Events that come this close together are one reason to look."""
+
+
+class Reconciler:
+    """Call `reconcile` at the start, after watch events, every `resync_s` seconds, and when it asked to run again.
+
+    It runs in one thread at a time and has to read what it needs itself: an event only means "look again". What it
+    raises is logged and retried after a growing, jittered pause of at most 30 s; a new event does not shorten a pause
+    below the first one.
+
+    Args:
+        prefixes: etcd prefixes whose changes wake it; none for a loop that only resyncs and is poked.
+        reconcile: may return the seconds after which it wants to run again at the latest.
+        resync_s: it runs at least this often.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        prefixes: Sequence[str],
+        reconcile: Callable[[], float | None],
+        *,
+        name: str,
+        resync_s: float = 30.0,
+    ) -> None:
+        self._store = store
+        self._prefixes = tuple(prefixes)
+        self._reconcile = reconcile
+        self._name = name
+        self._resync_s = resync_s
+        self._wake = threading.Event()
+
+    def poke(self) -> None:
+        """Ask for another look, from any thread."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set; it is noticed within half a second."""
+        watch = self._store.watch(self._prefixes) if self._prefixes else None
+        watcher = threading.Thread(target=self._follow, args=(watch, stop), name=f"{self._name}-watch", daemon=True)
+        if watch is not None:
+            watcher.start()
+        try:
+            self._loop(stop)
+        finally:
+            if watch is not None:
+                watch.close()
+                watcher.join(timeout=5)
+
+    def _loop(self, stop: threading.Event) -> None:
+        failures = 0
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                again = self._reconcile()
+                failures = 0
+            except LarvaError as error:
+                failures += 1
+                log.warning("%s: %s", self._name, error.message, exc_info=log.isEnabledFor(logging.DEBUG))
+            except Exception:  # a defect of ours must not end the service; it is logged in full
+                failures += 1
+                log.exception("%s: unexpected failure", self._name)
+            if failures:
+                pause = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 10))
+                stop.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
+                continue
+            self._sleep(stop, min(self._resync_s, again if again is not None else self._resync_s))
+
+    def _sleep(self, stop: threading.Event, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not stop.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            if self._wake.wait(min(left, 0.5)):
+                stop.wait(SETTLE_S)
+                return
+
+    def _follow(self, watch: Watch, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                for _ in watch:
+                    self._wake.set()
+            except LarvaError as error:  # forbidden for now: rights may be given while we run
+                log.warning("%s: %s", self._name, error.message)
+                stop.wait(LONGEST_RETRY_S)
