@@ -1,0 +1,1 @@
+"""Ceph over the network: cluster bring-up, OSDs, volumes, mounts and their reconcilers."""

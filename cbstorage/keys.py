@@ -1,0 +1,134 @@
+"""Where storage lives in etcd: `cb-storage/{what}/{group}/{host}/…`, so that a host can be granted its own prefixes."""
+
+from cladnet.keys import segment
+
+ROOT = "cb-storage"
+
+CLUSTER = f"{ROOT}/cluster/"
+FOUNDING = f"{ROOT}/founding/"
+CLUSTER_STATE = f"{ROOT}/cluster-state/"
+KEYRING = f"{ROOT}/keyring/"
+DAEMONS = f"{ROOT}/daemons/"
+VOLUME = f"{ROOT}/volume/"
+VOLUME_STATE = f"{ROOT}/volume-state/"
+MOUNT = f"{ROOT}/mount/"
+MOUNT_KEY = f"{ROOT}/mount-key/"
+MOUNT_STATE = f"{ROOT}/mount-state/"
+
+
+def _group(group: str) -> str:
+    return segment(group, what="CLADNet id")
+
+
+def _host(host: str) -> str:
+    return segment(host, what="host")
+
+
+def _volume(volume: str) -> str:
+    return segment(volume, what="volume name")
+
+
+def cluster(group: str) -> str:
+    """ClusterSpecification: the storage cluster as its creator wants it."""
+    return CLUSTER + _group(group)
+
+
+def founding(group: str) -> str:
+    """Founding: the first monitors and who founded the cluster; created once, by whoever was first."""
+    return FOUNDING + _group(group)
+
+
+def cluster_state(group: str) -> str:
+    """ClusterState: what the leading monitor's host last saw."""
+    return CLUSTER_STATE + _group(group)
+
+
+def keyring(group: str, host: str) -> str:
+    """SealedKeys: the cephx keys one storage host needs, sealed to it."""
+    return f"{keyrings_of(group)}{_host(host)}"
+
+
+def keyrings_of(group: str) -> str:
+    """Prefix of every storage host's sealed keys."""
+    return f"{KEYRING}{_group(group)}/"
+
+
+def daemons(group: str, host: str) -> str:
+    """HostDaemons: what runs on one storage host, written by that host only."""
+    return f"{daemons_of(group)}{_host(host)}"
+
+
+def daemons_of(group: str) -> str:
+    """Prefix of every storage host's HostDaemons."""
+    return f"{DAEMONS}{_group(group)}/"
+
+
+def volume(group: str, name: str) -> str:
+    """VolumeSpecification: a volume as its creator wants it."""
+    return f"{volumes_of(group)}{_volume(name)}"
+
+
+def volumes_of(group: str) -> str:
+    """Prefix of every volume of a group."""
+    return f"{VOLUME}{_group(group)}/"
+
+
+def volume_state(group: str, name: str) -> str:
+    """VolumeState: what the monitors' hosts made of it."""
+    return f"{volume_states_of(group)}{_volume(name)}"
+
+
+def volume_states_of(group: str) -> str:
+    """Prefix of every VolumeState of a group."""
+    return f"{VOLUME_STATE}{_group(group)}/"
+
+
+def mount(group: str, host: str, volume: str) -> str:
+    """MountSpecification: this host should have this volume mounted."""
+    return f"{mounts_on(group, host)}{_volume(volume)}"
+
+
+def mounts_on(group: str, host: str) -> str:
+    """Prefix of the mounts wanted on one host."""
+    return f"{mounts_of(group)}{_host(host)}/"
+
+
+def mounts_of(group: str) -> str:
+    """Prefix of every wanted mount of a group."""
+    return f"{MOUNT}{_group(group)}/"
+
+
+def mount_key(group: str, host: str, volume: str) -> str:
+    """SealedKeys: the cephx key of one host for one volume, sealed to that host."""
+    return f"{mount_keys_on(group, host)}{_volume(volume)}"
+
+
+def mount_keys_on(group: str, host: str) -> str:
+    """Prefix of the sealed mount keys of one host."""
+    return f"{mount_keys_of(group)}{_host(host)}/"
+
+
+def mount_keys_of(group: str) -> str:
+    """Prefix of every sealed mount key of a group."""
+    return f"{MOUNT_KEY}{_group(group)}/"
+
+
+def mount_state(group: str, host: str, volume: str) -> str:
+    """MountState: how the mount stands, written by that host only."""
+    return f"{mount_states_on(group, host)}{_volume(volume)}"
+
+
+def mount_states_on(group: str, host: str) -> str:
+    """Prefix of the mount states of one host."""
+    return f"{mount_states_of(group)}{_host(host)}/"
+
+
+def mount_states_of(group: str) -> str:
+    """Prefix of every MountState of a group."""
+    return f"{MOUNT_STATE}{_group(group)}/"
+
+
+def host_and_volume(key: str) -> tuple[str, str]:
+    """The host and the volume a mount, mount key or mount state key ends with."""
+    _, host, name = key.rsplit("/", 2)
+    return host, name

@@ -1,0 +1,226 @@
+"""The values of storage that travel through etcd: cluster, daemons, volumes, mounts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+
+FILE_SYSTEM = "cladfs"
+"""The one CephFS of a cluster; tenants and volumes are directories of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSpecification:
+    """A storage cluster as its creator wants it: `cb-storage/cluster/{group}`. One CLADNet has at most one."""
+
+    group: str
+    fsid: str
+    """UUID of the Ceph cluster."""
+    cidr: IPv4Network
+    """The CLADNet's: the only network a daemon may have an address in."""
+    mon_hosts: tuple[str, ...]
+    mgr_hosts: tuple[str, ...]
+    mds_hosts: tuple[str, ...]
+    osd_file_bytes: int = 8 << 30
+    """Size of a sparse file that a host names as an OSD device and that does not exist yet."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monitor:
+    """A monitor's name, which is its host's, and its address in the CLADNet."""
+
+    host: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Founding:
+    """The first monitor map: `cb-storage/founding/{group}`. Who creates it, with the sealed keys, founds the cluster."""
+
+    founder: str
+    fsid: str
+    monitors: tuple[Monitor, ...]
+    founded_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedKey:
+    """One cephx key, readable only by the host it is sealed to."""
+
+    entity: str
+    """As `mon.`, `client.admin`."""
+    box: str
+    """The sealed key, base64."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedKeys:
+    """The keys of one host, or of one mount on it, and the seal key they were sealed to."""
+
+    seal_key: str
+    keys: tuple[SealedKey, ...]
+
+
+class DaemonKind(StrEnum):
+    """What a Ceph daemon is; the value is the word in its systemd unit's name."""
+
+    MON = "mon"
+    MGR = "mgr"
+    MDS = "mds"
+    OSD = "osd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """One daemon on a host."""
+
+    kind: DaemonKind
+    id: str
+    running: bool
+    device: str = ""
+    """For an OSD: the file or block device behind it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostDaemons:
+    """What runs on one storage host: `cb-storage/daemons/{group}/{host}`."""
+
+    host: str
+    address: IPv4Address | None
+    """Its address in the CLADNet, once known."""
+    daemons: tuple[Daemon, ...] = ()
+    problem: str = ""
+    """Why the host is not where the specification wants it, with the remedy; empty when it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OsdState:
+    """One OSD as the monitors register it."""
+
+    id: int
+    host: str
+    """From its place in the CRUSH map; empty before it has one."""
+    up: bool
+    is_in: bool
+    addresses: tuple[IPv4Address, ...]
+    """Every address it advertises, to clients and to other OSDs."""
+    on_cladnet: bool
+    """Whether each of them lies in the CLADNet's CIDR."""
+
+
+class Health(StrEnum):
+    """How the cluster is, in Ceph's three steps."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """One complaint of Ceph's, or of our own check."""
+
+    code: str
+    health: Health
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterState:
+    """What the leading monitor's host last saw: `cb-storage/cluster-state/{group}`."""
+
+    health: Health
+    checks: tuple[HealthCheck, ...]
+    quorum: tuple[str, ...]
+    monitors: tuple[str, ...]
+    manager: str
+    """The active manager's name; empty without one (volumes need none)."""
+    active_mds: tuple[str, ...]
+    standby_mds: tuple[str, ...]
+    osds: tuple[OsdState, ...]
+    total_bytes: int
+    used_bytes: int
+    clean: bool | None
+    """Whether every placement group is active and clean; None when no manager tells."""
+    observed_at: datetime
+
+
+class VolumePhase(StrEnum):
+    """Whether a volume is wanted."""
+
+    ACTIVE = "active"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSpecification:
+    """A volume as its creator wants it: `cb-storage/volume/{group}/{name}`."""
+
+    group: str
+    name: str
+    id: str
+    """Eight hexadecimal digits; keeps a volume apart from an earlier one of the same name."""
+    size_bytes: int
+    """Quota."""
+    phase: VolumePhase = VolumePhase.ACTIVE
+    created_at: datetime
+
+    @property
+    def path(self) -> str:
+        """Its directory in the file system."""
+        return f"/volumes/{self.group}/{self.name}.{self.id}"
+
+    @property
+    def namespace(self) -> str:
+        """Its RADOS namespace, unique over the whole file system: it holds the group, so no two tenants share one."""
+        return f"volume.{self.group}.{self.name}.{self.id}"
+
+    def entity(self, host: str) -> str:
+        """The cephx identity by which one host mounts this volume and nothing else."""
+        return f"client.{self.name}.{self.id}.{host}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeState:
+    """What has been made of a volume: `cb-storage/volume-state/{group}/{name}`."""
+
+    id: str
+    ready: bool
+    size_bytes: int = 0
+    """The quota in force."""
+    used_bytes: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountSpecification:
+    """This host should have this volume mounted: `cb-storage/mount/{group}/{host}/{volume}`; unmounting deletes it."""
+
+    volume: str
+    volume_id: str
+    host: str
+    path: str
+    """Absolute path on the host."""
+
+
+class MountPhase(StrEnum):
+    """How a mount stands on its host."""
+
+    PENDING = "pending"
+    MOUNTED = "mounted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountState:
+    """How a mount stands: `cb-storage/mount-state/{group}/{host}/{volume}`, written by that host only."""
+
+    volume: str
+    volume_id: str
+    host: str
+    path: str
+    phase: MountPhase
+    client: str = ""
+    """The driver that mounted it: ceph-fuse or kernel."""
+    problem: str = ""

@@ -1,0 +1,29 @@
+"""Sizes as people write them: 1G, 500M, 2TiB; powers of 1024, as Ceph counts."""
+
+import re
+
+from larva.errors import InvalidInput
+
+SMALLEST_VOLUME = 4 << 20
+"""CephFS quotas of this order are still meaningful: one object of the default layout."""
+
+_UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
+
+
+def parse(text: str) -> int:
+    """Return the bytes that `text` names; InvalidInput if it names none."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise InvalidInput(f"{text!r} is not a size", hint="write a number and a unit, as 500M, 1G or 2T")
+    return int(float(match[1]) * 1024 ** _UNITS[match[2].upper()])
+
+
+def show(size: int) -> str:
+    """Return `size` bytes for people, as 1.5G."""
+    value = float(size)
+    for unit in ("", "K", "M", "G", "T"):
+        if value < 1024:
+            return f"{value:.4g}{unit}"
+        value /= 1024
+    return f"{value:.4g}P"

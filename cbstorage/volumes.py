@@ -1,0 +1,343 @@
+"""The life cycle of volumes as desired state in etcd; the storage hosts' reconcilers realise it."""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from cbstorage import keys, sizes
+from cbstorage.model import (
+    ClusterSpecification,
+    MountPhase,
+    MountSpecification,
+    MountState,
+    VolumePhase,
+    VolumeSpecification,
+    VolumeState,
+)  # fmt: skip
+from cladnet.keys import hosts_of, last_segment
+from cladnet.model import HostNetworkInformation
+from cladnet.store import Condition, Delete, Operation, Put, Store
+from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
+
+PROTECTED = frozenset(
+    ["/", "/bin", "/home", "/lib", "/lib32", "/lib64", "/opt", "/root", "/sbin", "/srv", "/tmp", "/var", "/var/lib"]
+)
+"""Directories of the system that no volume may cover."""
+
+SYSTEM = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/lib/ceph", "/var/lib/larva")
+"""Directories in which no volume may lie either."""
+
+SMALLEST = sizes.SMALLEST_VOLUME
+POLL_S = 0.3
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountView:
+    """One mount, wanted and as its host reports it."""
+
+    host: str
+    path: str
+    phase: MountPhase
+    client: str = ""
+    problem: str = ""
+    leaving: bool = False
+    """Nobody wants it any more; its host has not taken it away yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeView:
+    """One volume, wanted and as it is."""
+
+    group: str
+    name: str
+    id: str
+    size_bytes: int
+    used_bytes: int
+    ready: bool
+    phase: VolumePhase
+    problem: str
+    created_at: datetime
+    mounts: tuple[MountView, ...]
+
+    @property
+    def status(self) -> str:
+        """One word for people."""
+        if self.phase is VolumePhase.DELETING:
+            return "deleting"
+        return "ready" if self.ready else "failed" if self.problem else "pending"
+
+
+def create(store: Store, group: str, name: str, size_bytes: int) -> VolumeSpecification:
+    """Ask for a new volume.
+
+    Args:
+        size_bytes: its quota.
+
+    Raises:
+        NotFound: the group has no storage cluster.
+        Conflict: it has a volume of that name.
+        InvalidInput: the name or the size cannot be used.
+    """
+    key = keys.volume(group, name)
+    if size_bytes < SMALLEST:
+        raise InvalidInput(
+            f"a volume of {size_bytes} bytes is too small", hint=f"ask for {sizes.show(SMALLEST)} or more"
+        )
+    if store.get(keys.cluster(group), ClusterSpecification) is None:
+        raise NotFound(f"CLADNet {group} has no storage cluster", hint=f"larva storage init --group {group}")
+    specification = VolumeSpecification(
+        group=group, name=name, id=secrets.token_hex(4), size_bytes=size_bytes, created_at=datetime.now(UTC)
+    )
+    try:
+        store.create(key, specification)
+    except Conflict as error:
+        raise Conflict(
+            f"CLADNet {group} has a volume {name!r} already", hint="choose another name, or delete that volume first"
+        ) from error
+    return specification
+
+
+def list_all(store: Store, group: str | None = None) -> tuple[VolumeView, ...]:
+    """Return every volume, of one group or of all, by group and name."""
+    if group is None:
+        found = store.list(keys.VOLUME, VolumeSpecification)
+        groups = sorted({item.value.group for item in found.items})
+    else:
+        groups = [group]
+    return tuple(view for name in groups for view in _views(store, name))
+
+
+def find(store: Store, group: str, name: str) -> VolumeView:
+    """Return one volume with its mounts; NotFound without it."""
+    for view in _views(store, group):
+        if view.name == name:
+            return view
+    raise _unknown(group, name)
+
+
+def mount(
+    store: Store, group: str, name: str, hosts: Sequence[str] | None, path: str
+) -> tuple[MountSpecification, ...]:
+    """Ask for a volume to be mounted on hosts, and kept mounted; asking again changes nothing.
+
+    Args:
+        hosts: their names; None for every host that is in the CLADNet now.
+        path: an absolute path, the same on each host; the host creates it, or refuses it when it is not empty.
+
+    Raises:
+        NotFound: the volume or a host does not exist.
+        InvalidInput: the path cannot be used.
+        Conflict: a host has this volume at another path, or another volume at this path.
+    """
+    place = mount_point(path)
+    volume = store.get(keys.volume(group, name), VolumeSpecification)
+    if volume is None:
+        raise _unknown(group, name)
+    if volume.value.phase is VolumePhase.DELETING:
+        raise Conflict(f"volume {name} is being deleted")
+    known = _hosts(store, group)
+    wanted = sorted(known) if hosts is None else list(dict.fromkeys(hosts))
+    if not wanted:
+        raise InvalidInput("no host to mount on", hint=f"larva net hosts {group}")
+    if missing := [host for host in wanted if host not in known]:
+        raise NotFound(
+            f"CLADNet {group} has no host {', '.join(missing)}", hint=f"its hosts: {', '.join(sorted(known)) or 'none'}"
+        )
+    # Writing the volume anew gives it another revision, so that a deletion that runs at the same time fails.
+    conditions = [Condition(volume.key, volume.revision)]
+    operations: list[Operation] = [Put(volume.key, volume.value)]
+    specifications = []
+    for host in wanted:
+        there = {item.value.volume: item for item in store.list(keys.mounts_on(group, host), MountSpecification).items}
+        wish = MountSpecification(volume=name, volume_id=volume.value.id, host=host, path=place)
+        _refuse_clash(wish, [item.value for item in there.values()])
+        specifications.append(wish)
+        if name not in there:
+            key = keys.mount(group, host, name)
+            conditions.append(Condition(key, 0))
+            operations.append(Put(key, wish))
+    if len(operations) > 1 and not store.transact(conditions, operations):
+        raise Conflict("somebody else changed these mounts meanwhile", hint="look with `larva volume show`, then retry")
+    return tuple(specifications)
+
+
+def unmount(store: Store, group: str, name: str, hosts: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Ask for a volume to be taken away from hosts, all of them with None; return those that had it.
+
+    Raises:
+        NotFound: no such volume, or a named host does not have it mounted.
+    """
+    mounted = {mount.host for mount in find(store, group, name).mounts if not mount.leaving}
+    wanted = sorted(mounted) if hosts is None else list(dict.fromkeys(hosts))
+    if missing := [host for host in wanted if host not in mounted]:
+        raise NotFound(
+            f"volume {name} is not mounted on {', '.join(missing)}",
+            hint=f"it is mounted on: {', '.join(sorted(mounted)) or 'no host'}",
+        )
+    store.transact([], [Delete(keys.mount(group, host, name)) for host in wanted])
+    return tuple(wanted)
+
+
+def delete(store: Store, group: str, name: str, *, force: bool = False) -> None:
+    """Ask for a volume and everything in it to be deleted.
+
+    Args:
+        force: take it away from the hosts that have it mounted first.
+
+    Raises:
+        NotFound: no such volume.
+        Conflict: it is mounted somewhere, and `force` is not set.
+    """
+    volume = store.get(keys.volume(group, name), VolumeSpecification)
+    if volume is None:
+        raise _unknown(group, name)
+    mounts = [item for item in store.list(keys.mounts_of(group), MountSpecification).items if item.value.volume == name]
+    if mounts and not force:
+        hosts = ", ".join(sorted(item.value.host for item in mounts))
+        raise Conflict(f"volume {name} is mounted on {hosts}", hint=f"larva volume unmount {name} --all, or --force")
+    deleting = Put(volume.key, replace(volume.value, phase=VolumePhase.DELETING))
+    operations: list[Operation] = [deleting, *(Delete(item.key) for item in mounts)]
+    if not store.transact([Condition(volume.key, volume.revision)], operations):
+        raise Conflict(f"somebody else changed volume {name} meanwhile", hint="retry")
+
+
+def mount_point(path: str) -> str:
+    """Return the path without needless parts; InvalidInput if no volume may be mounted there."""
+    if not path.startswith("/"):
+        raise InvalidInput(
+            f"mount path {path!r} is not absolute", hint=f"write it from the root, as /srv/{path or 'data'}"
+        )
+    place = PurePosixPath(path)
+    if ".." in place.parts or any(ord(letter) < 32 for letter in path):
+        raise InvalidInput(f"mount path {path!r} is not plain", hint="leave out .. and control characters")
+    text = "/" + "/".join(place.parts[1:])
+    if text in PROTECTED or any(text == system or text.startswith(f"{system}/") for system in SYSTEM):
+        raise InvalidInput(f"{text} belongs to the system", hint="choose a directory of its own, as /srv/data")
+    return text
+
+
+def wait_ready(store: Store, group: str, name: str, *, timeout_s: float) -> VolumeView:
+    """Wait until the volume can be mounted; the storage hosts' own words in the error when it cannot."""
+
+    def look() -> tuple[VolumeView, bool, str]:
+        view = find(store, group, name)
+        return view, view.ready, view.problem or "no storage host has taken it up yet"
+
+    return _wait(look, f"volume {name} is not ready", timeout_s)
+
+
+def wait_mounted(store: Store, group: str, name: str, hosts: Sequence[str], *, timeout_s: float) -> VolumeView:
+    """Wait until every host of `hosts` has the volume mounted; the hosts' own words in the error otherwise."""
+
+    def look() -> tuple[VolumeView, bool, str]:
+        view = find(store, group, name)
+        mounts = {mount.host: mount for mount in view.mounts if not mount.leaving}
+        behind = [host for host in hosts if host not in mounts or mounts[host].phase is not MountPhase.MOUNTED]
+        words = [f"{host}: {mounts[host].problem or 'has not answered yet' if host in mounts else 'not wanted there'}" for host in behind]  # fmt: skip  # noqa: E501
+        return view, not behind, "\n".join([*words, *([view.problem] if view.problem else [])])
+
+    return _wait(look, f"volume {name} is not mounted everywhere", timeout_s)
+
+
+def wait_unmounted(store: Store, group: str, name: str, hosts: Sequence[str], *, timeout_s: float) -> VolumeView:
+    """Wait until no host of `hosts` has the volume mounted any more."""
+
+    def look() -> tuple[VolumeView, bool, str]:
+        view = find(store, group, name)
+        behind = [mount for mount in view.mounts if mount.host in hosts]
+        return view, not behind, "\n".join(f"{mount.host}: {mount.problem or 'still mounted'}" for mount in behind)
+
+    return _wait(look, f"volume {name} is still mounted", timeout_s)
+
+
+def wait_deleted(store: Store, group: str, name: str, *, timeout_s: float) -> None:
+    """Wait until nothing is left of the volume."""
+
+    def look() -> tuple[None, bool, str]:
+        try:
+            view = find(store, group, name)
+        except NotFound:
+            return None, True, ""
+        return None, False, view.problem or "the storage hosts have not removed it yet"
+
+    _wait(look, f"volume {name} is not deleted", timeout_s)
+
+
+def _wait(look: Callable[[], tuple[T, bool, str]], what: str, timeout_s: float) -> T:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value, done, words = look()
+        if done:
+            return value
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"{what} after {timeout_s:g} s\n{words}", hint="larva storage status shows the cluster's health"
+            )
+        time.sleep(POLL_S)
+
+
+def _hosts(store: Store, group: str) -> set[str]:
+    return {item.value.host for item in store.list(hosts_of(group), HostNetworkInformation).items}
+
+
+def _refuse_clash(wish: MountSpecification, there: Sequence[MountSpecification]) -> None:
+    for other in there:
+        if other.volume == wish.volume and other.path != wish.path:
+            raise Conflict(
+                f"{wish.host} has volume {wish.volume} at {other.path} already", hint="unmount it there first"
+            )
+        if other.volume != wish.volume and other.path == wish.path:
+            raise Conflict(f"{wish.host} has volume {other.volume} at {wish.path}", hint="choose another path")
+
+
+def _unknown(group: str, name: str) -> LarvaError:
+    return NotFound(f"CLADNet {group} has no volume {name!r}", hint="larva volume list")
+
+
+def _views(store: Store, group: str) -> list[VolumeView]:
+    specifications = [item.value for item in store.list(keys.volumes_of(group), VolumeSpecification).items]
+    states = {
+        last_segment(item.key): item.value for item in store.list(keys.volume_states_of(group), VolumeState).items
+    }
+    wanted = [item.value for item in store.list(keys.mounts_of(group), MountSpecification).items]
+    actual = [item.value for item in store.list(keys.mount_states_of(group), MountState).items]
+    return [_view(volume, states.get(volume.name), wanted, actual) for volume in specifications]
+
+
+def _view(
+    volume: VolumeSpecification,
+    state: VolumeState | None,
+    wanted: Sequence[MountSpecification],
+    actual: Sequence[MountState],
+) -> VolumeView:
+    current = state if state is not None and state.id == volume.id else None
+    reports = {report.host: report for report in actual if report.volume_id == volume.id}
+    mounts = []
+    for wish in wanted:
+        if wish.volume_id != volume.id:
+            continue
+        report = reports.pop(wish.host, None)
+        mounts.append(
+            MountView(
+                host=wish.host, path=wish.path, phase=report.phase if report else MountPhase.PENDING,
+                client=report.client if report else "", problem=report.problem if report else "",
+            )
+        )  # fmt: skip
+    mounts += [
+        MountView(
+            host=left.host, path=left.path, phase=left.phase, client=left.client, problem=left.problem, leaving=True
+        )
+        for left in reports.values()
+    ]
+    return VolumeView(
+        group=volume.group, name=volume.name, id=volume.id, size_bytes=volume.size_bytes,
+        used_bytes=current.used_bytes if current else 0, ready=bool(current and current.ready),
+        phase=volume.phase, problem=current.problem if current else "", created_at=volume.created_at,
+        mounts=tuple(sorted(mounts, key=lambda mount: mount.host)),
+    )  # fmt: skip
