@@ -55,6 +55,19 @@ def write_if_changed(
     return True
 
 
+def write_once(path: Path, data: bytes | str, *, mode: int = PUBLIC) -> bool:
+    """Write whole only when there is no such file yet; return whether it did. Of several callers at once one wins."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    write_whole(temporary, data, mode=mode)
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
 @contextlib.contextmanager
 def whole_directory(final: Path) -> Iterator[Path]:
     """Give a temporary directory beside `final`; it becomes `final` on success and leaves nothing on failure.
