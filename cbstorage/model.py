@@ -36,7 +36,7 @@ class Monitor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Founding:
-    """The first monitor map: `cb-storage/founding/{group}`. Who creates it, with the sealed keys, founds the cluster."""
+    """The first monitor map: `cb-storage/founding/{group}`. Who creates it founds the cluster."""
 
     founder: str
     fsid: str

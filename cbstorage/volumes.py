@@ -24,7 +24,7 @@ from cladnet.store import Condition, Delete, Operation, Put, Store
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
 
 PROTECTED = frozenset(
-    ["/", "/bin", "/home", "/lib", "/lib32", "/lib64", "/opt", "/root", "/sbin", "/srv", "/tmp", "/var", "/var/lib"]
+    ["/", "/bin", "/home", "/lib", "/lib32", "/lib64", "/opt", "/root", "/sbin", "/srv", "/var", "/var/lib", "/tmp"]  # noqa: S108
 )
 """Directories of the system that no volume may cover."""
 
