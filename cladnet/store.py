@@ -9,8 +9,9 @@ from etcd3 import etcdrpc
 from etcd3.utils import prefix_range_end
 
 from cladnet.etcd import Cluster, Endpoint, TlsFiles
+from cladnet.member import Member, tls_files
 from cladnet.watch import Event, Relist, Watch
-from larva import codec, settings
+from larva import codec
 from larva.errors import Conflict, MalformedData, NotFound
 
 __all__ = [
@@ -118,14 +119,7 @@ class Store:
         Raises:
             NotFound: it is not enrolled.
         """
-        from cladnet.member import Member  # it needs TlsFiles of this floor
-
-        member = Member.load()
-        tls = settings.state_directory() / "tls"
-        return cls(
-            member.etcd_endpoints,
-            tls=TlsFiles(ca=tls / "ca.pem", certificate=tls / "client.pem", key=tls / "client.key"),
-        )
+        return cls(Member.load().etcd_endpoints, tls=tls_files())
 
     def get(self, key: str, kind: type[T]) -> Versioned[T] | None:
         """Return the value of a key, or None; MalformedData if it is not a `kind`."""

@@ -1,0 +1,70 @@
+"""Which peers a data path has to change: a pure function, so that what is right is never touched."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
+
+from cladnet.datapath.protocol import Peer, PeerStatus
+
+DEAD_AFTER = timedelta(seconds=180)
+"""WireGuard's own bound: a session older than this carries nothing (REJECT_AFTER_TIME, whitepaper section 6.1)."""
+
+EndpointAddress = tuple[IPv4Address, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChange:
+    """A peer to add or change; `endpoint` None leaves the one in use alone."""
+
+    peer: Peer
+    endpoint: EndpointAddress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What has to be told to the driver."""
+
+    removed: tuple[str, ...]
+    changed: tuple[PeerChange, ...]
+
+
+def differences(
+    wanted: Sequence[Peer],
+    actual: Sequence[PeerStatus],
+    told: Mapping[str, EndpointAddress | None],
+    now: datetime,
+) -> Changes:
+    """Return the changes that turn `actual` into `wanted`.
+
+    A peer may have roamed away from the endpoint it was configured with. Such an endpoint is only set back when what
+    is wanted has changed since it was last told, or when the session there is dead.
+
+    Args:
+        told: public key → the endpoint this process last told the driver; nothing after a restart.
+        now: aware.
+    """
+    there = {status.public_key: status for status in actual}
+    names = {peer.public_key for peer in wanted}
+    changed = []
+    for peer in wanted:
+        status = there.get(peer.public_key)
+        endpoint = peer.endpoint if _must_set(peer, status, told, now) else None
+        if (
+            status is None
+            or endpoint is not None
+            or set(status.allowed) != set(peer.allowed)
+            or status.keepalive_s != peer.keepalive_s
+        ):
+            changed.append(PeerChange(peer, endpoint))
+    return Changes(tuple(key for key in there if key not in names), tuple(changed))
+
+
+def _must_set(peer: Peer, status: PeerStatus | None, told: Mapping[str, EndpointAddress | None], now: datetime) -> bool:
+    if status is None:
+        return True
+    if peer.endpoint is None or status.endpoint == peer.endpoint:
+        return False
+    if peer.public_key in told and told[peer.public_key] != peer.endpoint:
+        return True
+    return status.last_handshake is None or now - status.last_handshake > DEAD_AFTER

@@ -1,0 +1,75 @@
+"""What every data path can do, and the values it is told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Protocol
+
+from cladnet.model import DatapathKind
+
+DEFAULT_MTU = 1420
+"""What WireGuard's 60 or 80 bytes leave of 1500 (wg-quick's default)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tunnel:
+    """This host's end: its interface as it should be."""
+
+    address: IPv4Interface
+    """The overlay address with the CLADNet's prefix length."""
+    private_key: str = field(repr=False)
+    """32 bytes, base64."""
+    listen_port: int
+    mtu: int = DEFAULT_MTU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Another host as this one should reach it."""
+
+    public_key: str
+    """32 bytes, base64."""
+    endpoint: tuple[IPv4Address, int] | None
+    """Underlay address and UDP port; None waits for the peer to speak first."""
+    allowed: tuple[IPv4Network, ...]
+    """Overlay addresses that are its own."""
+    keepalive_s: int = 0
+    """0 sends none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatus:
+    """A peer as the data path has it now."""
+
+    public_key: str
+    endpoint: tuple[IPv4Address, int] | None
+    """Where it was last heard, which may differ from what it was told: peers roam."""
+    allowed: tuple[IPv4Network, ...]
+    keepalive_s: int
+    last_handshake: datetime | None
+    received_bytes: int
+    sent_bytes: int
+
+
+class Datapath(Protocol):
+    """One interface of this host; every call may be repeated and finds the state by itself.
+
+    Every method raises HostUnfit, or Unavailable, when the driver cannot do what was asked.
+    """
+
+    kind: DatapathKind
+    interface: str
+
+    def up(self, tunnel: Tunnel) -> None:
+        """Have the interface as `tunnel` says; one that exists is adopted without losing a packet."""
+
+    def sync(self, peers: Sequence[Peer]) -> None:
+        """Have exactly these peers; those that are right already are not touched."""
+
+    def stats(self) -> tuple[PeerStatus, ...]:
+        """The peers as they are; none when the interface is not there."""
+        ...
+
+    def down(self) -> None:
+        """Remove the interface and all that belongs to it; no error when it is gone already."""

@@ -1,0 +1,143 @@
+"""WireGuard in the kernel, by generic netlink."""
+
+import base64
+import errno
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from typing import Any
+
+from pyroute2 import WireGuard
+from pyroute2.netlink.exceptions import NetlinkError
+
+from cladnet.datapath import link
+from cladnet.datapath.peers import EndpointAddress, PeerChange, differences
+from cladnet.datapath.protocol import Peer, PeerStatus, Tunnel
+from cladnet.model import DatapathKind
+from larva.errors import HostUnfit
+
+KIND = "wireguard"
+
+
+class KernelWireguard:
+    """Datapath over the kernel's module."""
+
+    kind = DatapathKind.WIREGUARD
+
+    def __init__(self, interface: str) -> None:
+        self.interface = interface
+        self._told: dict[str, EndpointAddress | None] = {}
+
+    def up(self, tunnel: Tunnel) -> None:
+        """Create the interface unless it is there, and configure it."""
+        found = link.kind_of(self.interface)
+        if found is not None and found != KIND:  # another data path's
+            link.delete(self.interface)
+        link.create(self.interface, KIND)
+        self._set(private_key=tunnel.private_key, listen_port=tunnel.listen_port)
+        link.configure(self.interface, tunnel.address, tunnel.mtu)
+
+    def sync(self, peers: Sequence[Peer]) -> None:
+        """One request for each peer that differs: a request is all that pyroute2 can say of one peer."""
+        changes = differences(peers, self.stats(), self._told, datetime.now(UTC))
+        for key in changes.removed:
+            self._set(peer={"public_key": key, "remove": True})
+        for change in changes.changed:
+            self._set(peer=_request(change))
+        self._told = {peer.public_key: peer.endpoint for peer in peers}
+
+    def stats(self) -> tuple[PeerStatus, ...]:
+        """The peers as the kernel has them."""
+        if link.kind_of(self.interface) != KIND:
+            return ()
+        with WireGuard() as wireguard:
+            try:
+                return merged(wireguard.info(self.interface))
+            except NetlinkError as error:
+                raise HostUnfit(f"cannot read {self.interface}: {error.args[-1]}") from error
+
+    def down(self) -> None:
+        """Remove the interface."""
+        link.delete(self.interface)
+        self._told = {}
+
+    def _set(self, **settings: Any) -> None:
+        with WireGuard() as wireguard:
+            try:
+                wireguard.set(self.interface, **settings)
+            except NetlinkError as error:
+                hint = "another program uses the port" if error.code == errno.EADDRINUSE else ""
+                raise HostUnfit(f"cannot configure {self.interface}: {error.args[-1]}", hint=hint) from error
+
+
+def _request(change: PeerChange) -> dict[str, Any]:
+    peer = change.peer
+    request: dict[str, Any] = {
+        "public_key": peer.public_key,
+        "persistent_keepalive": peer.keepalive_s,
+        "replace_allowed_ips": True,
+        "allowed_ips": [str(network) for network in peer.allowed],
+    }
+    if change.endpoint is not None:
+        request["endpoint_addr"], request["endpoint_port"] = str(change.endpoint[0]), change.endpoint[1]
+    return request
+
+
+def merged(messages: Iterable[Any]) -> tuple[PeerStatus, ...]:
+    """The peers of a dump. The kernel splits it into messages of some 20 to 90 peers, and a peer with many allowed
+    addresses over several of them (pyroute2 issue 1212): all are read and put together by key.
+    """
+    peers: dict[str, PeerStatus] = {}
+    for message in messages:
+        for item in message.get_attr("WGDEVICE_A_PEERS") or ():
+            key = _key(item.get_attr("WGPEER_A_PUBLIC_KEY"))
+            allowed = _allowed(item.get_attr("WGPEER_A_ALLOWEDIPS") or ())
+            if key in peers:  # the rest of a peer carries its key and its further addresses only
+                known = peers[key]
+                allowed = (*known.allowed, *allowed)
+                peers[key] = PeerStatus(
+                    public_key=key, endpoint=known.endpoint, allowed=allowed, keepalive_s=known.keepalive_s,
+                    last_handshake=known.last_handshake, received_bytes=known.received_bytes,
+                    sent_bytes=known.sent_bytes,
+                )  # fmt: skip
+                continue
+            peers[key] = PeerStatus(
+                public_key=key,
+                endpoint=_endpoint(item.get_attr("WGPEER_A_ENDPOINT")),
+                allowed=allowed,
+                keepalive_s=item.get_attr("WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL") or 0,
+                last_handshake=_handshake(item.get_attr("WGPEER_A_LAST_HANDSHAKE_TIME")),
+                received_bytes=item.get_attr("WGPEER_A_RX_BYTES") or 0,
+                sent_bytes=item.get_attr("WGPEER_A_TX_BYTES") or 0,
+            )
+    return tuple(peers.values())
+
+
+def _key(value: bytes | str) -> str:
+    """pyroute2 gives the key in base64, as bytes; some versions raw."""
+    raw = value.encode() if isinstance(value, str) else bytes(value)
+    return base64.b64encode(raw).decode() if len(raw) == 32 else raw.decode()
+
+
+def _allowed(items: Iterable[Any]) -> tuple[IPv4Network, ...]:
+    found = []
+    for item in items:
+        try:
+            found.append(IPv4Network(item["addr"]))
+        except (AddressValueError, ValueError):
+            continue  # IPv6: nothing we would have configured
+    return tuple(found)
+
+
+def _endpoint(value: Any) -> EndpointAddress | None:
+    if value is None:
+        return None
+    try:
+        return IPv4Address(value["addr"]), int(value["port"])
+    except (AddressValueError, KeyError):
+        return None
+
+
+def _handshake(value: Any) -> datetime | None:
+    seconds = value["tv_sec"] if value is not None else 0
+    return datetime.fromtimestamp(seconds, UTC) if seconds else None

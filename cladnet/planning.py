@@ -1,0 +1,164 @@
+"""What a controller has to write for one CLADNet: a pure function of what is there to guarded transactions."""
+
+import logging
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from cladnet import ipam, keys, rules
+from cladnet.model import (
+    CladnetSpecification,
+    Command,
+    ControlCommand,
+    HostNetworkInformation,
+    HostState,
+    NetworkingRule,
+)
+from cladnet.networks import collision
+from cladnet.store import Condition, Delete, Operation, Put, Versioned
+from larva.errors import Conflict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything a controller read of one active CLADNet, each mapping by host or address."""
+
+    specification: Versioned[CladnetSpecification]
+    informations: Mapping[str, Versioned[HostNetworkInformation]]
+    claims: Mapping[IPv4Address, Versioned[str]]
+    rules: Mapping[str, Versioned[NetworkingRule]]
+    commands: Mapping[str, ControlCommand]
+    present: AbstractSet[str]
+    lost: AbstractSet[str] = frozenset()
+    """Hosts whose presence has been missing for longer than the grace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction and what it is for."""
+
+    why: str
+    conditions: tuple[Condition, ...]
+    operations: tuple[Operation, ...]
+
+
+def plan(world: World) -> tuple[Step, ...]:
+    """Return the transactions that make rules and claims fit the hosts; none when they do.
+
+    Each stands on its own and is guarded by the revisions it was decided on, so that any number of controllers may
+    carry out the same plan, in any order, stopping anywhere.
+    """
+    group = world.specification.value.id
+    steps = []
+    taken = set(world.claims)
+    of_host = {claim.value: address for address, claim in world.claims.items()}
+    used_keys = {rule.value.public_key: host for host, rule in world.rules.items() if host in world.informations}
+    for host in sorted(world.informations):
+        information = world.informations[host].value
+        owner = used_keys.setdefault(information.public_key, host)
+        if owner != host and host not in world.rules:
+            log.warning("%s: %s has the key of %s: a cloned machine? it gets no rule", group, host, owner)
+            continue
+        step = _keep_host(world, host, taken, of_host)
+        if step is not None:
+            steps.append(step)
+    steps += [_drop_rule(world, host) for host in sorted(world.rules.keys() - world.informations.keys())]
+    for address, claim in world.claims.items():
+        rule = world.rules.get(claim.value)
+        if claim.value not in world.informations and rule is None:
+            steps.append(
+                Step(
+                    f"free {address} of {claim.value}",
+                    (Condition(claim.key, claim.revision), Condition(keys.rule(group, claim.value), 0)),
+                    (Delete(claim.key),),
+                )
+            )
+    return tuple(steps)
+
+
+def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mapping[str, IPv4Address]) -> Step | None:
+    """The step that gives a host its address and rule, or renews the rule; notes the address in `taken`."""
+    group = world.specification.value.id
+    information, rule = world.informations[host], world.rules.get(host)
+    overlapped = collision(world.specification.value, information.value)
+    if overlapped is not None and rule is None:
+        log.warning("%s: %s sits in %s, which overlaps the CLADNet: it gets no rule", group, host, overlapped)
+        return None
+    address = _address(world, host, taken, of_host)
+    if address is None:
+        return None
+    taken.add(address)
+    wanted = NetworkingRule(
+        host=host,
+        address=address,
+        public_key=information.value.public_key,
+        endpoints=rules.candidates(information.value),
+        cloud=information.value.cloud,
+        state=_state(world, host),
+    )
+    claim = world.claims.get(address)
+    if rule is not None and rule.value == wanted and claim is not None:
+        return None
+    claim_key, rule_key = keys.address(group, address), keys.rule(group, host)
+    operations: list[Operation] = [Put(rule_key, wanted)]
+    if claim is None:
+        operations.insert(0, Put(claim_key, host))
+    return Step(
+        f"{'renew' if rule else 'give'} the rule of {host} at {address}",
+        (
+            Condition(claim_key, claim.revision if claim else 0),
+            Condition(rule_key, rule.revision if rule else 0),
+            Condition(information.key, information.revision),
+            Condition(world.specification.key, world.specification.revision),
+        ),
+        tuple(operations),
+    )
+
+
+def _address(
+    world: World, host: str, taken: set[IPv4Address], of_host: Mapping[str, IPv4Address]
+) -> IPv4Address | None:
+    cidr = world.specification.value.cidr
+    rule = world.rules.get(host)
+    if rule is not None:
+        claim = world.claims.get(rule.value.address)
+        if rule.value.address in cidr and (claim.value == host if claim else rule.value.address not in taken):
+            return rule.value.address
+    if host in of_host and of_host[host] in cidr:
+        return of_host[host]
+    try:
+        return ipam.allocate(taken, cidr)
+    except Conflict as error:
+        log.warning("%s: %s gets no address: %s", world.specification.value.id, host, error.message)
+        return None
+
+
+def _state(world: World, host: str) -> HostState:
+    command = world.commands.get(host)
+    if command is not None and command.command == Command.DOWN:
+        return HostState.DOWN
+    if host in world.present:
+        return HostState.ACTIVE
+    rule = world.rules.get(host)
+    if host in world.lost:
+        return HostState.UNREACHABLE
+    # Gone for less than the grace: what was said of it stands, unless it was taken down and asked up again.
+    return rule.value.state if rule is not None and rule.value.state != HostState.DOWN else HostState.ACTIVE
+
+
+def _drop_rule(world: World, host: str) -> Step:
+    group, rule = world.specification.value.id, world.rules[host]
+    conditions = [Condition(rule.key, rule.revision), Condition(keys.host_information(group, host), 0)]
+    operations: list[Operation] = [
+        Delete(rule.key),
+        Delete(keys.status(group, host)),
+        Delete(keys.command(group, host)),
+    ]
+    claim = world.claims.get(rule.value.address)
+    if claim is not None and claim.value == host:
+        conditions.append(Condition(claim.key, claim.revision))
+        operations.append(Delete(claim.key))
+    return Step(f"drop the rule of {host}", tuple(conditions), tuple(operations))

@@ -1,0 +1,64 @@
+"""The networking rules as pure functions: at which addresses a host may be reached, and which of them a peer takes."""
+
+from collections.abc import Iterable, Mapping
+
+from cladnet.model import CloudFacts, Endpoint, EndpointKind, HostNetworkInformation, NetworkingRule, RuleType
+
+FREE_WITHIN: Mapping[str, str] = {"aws": "subnet_id", "azure": "zone", "gcp": "zone", "alibaba": ""}
+"""Provider → the fact that two hosts of one virtual network must share for private traffic between them to be free.
+
+Empty: the network is enough, as it is for providers that are not listed. After cb-larva's cost-prioritized rule
+(cb-network.go, SelectDestinationByRuleType)."""
+
+
+def candidates(information: HostNetworkInformation) -> tuple[Endpoint, ...]:
+    """Every endpoint at which the host may be reached: the public one first, then its own interfaces' addresses."""
+    found = []
+    if information.public_address is not None:
+        found.append(
+            Endpoint(kind=EndpointKind.PUBLIC, address=information.public_address, port=information.listen_port)
+        )
+    for interface in information.interfaces:
+        for address in interface.addresses:
+            if address.ip == information.public_address:
+                continue
+            found.append(
+                Endpoint(
+                    kind=EndpointKind.PRIVATE, address=address.ip, port=information.listen_port, network=address.network
+                )
+            )
+    return tuple(found)
+
+
+def choose_endpoint(me: NetworkingRule, peer: NetworkingRule, rule_type: RuleType) -> Endpoint | None:
+    """Return the endpoint by which `me` reaches `peer`; None when none is known and the peer has to speak first.
+
+    A peer whose public address nobody could tell is reached by a private one in a subnet of mine, whatever the rule.
+    """
+    public = next((endpoint for endpoint in peer.endpoints if endpoint.kind == EndpointKind.PUBLIC), None)
+    if rule_type == RuleType.COST_PRIORITIZED and private_is_free(me.cloud, peer.cloud):
+        return _private(me, peer, must_share_subnet=False) or public
+    return public or _private(me, peer, must_share_subnet=True)
+
+
+def private_is_free(one: CloudFacts, other: CloudFacts) -> bool:
+    """Whether both are in one virtual network of one provider and it bills nothing for traffic between them."""
+    if not one.provider or not one.network_id:
+        return False
+    if (one.provider, one.network_id) != (other.provider, other.network_id):
+        return False
+    needed = FREE_WITHIN.get(one.provider, "")
+    return not needed or bool(getattr(one, needed) and getattr(one, needed) == getattr(other, needed))
+
+
+def _private(me: NetworkingRule, peer: NetworkingRule, *, must_share_subnet: bool) -> Endpoint | None:
+    mine = [endpoint.address for endpoint in me.endpoints]
+    private = [endpoint for endpoint in peer.endpoints if endpoint.kind == EndpointKind.PRIVATE]
+    for endpoint in private:
+        if endpoint.network is not None and _any_in(mine, endpoint):
+            return endpoint
+    return private[0] if private and not must_share_subnet else None
+
+
+def _any_in(addresses: Iterable[object], endpoint: Endpoint) -> bool:
+    return endpoint.network is not None and any(address in endpoint.network for address in addresses)
