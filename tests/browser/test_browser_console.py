@@ -1,0 +1,216 @@
+"""The console as a person meets it: log in, create a CLADNet, see hosts and latencies arrive, mount a volume."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from cbstorage import keys as storage_keys
+from cbstorage.model import ClusterSpecification, MountPhase, MountState, VolumeState
+from cbstorage.volumes import find as find_volume
+from cladnet import keys, networks
+from cladnet.model import TestSpecification
+from cladnet.store import Store
+
+pytestmark = pytest.mark.browser
+
+PASSWORD = "correct-horse-battery"
+CHROMIUM = "/usr/bin/chromium"
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+SLOW_MS = 30_000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if shutil.which(CHROMIUM) is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("Chromium is not installed: run `make setup`")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET, headless=True)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def console_url(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[str]:
+    """A console that is served as on an appliance, but for TLS."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    (tmp_path / "config").mkdir()
+    (tmp_path / "state").mkdir()
+    join_file = tmp_path / "config" / "join.toml"
+    join_file.write_text(f'roles = ["control"]\n[control]\nadmin_password = "{PASSWORD}"\n')
+    join_file.chmod(0o600)
+    larva = Path(sys.executable).with_name("larva")
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [larva, "console", "serve", "--insecure-http", "--listen", address, "--etcd", console_etcd],
+            env={**os.environ, "LARVA_STATE": str(tmp_path / "state"), "LARVA_CONFIG": str(tmp_path / "config")},
+            stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        _wait_for_port(address, process, tmp_path / "log")
+        yield f"http://{address}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def _wait_for_port(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page whose every complaint fails the test: exceptions, console errors, refusals by the content policy."""
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    page = context.new_page()
+    page.set_default_timeout(SLOW_MS)
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    page.add_init_script(
+        "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI))"
+    )
+    page.expected_complaints = ()  # type: ignore[attr-defined]
+    yield page
+    context.close()
+    unexpected = [said for said in complaints if not any(known in said for known in page.expected_complaints)]  # type: ignore[attr-defined]
+    assert not unexpected
+
+
+def log_in(page: Page, url: str) -> None:
+    page.goto(url)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="CLADNets", exact=True)).to_be_visible(timeout=SLOW_MS)
+
+
+def shot(page: Page, name: str) -> None:
+    """Keep a picture where somebody asked for pictures."""
+    directory = os.environ.get("LARVA_SCREENSHOTS")
+    if directory:
+        page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)
+
+
+def test_a_network_and_a_volume_come_to_life(page: Page, console_url: str, console_store: Store, agents) -> None:
+    log_in(page, console_url)
+    expect(page.get_by_text("No CLADNet yet")).to_be_visible()
+    page.get_by_label("Name").fill("shop")
+    page.get_by_label("IPv4 CIDR block").fill("10.77.0.0/24")
+    page.get_by_label("Description").fill(HOSTILE)
+    shot(page, "create")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", name="shop")).to_be_visible(timeout=SLOW_MS)
+    expect(page.get_by_text(HOSTILE)).to_be_visible()
+    group = networks.find(console_store, "shop").id
+
+    expect(page.locator("#live")).to_have_text("live", timeout=SLOW_MS)
+    hosts = page.get_by_role("region", name="Hosts of this CLADNet")
+    for number, host in enumerate(("aws-1", "gcp-1", "azure-1", "aws-2")):
+        agents.join(group, host, number)
+        expect(hosts.get_by_role("row", name=host)).to_contain_text(f"10.77.0.{2 + number}", timeout=SLOW_MS)
+
+    page.get_by_role("button", name="Run a status test").click()
+    expect(page.locator("#status-progress")).to_contain_text("0 of 4 hosts", timeout=SLOW_MS)
+    found = console_store.get(keys.test_specification(group), TestSpecification)
+    assert found is not None
+    agents.answer(group, found.value, {
+        "aws-1": {"gcp-1": 271.4, "azure-1": 140.8, "aws-2": 263.2},
+        "gcp-1": {"aws-1": 272.0, "azure-1": 244.1, "aws-2": 3.55},
+        "azure-1": {"aws-1": 151.2, "gcp-1": 249.3, "aws-2": None},
+    })  # fmt: skip
+    expect(page.locator("#status-progress")).to_contain_text("3 of 4 hosts", timeout=SLOW_MS)
+    matrix = page.locator("#matrix")
+    expect(matrix.get_by_role("row", name="gcp-1").get_by_role("cell", name="3.55")).to_have_attribute("data-heat", "0")
+    expect(matrix.get_by_role("row", name="azure-1").get_by_role("cell", name="lost")).to_be_visible()
+    expect(page.locator("#mesh line")).to_have_count(6)
+    shot(page, "cladnet")
+
+    console_store.put(
+        storage_keys.cluster(group),
+        ClusterSpecification(
+            group=group, fsid="6f1c1d5e-6e5b-4a0e-8f2c-3f4f6a9b1c2d", cidr=IPv4Network("10.77.0.0/24"),
+            mon_hosts=("aws-1", "gcp-1", "azure-1"), mgr_hosts=("aws-1",), mds_hosts=("aws-1", "gcp-1"),
+            created_at=datetime.now(UTC),
+        ),
+    )  # fmt: skip
+    page.get_by_role("link", name="Volumes").click()
+    page.get_by_label("Name").fill("photos")
+    page.get_by_label("Size, GiB").fill("0.5")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_role("heading", name="photos")).to_contain_text("pending", timeout=SLOW_MS)
+    volume = find_volume(console_store, group, "photos")
+    console_store.put(
+        storage_keys.volume_state(group, "photos"), VolumeState(id=volume.id, ready=True, size_bytes=volume.size_bytes)
+    )
+    expect(page.get_by_role("heading", name="photos")).to_contain_text("ready", timeout=SLOW_MS)
+
+    page.get_by_label("aws-1").check()
+    page.get_by_label("gcp-1").check()
+    page.get_by_role("button", name="Mount").click()
+    mounts = page.get_by_role("region", name="Where this volume is mounted")
+    expect(mounts.get_by_role("row", name="aws-1")).to_contain_text("pending", timeout=SLOW_MS)
+    console_store.put(
+        storage_keys.mount_state(group, "aws-1", "photos"),
+        MountState(
+            volume="photos", volume_id=volume.id, host="aws-1", path="/srv/photos", phase=MountPhase.MOUNTED,
+        ),
+    )  # fmt: skip
+    expect(mounts.get_by_role("row", name="aws-1")).to_contain_text("mounted", timeout=SLOW_MS)
+    shot(page, "volume")
+    mounts.get_by_role("row", name="gcp-1").get_by_role("button", name="Unmount").click()
+    expect(mounts.get_by_role("row", name="gcp-1")).to_have_count(0, timeout=SLOW_MS)
+    page.get_by_role("link", name="Volumes").first.click()
+    expect(page.get_by_role("region", name="Volumes").get_by_role("row", name="photos")).to_contain_text("aws-1")
+    shot(page, "volumes")
+
+
+def test_what_is_refused_stays_as_it_was_typed(page: Page, console_url: str, console_store: Store) -> None:
+    page.expected_complaints = ("status of 422", "status of 409")  # type: ignore[attr-defined]
+    networks.create(console_store, name="taken", cidr="10.80.0.0/16")
+    log_in(page, console_url)
+    for name, cidr, said in (
+        ("shop", "10.300.0.0/24", "10.300.0.0/24"),
+        ("shop", "10.80.7.0/24", "10.80.0.0/16"),
+        ("taken", "10.90.0.0/24", "taken"),
+    ):
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("IPv4 CIDR block").fill(cidr)
+        page.get_by_label("Description").fill("keep me")
+        page.get_by_label("Basic: always public addresses").check()
+        page.get_by_role("button", name="Create").click()
+        alert = page.get_by_role("alert")
+        expect(alert).to_contain_text(said, timeout=SLOW_MS)
+        expect(alert.locator("span")).not_to_be_empty()
+        expect(page.get_by_label("Name")).to_have_value(name)
+        expect(page.get_by_label("IPv4 CIDR block")).to_have_value(cidr)
+        expect(page.get_by_label("Description")).to_have_value("keep me")
+        expect(page.get_by_label("Basic: always public addresses")).to_be_checked()
+    shot(page, "refused")
+    assert [each.name for each in networks.list_all(console_store)] == ["taken"]

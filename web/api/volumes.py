@@ -1,0 +1,94 @@
+"""Volumes and where they are mounted."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, url_for
+
+from cbstorage import volumes
+from cbstorage.volumes import VolumeView
+from cladnet import networks
+from larva import codec
+from web import body
+from web.context import store
+
+blueprint = Blueprint("volumes", __name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeWish:
+    """What a caller says of a volume to be created."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountWish:
+    """On which hosts, by name, a volume is to be mounted, and where on them."""
+
+    hosts: tuple[str, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmountWish:
+    """From which hosts a volume is to be taken; None: from all."""
+
+    hosts: tuple[str, ...] | None = None
+
+
+def shown(view: VolumeView) -> dict[str, object]:
+    """Return a volume as programs and scripts read it."""
+    return {**codec.to_builtins(view), "status": view.status}
+
+
+@blueprint.get("/volumes")
+def list_everywhere() -> Response:
+    """The volumes of every CLADNet."""
+    return body.answer({"volumes": [shown(view) for view in volumes.list_all(store())]})
+
+
+@blueprint.get("/cladnets/<cladnet>/volumes")
+def list_all(cladnet: str) -> Response:
+    """The volumes of one CLADNet."""
+    group = networks.find(store(), cladnet).id
+    return body.answer({"volumes": [shown(view) for view in volumes.list_all(store(), group)]})
+
+
+@blueprint.post("/cladnets/<cladnet>/volumes")
+def create(cladnet: str) -> Response:
+    """Ask for a new volume."""
+    group = networks.find(store(), cladnet).id
+    wish = body.read(VolumeWish)
+    volume = volumes.create(store(), group, wish.name, wish.size_bytes)
+    return body.created(volume, url_for(".show", cladnet=group, name=volume.name))
+
+
+@blueprint.get("/cladnets/<cladnet>/volumes/<name>")
+def show(cladnet: str, name: str) -> Response:
+    """One volume with its mounts."""
+    return body.answer(shown(volumes.find(store(), networks.find(store(), cladnet).id, name)))
+
+
+@blueprint.delete("/cladnets/<cladnet>/volumes/<name>")
+def delete(cladnet: str, name: str) -> Response:
+    """Ask for a volume and its data to be deleted; it must be mounted nowhere."""
+    volumes.delete(store(), networks.find(store(), cladnet).id, name)
+    return body.done()
+
+
+@blueprint.post("/cladnets/<cladnet>/volumes/<name>/mount")
+def mount(cladnet: str, name: str) -> Response:
+    """Ask for a volume to be mounted on hosts, and kept mounted."""
+    group = networks.find(store(), cladnet).id
+    wish = body.read(MountWish)
+    volumes.mount(store(), group, name, wish.hosts, wish.path)
+    return body.answer(shown(volumes.find(store(), group, name)), 202)
+
+
+@blueprint.post("/cladnets/<cladnet>/volumes/<name>/unmount")
+def unmount(cladnet: str, name: str) -> Response:
+    """Ask for a volume to be taken away from hosts."""
+    group = networks.find(store(), cladnet).id
+    volumes.unmount(store(), group, name, body.read(UnmountWish).hosts)
+    return body.answer(shown(volumes.find(store(), group, name)), 202)

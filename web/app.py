@@ -1,0 +1,59 @@
+"""The console as a Flask application."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask
+
+from cladnet.authority import Authority
+from cladnet.store import Store
+from larva import settings
+from web import api, events, pages, problems, security, sessions
+from web.context import EXTENSION, Console
+from web.enrolment import enrolment_blueprint
+from web.hub import Hub
+from web.login_guard import LoginGuard
+
+MOST_BODY_BYTES = 64 * 1024
+MOST_FORM_PARTS = 200
+
+
+def create_app(
+    open_store: Callable[[], Store],
+    *,
+    open_authority: Callable[[], Authority] | None = None,
+    state_directory: Path | None = None,
+    secure: bool = True,
+) -> Flask:
+    """Return the console; it opens etcd only when the first request needs it.
+
+    Args:
+        open_store: gives the connection to etcd; called again after it failed.
+        open_authority: gives the CA of this control node; without it no host can be enrolled here.
+        state_directory: where the session key and the first password are kept; this host's own by default.
+        secure: whether it is served by TLS; without it cookies travel in the clear: for tests on loopback.
+    """
+    app = Flask("web", static_folder="static", template_folder="templates")
+    directory = state_directory or settings.state_directory()
+    app.config.update(
+        MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MOST_BODY_BYTES,
+        MAX_FORM_PARTS=MOST_FORM_PARTS,
+        SOCK_SERVER_OPTIONS=events.SERVER_OPTIONS,
+    )
+    sessions.set_up(app, key=sessions.session_key(directory), secure=secure)
+    console = Console(
+        open_store=open_store,
+        state_directory=directory,
+        hub=Hub(lambda: console.store()),
+        login_guard=LoginGuard(),
+    )
+    app.extensions[EXTENSION] = console
+    problems.register(app)
+    security.register(app)
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(events.blueprint)
+    app.register_blueprint(pages.blueprint)
+    if open_authority is not None:
+        app.register_blueprint(enrolment_blueprint(console.store, open_authority))
+    return app

@@ -1,0 +1,125 @@
+"""`larva console`: serve it, say how to log in, set passwords, make access tokens."""
+
+import ipaddress
+import logging
+from pathlib import Path
+
+import click
+from flask import Flask
+
+from cladnet import enrolment
+from cladnet.authority import Authority
+from cladnet.store import Store
+from larva import output, settings
+from larva.errors import HostUnfit, InvalidInput, LarvaError
+from web import accounts, first_account
+from web.app import create_app
+from web.context import EXTENSION
+from web.server import Certificate, serve
+
+log = logging.getLogger(__name__)
+
+
+@click.group()
+def console() -> None:
+    """The web console of the control plane."""
+
+
+@console.command("serve")
+@click.option("--listen", default="0.0.0.0:8443", show_default=True, help="ADDRESS:PORT to listen on.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="PEM chain; default: the one that founding made.")
+@click.option("--key", type=click.Path(path_type=Path), help="PEM key of the certificate.")
+@click.option("--insecure-http", is_flag=True, help="Without TLS; on loopback only, for tests.")
+@click.option("--etcd", "endpoints", multiple=True, help="Plain etcd endpoint instead of this host's; for tests.")
+def serve_command(
+    *, listen: str, certificate: Path | None, key: Path | None, insecure_http: bool, endpoints: tuple[str, ...]
+) -> None:
+    """Serve the console."""
+    address = _listen_address(listen)
+    tls = None
+    if insecure_http:
+        if not address.is_loopback:
+            raise InvalidInput(f"--insecure-http would show passwords to the network at {address}", hint="use TLS")
+    else:
+        directory = settings.state_directory() / "tls"
+        tls = Certificate(certificate=certificate or directory / "console.pem", key=key or directory / "console.key")
+        if missing := [path for path in (tls.certificate, tls.key) if not path.is_file()]:
+            raise HostUnfit(
+                f"missing: {', '.join(map(str, missing))}",
+                hint="a control node gets them from `larva boot`; or give --certificate and --key",
+            )
+
+    def open_store() -> Store:
+        return Store(endpoints) if endpoints else Store.of_this_host()
+
+    def make_app() -> Flask:
+        authority = settings.state_directory() / "ca"
+        return create_app(open_store, open_authority=lambda: Authority.load(authority), secure=tls is not None)
+
+    serve(make_app, listen=listen, tls=tls, ready=_found_first_account)
+
+
+def _listen_address(listen: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    host, _, port = listen.rpartition(":")
+    wrong = InvalidInput(f"--listen {listen!r} is not ADDRESS:PORT", hint="as 0.0.0.0:8443")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise wrong
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError as error:
+        raise wrong from error
+
+
+def _found_first_account(app: Flask) -> None:
+    try:
+        first_account.found(app.extensions[EXTENSION].store(), settings.state_directory())
+    except LarvaError as error:  # the next login tries again
+        log.warning("the first account cannot be created yet: %s", error)
+
+
+@console.command("first-run")
+@output.json_option
+def first_run(*, as_json: bool) -> None:
+    """Say where the console is and how to log in the first time."""
+    with Store.of_this_host() as store:
+        first_account.found(store, settings.state_directory())
+        address = enrolment.control_plane(store).server
+    given = first_account.control_section().admin_password is not None
+    unused = first_account.read_first_run(settings.state_directory())
+    if as_json:
+        output.show_json(
+            {"address": address, "user": first_account.NAME, "password": unused.password if unused else None}
+        )
+        return
+    click.echo(f"console   {address}\nuser      {first_account.NAME}")
+    if unused is not None:
+        click.echo(f"password  {unused.password}")
+    elif given:
+        click.echo("password  the admin_password of this host's user-data")
+    else:
+        click.echo("password  in use already; `larva console password` sets another one")
+
+
+@console.command("password")
+@click.argument("user", default=first_account.NAME)
+@click.password_option(help="Asked for without it.")
+def password(*, user: str, password: str) -> None:
+    """Set the password of USER (admin without it) and end its sessions; creates the account if it is missing."""
+    with Store.of_this_host() as store:
+        accounts.set_password(store, user, password)
+    first_account.used(settings.state_directory(), user)
+    output.note(f"the password of {user} is set")
+
+
+@console.command("token")
+@click.argument("user", default=first_account.NAME)
+@click.option("--description", default="", help="What it is for.")
+@output.json_option
+def token(*, user: str, description: str, as_json: bool) -> None:
+    """Make an access token with which a program calls the API as USER."""
+    with Store.of_this_host() as store:
+        secret = accounts.create_token(store, user, description)
+    if as_json:
+        output.show_json({"user": user, "token": secret})
+    else:
+        click.echo(secret)

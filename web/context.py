@@ -1,0 +1,56 @@
+"""What every request of the console needs, kept once per process and found through the Flask application."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from flask import current_app
+
+from cladnet.store import Store
+from web.hub import Hub
+from web.login_guard import LoginGuard
+
+EXTENSION = "larva"
+
+
+@dataclass(slots=True, kw_only=True)
+class Console:
+    """The process's connection to etcd, its event hub and its memory of failed logins."""
+
+    open_store: Callable[[], Store]
+    state_directory: Path
+    hub: Hub
+    login_guard: LoginGuard
+    _store: Store | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def store(self) -> Store:
+        """Return the connection to etcd, opened by the first who asks.
+
+        Raises:
+            Unavailable, NotFound: this host cannot reach etcd, or is not enrolled yet.
+        """
+        with self._lock:
+            if self._store is None:
+                self._store = self.open_store()
+            return self._store
+
+    def close(self) -> None:
+        """End the watch, every page's connection and the one to etcd."""
+        self.hub.close()
+        with self._lock:
+            if self._store is not None:
+                self._store.close()
+                self._store = None
+
+
+def console() -> Console:
+    """Return the Console of the application that handles this request."""
+    return cast("Console", current_app.extensions[EXTENSION])
+
+
+def store() -> Store:
+    """Return this process's connection to etcd."""
+    return console().store()

@@ -1,0 +1,32 @@
+"""The pages: rendered here, kept current by the scripts in `static`."""
+
+from flask import Blueprint, g
+from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup
+
+from web import sessions
+from web.accounts import User
+from web.pages import cladnets, login, volumes
+from web.text import for_scripts, text
+
+blueprint = Blueprint("pages", __name__)
+for part in (cladnets, volumes):
+    part.blueprint.before_request(sessions.require_user)
+    blueprint.register_blueprint(part.blueprint)
+blueprint.register_blueprint(login.blueprint)
+
+
+@blueprint.app_context_processor
+def words() -> dict[str, object]:
+    """What every template may use: the words, and who is logged in."""
+    user: User | None = g.get("user")
+    return {
+        "t": text,
+        "script_words": for_scripts(),
+        "user_name": user.name if user else None,
+        "csrf_field": _csrf_field,
+    }
+
+
+def _csrf_field() -> Markup:
+    return Markup('<input type="hidden" name="csrf_token" value="{}">').format(generate_csrf())

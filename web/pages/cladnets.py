@@ -1,0 +1,135 @@
+"""The list of CLADNets, and one CLADNet with its hosts and latencies."""
+
+from collections.abc import Mapping
+
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from cladnet import keys, networks
+from cladnet.model import CladnetSpecification, Role, RuleType, TestSpecification
+from larva import codec
+from larva.errors import InvalidInput, LarvaError
+from web import join_material
+from web.context import store
+from web.join_material import JoinMaterial
+from web.pages import forms
+from web.problems import Problem, problem_of
+from web.text import text
+
+blueprint = Blueprint("cladnets", __name__)
+
+TOKEN_ROLES = (Role.MEMBER, Role.STORAGE)
+DEFAULT_JOIN = {"roles": [Role.MEMBER.value], "uses": "1", "hours": "24"}
+
+
+@blueprint.get("/")
+def index() -> AnyResponse:
+    """The first page."""
+    return redirect("/cladnets", 302)
+
+
+@blueprint.get("/cladnets")
+def list_all() -> str:
+    """Every CLADNet, and the form for another."""
+    return _list(typed={}, problem=None)
+
+
+@blueprint.post("/cladnets")
+def create() -> AnyResponse | tuple[str, int]:
+    """Create what the form says; refused, the form comes back as it was typed."""
+    try:
+        specification = networks.create(
+            store(),
+            name=forms.field("name"),
+            cidr=forms.field("cidr") or None,
+            description=forms.field("description"),
+            rule_type=forms.choice("rule_type", RuleType, what=text("cladnet.rule_type")),
+        )
+    except LarvaError as error:
+        problem = problem_of(error)
+        return _list(typed=request.form.to_dict(), problem=problem), problem.status
+    return redirect(f"/cladnets/{specification.id}", 303)
+
+
+@blueprint.get("/cladnets/<cladnet>")
+def show(cladnet: str) -> str:
+    """One CLADNet."""
+    return _show(networks.find(store(), cladnet))
+
+
+@blueprint.post("/cladnets/<cladnet>/join")
+def join(cladnet: str) -> str | tuple[str, int]:
+    """Make user-data for new hosts and show it, this once."""
+    specification = networks.find(store(), cladnet)
+    try:
+        made = join_material.make(
+            specification.id,
+            roles=forms.choices("roles", Role, what=text("join.roles")),
+            ttl_s=int(forms.decimal("hours", what=text("join.hours")) * 3600),
+            uses=forms.integer("uses", what=text("join.uses")),
+        )
+    except LarvaError as error:
+        problem = problem_of(error)
+        typed = {**request.form.to_dict(), "roles": request.form.getlist("roles")}
+        return _show(specification, join_typed=typed, join_problem=problem), problem.status
+    return _show(specification, made=made)
+
+
+@blueprint.post("/cladnets/<cladnet>/status-tests")
+def ask_status(cladnet: str) -> AnyResponse:
+    """Ask for a status test, for pages without scripts."""
+    specification = networks.find(store(), cladnet)
+    networks.request_status_test(store(), specification.id, trials=forms.integer("trials", what=text("status.trials")))
+    return redirect(f"/cladnets/{specification.id}#latency", 303)
+
+
+@blueprint.post("/cladnets/<cladnet>/delete")
+def delete(cladnet: str) -> AnyResponse | tuple[str, int]:
+    """Delete a CLADNet whose ID was typed as confirmation."""
+    specification = networks.find(store(), cladnet)
+    try:
+        if forms.field("confirm") != specification.id:
+            hint = text("delete.mismatch.hint", wanted=specification.id)
+            raise InvalidInput(text("delete.mismatch"), hint=hint)
+        networks.delete(store(), specification.id)
+    except LarvaError as error:
+        problem = problem_of(error)
+        return _show(specification, delete_problem=problem), problem.status
+    return redirect("/cladnets", 303)
+
+
+def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
+    return render_template(
+        "cladnets.html",
+        data={"cladnets": codec.to_builtins(networks.list_all(store()))},
+        rule_types=[RuleType.COST_PRIORITIZED, RuleType.BASIC],
+        typed=typed,
+        problem=problem,
+    )
+
+
+def _show(
+    specification: CladnetSpecification,
+    *,
+    made: JoinMaterial | None = None,
+    join_typed: Mapping[str, object] | None = None,
+    join_problem: Problem | None = None,
+    delete_problem: Problem | None = None,
+) -> str:
+    asked = store().get(keys.test_specification(specification.id), TestSpecification)
+    test = asked.value if asked else None
+    data = {
+        "cladnet": specification,
+        "hosts": networks.hosts(store(), specification.id),
+        "status": {"test": test, "rows": networks.matrix(store(), specification.id, test.id if test else None)},
+    }
+    return render_template(
+        "cladnet.html",
+        cladnet=specification,
+        data=codec.to_builtins(data),
+        made=made,
+        token_roles=TOKEN_ROLES,
+        join_typed=join_typed or DEFAULT_JOIN,
+        join_problem=join_problem,
+        delete_problem=delete_problem,
+    )

@@ -1,0 +1,107 @@
+"""The list of volumes, and one volume with its mounts."""
+
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from cbstorage import sizes, volumes
+from cbstorage.volumes import VolumeView
+from cladnet import networks
+from larva import codec
+from larva.errors import InvalidInput, LarvaError
+from web.api.volumes import shown
+from web.context import store
+from web.pages import forms
+from web.problems import Problem, problem_of
+from web.text import text
+
+blueprint = Blueprint("volumes", __name__)
+
+GIB = 1 << 30
+
+
+@blueprint.get("/volumes")
+def list_all() -> str:
+    """Every volume, and the form for another."""
+    return _list(typed={}, problem=None)
+
+
+@blueprint.post("/volumes")
+def create() -> AnyResponse | tuple[str, int]:
+    """Create what the form says; refused, the form comes back as it was typed."""
+    try:
+        group = networks.find(store(), forms.field("cladnet")).id
+        size_bytes = int(forms.decimal("size", what=text("volume.size")) * GIB)
+        volume = volumes.create(store(), group, forms.field("name"), size_bytes)
+    except LarvaError as error:
+        problem = problem_of(error)
+        return _list(typed=request.form.to_dict(), problem=problem), problem.status
+    return redirect(f"/volumes/{group}/{volume.name}", 303)
+
+
+@blueprint.get("/volumes/<cladnet>/<name>")
+def show(cladnet: str, name: str) -> str:
+    """One volume."""
+    return _show(_find(cladnet, name))
+
+
+@blueprint.post("/volumes/<cladnet>/<name>/mount")
+def mount(cladnet: str, name: str) -> AnyResponse | tuple[str, int]:
+    """Mount the volume on the hosts that were ticked."""
+    view = _find(cladnet, name)
+    hosts, path = request.form.getlist("hosts"), forms.field("path")
+    try:
+        volumes.mount(store(), view.group, view.name, hosts, path)
+    except LarvaError as error:
+        problem = problem_of(error)
+        return _show(view, typed={"hosts": hosts, "path": path}, mount_problem=problem), problem.status
+    return redirect(f"/volumes/{view.group}/{view.name}", 303)
+
+
+@blueprint.post("/volumes/<cladnet>/<name>/delete")
+def delete(cladnet: str, name: str) -> AnyResponse | tuple[str, int]:
+    """Delete a volume whose name was typed as confirmation."""
+    view = _find(cladnet, name)
+    try:
+        if forms.field("confirm") != view.name:
+            raise InvalidInput(text("delete.mismatch"), hint=text("delete.mismatch.hint", wanted=view.name))
+        volumes.delete(store(), view.group, view.name)
+    except LarvaError as error:
+        problem = problem_of(error)
+        return _show(view, delete_problem=problem), problem.status
+    return redirect("/volumes", 303)
+
+
+def _find(cladnet: str, name: str) -> VolumeView:
+    return volumes.find(store(), networks.find(store(), cladnet).id, name)
+
+
+def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
+    cladnets = networks.list_all(store())
+    return render_template(
+        "volumes.html",
+        data={"volumes": [shown(view) for view in volumes.list_all(store())], "cladnets": codec.to_builtins(cladnets)},
+        cladnets=cladnets,
+        typed=typed,
+        problem=problem,
+    )
+
+
+def _show(
+    view: VolumeView,
+    *,
+    typed: dict[str, object] | None = None,
+    mount_problem: Problem | None = None,
+    delete_problem: Problem | None = None,
+) -> str:
+    cladnet = networks.find(store(), view.group)
+    return render_template(
+        "volume.html",
+        volume=view,
+        cladnet=cladnet,
+        size=sizes.show(view.size_bytes),
+        hosts=networks.hosts(store(), view.group),
+        data={"volume": shown(view)},
+        typed=typed or {"hosts": [], "path": f"/srv/{view.name}"},
+        mount_problem=mount_problem,
+        delete_problem=delete_problem,
+    )

@@ -1,0 +1,97 @@
+"""Who is asking: a login session in a signed cookie, or an access token in the Authorization header."""
+
+import secrets
+import time
+from datetime import datetime
+from pathlib import Path
+
+from flask import Flask, g, request, session
+from flask_wtf.csrf import CSRFProtect
+
+from cladnet.store import Store
+from larva import files
+from web import accounts
+from web.accounts import NotAuthenticated, User
+from web.context import console
+
+LONGEST_SESSION_S = 12 * 3600.0
+KEY_BYTES = 32
+
+csrf = CSRFProtect()
+
+
+def session_key(state_directory: Path) -> bytes:
+    """Return the key that signs session cookies, made on first use, 0600."""
+    path = state_directory / "console-session.key"
+    if not path.exists():
+        files.write_whole(path, secrets.token_bytes(KEY_BYTES), mode=files.SECRET)
+    return path.read_bytes()
+
+
+def set_up(app: Flask, *, key: bytes, secure: bool) -> None:
+    """Configure cookies and CSRF tokens.
+
+    Args:
+        secure: whether the console is served by TLS; the cookie's name then forbids weaker use (RFC 6265bis, §4.1.3).
+    """
+    app.config.update(
+        SECRET_KEY=key,
+        SESSION_COOKIE_NAME="__Host-larva" if secure else "larva",
+        SESSION_COOKIE_SECURE=secure,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_CHECK_DEFAULT=False,  # `require_user` and the login page ask for it where a cookie speaks
+        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
+    )
+    csrf.init_app(app)
+
+
+def begin(user: User) -> None:
+    """Start a session; whatever the browser had before is dropped, against fixation."""
+    session.clear()
+    session["user"] = user.name
+    session["password_set_at"] = user.password_set_at.isoformat()
+    session["began"] = time.time()
+
+
+def end() -> None:
+    """End the session of this browser."""
+    session.clear()
+
+
+def holds(store: Store, claims: dict[str, object], now: float) -> User | None:
+    """Return the account of a session that is not too old and whose account and password still stand.
+
+    Args:
+        claims: what the signed cookie says.
+        now: Unix time, seconds.
+    """
+    name, began, password_set_at = claims.get("user"), claims.get("began"), claims.get("password_set_at")
+    if not isinstance(name, str) or not isinstance(began, int | float) or not isinstance(password_set_at, str):
+        return None
+    if not 0 <= now - began < LONGEST_SESSION_S:
+        return None
+    user = accounts.find(store, name)
+    if user is None or user.password_set_at != datetime.fromisoformat(password_set_at):
+        return None
+    return user
+
+
+def require_user() -> None:
+    """Let the request pass only for somebody known; a cookie must come with its CSRF token when it changes things.
+
+    Raises:
+        NotAuthenticated: no valid token and no valid session.
+    """
+    store = console().store()
+    authorization = request.authorization
+    if authorization is not None:
+        if authorization.type != "bearer" or not authorization.token:
+            raise NotAuthenticated("only bearer tokens are understood", hint="make one with `larva console token`")
+        g.user = accounts.user_of_token(store, authorization.token)
+        return
+    user = holds(store, dict(session), time.time())
+    if user is None:
+        raise NotAuthenticated("log in first", hint="log in, or send `Authorization: Bearer TOKEN`")
+    g.user = user
+    csrf.protect()

@@ -1,0 +1,103 @@
+// One CLADNet: its hosts, its latencies, the user-data for more hosts.
+
+import { get, post } from "./api.js";
+import { make, showProblem, showRows, tag } from "./dom.js";
+import { coalesced, connect, on } from "./events.js";
+import { showMatrix, showMesh } from "./latency.js";
+import { data, word } from "./page.js";
+
+const path = `/v1/cladnets/${encodeURIComponent(data.cladnet.id)}`;
+const mine = (message) => message.cladnet === data.cladnet.id;
+const state = { hosts: data.hosts, test: data.status.test, rows: new Map() };
+
+const KINDS = { active: "good", unreachable: "bad", down: "wait" };
+
+function remember(rows) {
+  state.rows = new Map(rows.map((row) => [row.host, row]));
+}
+
+function showHosts() {
+  document.getElementById("host-count").textContent = state.hosts.length || "";
+  showRows("hosts", state.hosts.map((host) => make("tr", {},
+    make("th", { scope: "row" }, host.host),
+    make("td", { class: "code" }, host.address ?? "–"),
+    make("td", {}, stateOf(host), host.problem ? make("span", { class: "prose faint" }, ` ${host.problem}`) : null),
+    make("td", { class: "code" }, host.public_address ?? "–"),
+    make("td", {}, host.cloud.provider),
+    make("td", {}, [host.cloud.region, host.cloud.zone].filter(Boolean).join(" / ")),
+    make("td", {}, host.roles.join(", ")),
+  )));
+}
+
+function stateOf(host) {
+  if (host.problem) return tag(word("problem"), "bad");
+  return host.state === null ? tag(word("waiting"), "wait") : tag(host.state, KINDS[host.state]);
+}
+
+function showStatus() {
+  const rows = [...state.rows.values()];
+  showMatrix(state.hosts, state.rows, state.test);
+  showMesh(state.hosts, state.rows);
+  document.getElementById("status-progress").textContent = state.test === null ? word("empty.status") : word("asked", {
+    when: new Date(state.test.asked_at).toLocaleString(), rows: rows.length, hosts: state.hosts.length,
+  });
+}
+
+function show() {
+  showHosts();
+  showStatus();
+}
+
+const reloadHosts = coalesced(async () => {
+  state.hosts = (await get(`${path}/hosts`)).hosts;
+  show();
+});
+
+const reloadStatus = coalesced(async () => {
+  const status = await get(`${path}/status`);
+  state.test = status.test;
+  remember(status.rows);
+  showStatus();
+});
+
+remember(data.status.rows);
+show();
+
+on("resync", () => {
+  reloadHosts();
+  reloadStatus();
+});
+on("hosts", (message) => mine(message) && reloadHosts());
+on("status-cleared", (message) => mine(message) && reloadStatus());
+on("cladnets", (message) => mine(message) && location.reload());
+on("status-test", (message) => {
+  if (!mine(message)) return;
+  state.test = message.test;
+  state.rows = new Map();
+  showStatus();
+});
+on("status", (message) => {
+  if (!mine(message) || (state.test !== null && message.row.test_id !== state.test.id)) return;
+  state.rows.set(message.row.host, message.row);
+  showStatus();
+});
+
+document.getElementById("status-form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const box = document.getElementById("status-problem");
+  try {
+    await post(`${path}/status-tests`, { trials: Number(event.target.elements.trials.value) });
+    showProblem(box, null);
+  } catch (error) {
+    showProblem(box, error.document ?? { detail: error.message, hint: "" });
+  }
+});
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = word("copied");
+  });
+}
+
+connect();

@@ -1,0 +1,80 @@
+// The latency matrix with its heat colours, and the mesh of the hosts.
+
+import { draw, make } from "./dom.js";
+import { word } from "./page.js";
+
+// Milliseconds up to which a cell has each colour: one data centre, one region, neighbours, continents, the globe.
+const STEPS = [5, 20, 60, 120, 200, 300];
+
+function heat(latency) {
+  if (latency.avg_ms === null) return "lost";
+  const step = STEPS.findIndex((limit) => latency.avg_ms <= limit);
+  return String(step < 0 ? STEPS.length : step);
+}
+
+function shown(ms) {
+  return ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0);
+}
+
+function cell(from, to, latency) {
+  if (from === to) return make("td", { class: "self" }, "·");
+  if (latency === undefined) return make("td", { class: "none" }, "–");
+  const title = word("cell", {
+    from, to, min: ms(latency.min_ms), avg: ms(latency.avg_ms), max: ms(latency.max_ms),
+    received: latency.received, sent: latency.sent,
+  });
+  const partly = latency.avg_ms !== null && latency.received < latency.sent;
+  return make("td", { "data-heat": heat(latency), title, class: partly ? "partly" : null },
+    latency.avg_ms === null ? word("lost.packets") : shown(latency.avg_ms));
+}
+
+function ms(value) {
+  return value === null || value === undefined ? "–" : shown(value);
+}
+
+function latencyBetween(rows, from, to) {
+  return rows.get(from)?.latencies.find((latency) => latency.destination === to);
+}
+
+/** Show rows (by host) as a table: from the row's host to the column's. */
+export function showMatrix(hosts, rows) {
+  const table = document.getElementById("matrix");
+  const names = [...new Set([...hosts.map((host) => host.host), ...rows.keys()])].sort();
+  table.parentElement.hidden = rows.size === 0;
+  table.tHead.replaceChildren(make("tr", {},
+    make("td", {}), ...names.map((name) => make("th", { scope: "col" }, make("span", {}, name)))));
+  table.tBodies[0].replaceChildren(...names.map((from) => make("tr", {},
+    make("th", { scope: "row" }, from),
+    ...names.map((to) => cell(from, to, latencyBetween(rows, from, to))))));
+}
+
+/** Draw the hosts on a circle, in the order of their clouds, and a line for each pair that has been measured. */
+export function showMesh(hosts, rows) {
+  const order = [...hosts].sort((a, b) => placeOf(a).localeCompare(placeOf(b)));
+  const place = new Map(order.map((host, index) => {
+    const angle = (2 * Math.PI * index) / order.length - Math.PI / 2;
+    return [host.host, { x: 210 + 138 * Math.cos(angle), y: 160 + 112 * Math.sin(angle), host }];
+  }));
+  const lines = [];
+  const labels = [];
+  order.forEach((a, index) => order.slice(index + 1).forEach((b) => {
+    const latency = latencyBetween(rows, a.host, b.host) ?? latencyBetween(rows, b.host, a.host);
+    const [p, q] = [place.get(a.host), place.get(b.host)];
+    lines.push(draw("line", { x1: p.x, y1: p.y, x2: q.x, y2: q.y, "data-heat": latency ? heat(latency) : "none" }));
+    if (latency && latency.avg_ms !== null && order.length <= 6) {
+      labels.push(draw("text", { class: "ms", x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 + 4 }, shown(latency.avg_ms)));
+    }
+  }));
+  const nodes = [...place.values()].map(({ x, y, host }) => draw("g", { "data-state": host.state ?? "waiting" },
+    draw("circle", { cx: x, cy: y, r: 9 }),
+    draw("text", { x, y: y + (y > 160 ? 26 : -16) }, host.host),
+    draw("text", { class: "place", x, y: y + (y > 160 ? 39 : -29) }, [host.cloud.provider, host.cloud.region].filter(Boolean).join(" ")),
+  ));
+  const mesh = document.getElementById("mesh");
+  mesh.parentElement.hidden = order.length < 2;
+  mesh.replaceChildren(...lines, ...labels, ...nodes);
+}
+
+function placeOf(host) {
+  return `${host.cloud.provider} ${host.cloud.region} ${host.host}`;
+}
