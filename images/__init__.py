@@ -1,0 +1,1 @@
+"""The image: recipe, package, root tree, disk, bake, verify, artifacts."""

@@ -1,0 +1,80 @@
+"""What the lab needs of the machine it runs on, asked before anything is made."""
+
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from images.clouds.lab import cgroup
+from images.clouds.lab.topology import Topology
+from larva import process
+from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound
+
+PROGRAMS = ("ip", "mount", "nft", "nsenter", "pivot_root", "setsid", "umount", "unshare")
+DEVICES = (Path("/dev/net/tun"), Path("/dev/fuse"))
+HOST_BYTES = 256 * 2**20
+"""What a host's own layer takes: logs, databases, what user-data brings."""
+DISK_SHARE = 0.1
+"""Part of a sparse disk that must be free; the rest fills only as data comes."""
+
+
+def check(topology: Topology, tree: Path, data: Path) -> None:
+    """Raise unless a lab of that topology can run from the tree with its data below `data`.
+
+    Raises:
+        HostUnfit: not root, a program, a device, overlayfs, cgroup2 or disk space is missing.
+        NotFound: there is no such tree.
+        InvalidInput: the tree holds no system that boots.
+    """
+    process.require_root("the lab cloud")
+    process.require_programs(*PROGRAMS)
+    check_tree(tree)
+    cgroup.hierarchy()
+    for device in DEVICES:
+        if not device.exists() or not stat.S_ISCHR(device.stat().st_mode):
+            raise HostUnfit(
+                f"there is no {device}",
+                hint=f"load its module: modprobe {device.name}; in a container, pass the device in",
+            )
+    needed = needed_bytes(topology)
+    free = shutil.disk_usage(data).free
+    if free < needed:
+        raise HostUnfit(
+            f"the lab takes {needed >> 20} MiB of disk, and {free >> 20} MiB are free at {data}",
+            hint="free some space, or point LARVA_CACHE to a larger disk",
+        )
+    check_overlay(tree, data)
+
+
+def needed_bytes(topology: Topology) -> int:
+    """Return how much disk a lab of that topology takes at first."""
+    disks = sum(disk.size_bytes for host in topology.hosts for disk in host.disks)
+    return len(topology.hosts) * HOST_BYTES + int(DISK_SHARE * disks)
+
+
+def check_tree(tree: Path) -> None:
+    """Raise unless the tree can be booted as a light machine."""
+    if not tree.is_dir():
+        raise NotFound(f"there is no image tree at {tree}", hint="build it with `larva image build`")
+    if any(letter in str(tree) for letter in ",:\\\n"):
+        raise InvalidInput(f"the path {str(tree)!r} cannot be mounted", hint="use a path without , : and \\")
+    for program in ("usr/lib/systemd/systemd", "usr/bin/setpriv", "usr/bin/umount"):
+        if not (tree / program).exists():
+            raise InvalidInput(f"{tree} is no root tree of the image: it has no /{program}", hint="build it anew")
+
+
+def check_overlay(tree: Path, data: Path) -> None:
+    """Raise unless a layer below `data` can be mounted over the tree; a try in its own mount namespace shows."""
+    with tempfile.TemporaryDirectory(dir=data, prefix=".try-") as directory:
+        trial = Path(directory)
+        for name in ("upper", "work", "root"):
+            (trial / name).mkdir()
+        options = f"lowerdir={tree},upperdir={trial}/upper,workdir={trial}/work"
+        command = ["mount", "-t", "overlay", "-o", options, "overlay", str(trial / "root")]
+        try:
+            process.run(["unshare", "--mount", "--propagation", "private", *command], timeout=20)
+        except LarvaError as error:
+            raise HostUnfit(
+                f"overlayfs does not work at {data}: {error.message}",
+                hint="load its module: modprobe overlay; or point LARVA_CACHE to an ext4, XFS or btrfs file system",
+            ) from error
