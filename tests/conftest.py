@@ -14,9 +14,17 @@ import pytest
 
 from cladnet import keys
 from cladnet.model import (
-    CloudFacts, Endpoint, EndpointKind, HostNetworkInformation, HostState, HostStatus, NetworkingRule, PairLatency,
-    Role, TestSpecification,
-)  # fmt: skip
+    CloudFacts,
+    Endpoint,
+    EndpointKind,
+    HostNetworkInformation,
+    HostState,
+    HostStatus,
+    NetworkingRule,
+    PairLatency,
+    Role,
+    TestSpecification,
+)
 from cladnet.store import Store
 from larva.errors import Unavailable
 

@@ -85,8 +85,11 @@ def _wait_for_port(address: str, process: "subprocess.Popen[bytes]", log: Path) 
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page whose every complaint fails the test: exceptions, console errors, refusals by the content policy."""
+def page(browser: Browser, console_url: str) -> Iterator[Page]:
+    """A page whose every complaint fails the test: exceptions, console errors, refusals by the content policy.
+
+    It goes before the console does, and so does not see it going.
+    """
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     page = context.new_page()
     page.set_default_timeout(SLOW_MS)

@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { make, showProblem, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
-import { showMatrix, showMesh } from "./latency.js";
+import { showLegend, showMatrix, showMesh } from "./latency.js";
 import { data, word } from "./page.js";
 
 const path = `/v1/cladnets/${encodeURIComponent(data.cladnet.id)}`;
@@ -36,7 +36,8 @@ function stateOf(host) {
 
 function showStatus() {
   const rows = [...state.rows.values()];
-  showMatrix(state.hosts, state.rows, state.test);
+  showMatrix(state.hosts, state.rows);
+  document.getElementById("legend").hidden = rows.length === 0;
   showMesh(state.hosts, state.rows);
   document.getElementById("status-progress").textContent = state.test === null ? word("empty.status") : word("asked", {
     when: new Date(state.test.asked_at).toLocaleString(), rows: rows.length, hosts: state.hosts.length,
@@ -61,6 +62,7 @@ const reloadStatus = coalesced(async () => {
 });
 
 remember(data.status.rows);
+showLegend();
 show();
 
 on("resync", () => {

@@ -40,7 +40,7 @@ function latencyBetween(rows, from, to) {
 export function showMatrix(hosts, rows) {
   const table = document.getElementById("matrix");
   const names = [...new Set([...hosts.map((host) => host.host), ...rows.keys()])].sort();
-  table.parentElement.hidden = rows.size === 0;
+  table.hidden = rows.size === 0;
   table.tHead.replaceChildren(make("tr", {},
     make("td", {}), ...names.map((name) => make("th", { scope: "col" }, make("span", {}, name)))));
   table.tBodies[0].replaceChildren(...names.map((from) => make("tr", {},
@@ -53,7 +53,7 @@ export function showMesh(hosts, rows) {
   const order = [...hosts].sort((a, b) => placeOf(a).localeCompare(placeOf(b)));
   const place = new Map(order.map((host, index) => {
     const angle = (2 * Math.PI * index) / order.length - Math.PI / 2;
-    return [host.host, { x: 210 + 138 * Math.cos(angle), y: 160 + 112 * Math.sin(angle), host }];
+    return [host.host, { x: 230 + 130 * Math.cos(angle), y: 160 + 112 * Math.sin(angle), angle, host }];
   }));
   const lines = [];
   const labels = [];
@@ -62,17 +62,33 @@ export function showMesh(hosts, rows) {
     const [p, q] = [place.get(a.host), place.get(b.host)];
     lines.push(draw("line", { x1: p.x, y1: p.y, x2: q.x, y2: q.y, "data-heat": latency ? heat(latency) : "none" }));
     if (latency && latency.avg_ms !== null && order.length <= 6) {
-      labels.push(draw("text", { class: "ms", x: (p.x + q.x) / 2, y: (p.y + q.y) / 2 + 4 }, shown(latency.avg_ms)));
+      // Not in the middle, where lines cross.
+      labels.push(draw("text", { class: "ms", x: p.x + (q.x - p.x) * 0.36, y: p.y + (q.y - p.y) * 0.36 + 4 }, shown(latency.avg_ms)));
     }
   }));
-  const nodes = [...place.values()].map(({ x, y, host }) => draw("g", { "data-state": host.state ?? "waiting" },
-    draw("circle", { cx: x, cy: y, r: 9 }),
-    draw("text", { x, y: y + (y > 160 ? 26 : -16) }, host.host),
-    draw("text", { class: "place", x, y: y + (y > 160 ? 39 : -29) }, [host.cloud.provider, host.cloud.region].filter(Boolean).join(" ")),
-  ));
+  const nodes = [...place.values()].map(node);
   const mesh = document.getElementById("mesh");
   mesh.parentElement.hidden = order.length < 2;
   mesh.replaceChildren(...lines, ...labels, ...nodes);
+}
+
+function node({ x, y, angle, host }) {
+  const [sideways, down] = [Math.cos(angle), Math.sin(angle)];
+  const anchor = Math.abs(sideways) < 0.3 ? "middle" : sideways > 0 ? "start" : "end";
+  const label = { "text-anchor": anchor, x: x + 16 * sideways, y: y + 4 + 20 * down };
+  const second = down < -0.3 ? -13 : 13;
+  return draw("g", { "data-state": host.state ?? "waiting" },
+    draw("circle", { cx: x, cy: y, r: 9 }),
+    draw("text", label, host.host),
+    draw("text", { ...label, y: label.y + second, class: "place" }, [host.cloud.provider, host.cloud.region].filter(Boolean).join(" ")),
+  );
+}
+
+/** Say which colour means how many milliseconds. */
+export function showLegend() {
+  const names = [...STEPS.map((limit) => `≤ ${limit}`), `> ${STEPS.at(-1)}`];
+  document.getElementById("legend").replaceChildren(
+    ...names.map((name, step) => make("span", { "data-heat": String(step) }, name)), "ms");
 }
 
 function placeOf(host) {
