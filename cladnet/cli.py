@@ -1,0 +1,237 @@
+"""`larva net`: CLADNets from the command line; `larva agent` and `larva controller`: what the appliance's units run."""
+
+import signal
+import threading
+from types import FrameType
+
+import click
+
+from cladnet import enrolment, networks
+from cladnet.member import Identity, Member
+from cladnet.model import CladnetSpecification, Command, DatapathKind, HostStatus, RuleType
+from cladnet.store import Store
+from larva import output
+from larva.errors import InvalidInput
+from larva.process import require_root
+
+_NET = click.argument("cladnet", metavar="CLADNET")
+
+
+@click.group()
+def net() -> None:
+    """Create, watch and delete CLADNets; CLADNET is an id or a name."""
+
+
+@net.command()
+@click.argument("cidr", required=False)
+@click.option("--name", required=True, help="Unique; small letters, digits and hyphens.")
+@click.option("--description", default="", help="For people.")
+@click.option(
+    "--rule", "rule_type", type=click.Choice([str(each) for each in RuleType]), default=str(RuleType.COST_PRIORITIZED),
+    show_default=True, help="How hosts choose the address by which they reach each other.",
+)  # fmt: skip
+@click.option(
+    "--datapath", type=click.Choice([str(each) for each in DatapathKind]), default=str(DatapathKind.AUTO),
+    show_default=True, help="What carries the packets.",
+)  # fmt: skip
+@output.json_option
+def create(*, cidr: str | None, name: str, description: str, rule_type: str, datapath: str, as_json: bool) -> None:
+    """Create a CLADNet with the address range CIDR; a free one is chosen without it."""
+    with Store.of_this_host() as store:
+        specification = networks.create(
+            store, name=name, cidr=cidr, description=description, rule_type=RuleType(rule_type),
+            datapath=DatapathKind(datapath),
+        )  # fmt: skip
+    _show(specification, as_json=as_json)
+
+
+@net.command("list")
+@output.json_option
+def list_command(*, as_json: bool) -> None:
+    """List the CLADNets."""
+    with Store.of_this_host() as store:
+        found = networks.list_all(store)
+    if as_json:
+        output.show_json(found)
+        return
+    output.show_table(
+        ["id", "name", "cidr", "rule", "data path", "state", "description"],
+        [
+            [each.id, each.name, each.cidr, each.rule_type, each.datapath, each.state, each.description]
+            for each in found
+        ],
+        empty="no CLADNet yet; create one with `larva net create --name NAME`",
+    )
+
+
+@net.command()
+@_NET
+@output.json_option
+def show(*, cladnet: str, as_json: bool) -> None:
+    """Show one CLADNet."""
+    with Store.of_this_host() as store:
+        _show(networks.find(store, cladnet), as_json=as_json)
+
+
+@net.command()
+@_NET
+@output.json_option
+def hosts(*, cladnet: str, as_json: bool) -> None:
+    """List the hosts of a CLADNet."""
+    with Store.of_this_host() as store:
+        views = networks.hosts(store, cladnet)
+    if as_json:
+        output.show_json(views)
+        return
+    output.show_table(
+        ["host", "address", "state", "seen", "public address", "provider", "region", "roles", "problem"],
+        [
+            [
+                view.host, view.address, view.state, "yes" if view.present else "no", view.public_address,
+                view.cloud.provider, view.cloud.region, " ".join(view.roles), view.problem,
+            ]
+            for view in views
+        ],
+        empty="no host has joined yet",
+    )  # fmt: skip
+
+
+@net.command()
+@_NET
+@click.option("--trials", default=3, show_default=True, help="Echo requests per peer.")
+@click.option("--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait for every host's row.")
+@output.json_option
+def status(*, cladnet: str, trials: int, wait_s: float, as_json: bool) -> None:
+    """Have every host measure the latency to every other and show the matrix, in milliseconds."""
+    with Store.of_this_host() as store:
+        specification = networks.find(store, cladnet)
+        test = networks.request_status_test(store, specification.id, trials=trials)
+        rows = networks.wait_matrix(store, specification.id, test, wait_s=wait_s)
+    if as_json:
+        output.show_json(rows)
+        return
+    names = sorted({row.host for row in rows} | {cell.destination for row in rows for cell in row.latencies})
+    output.show_table(["from \\ to", *names], [_matrix_row(row, names) for row in rows], empty="no host answered")
+
+
+@net.command()
+@_NET
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait until it is emptied; 0 does not."
+)
+def delete(*, cladnet: str, yes: bool, wait_s: float) -> None:
+    """Delete a CLADNet: its hosts lose their interfaces and addresses."""
+    with Store.of_this_host() as store:
+        specification = networks.find(store, cladnet)
+        if not yes:
+            click.confirm(
+                f"Delete CLADNet {specification.name} ({specification.cidr}) and cut its hosts off?", abort=True
+            )
+        networks.delete(store, specification.id)
+        if wait_s > 0:
+            networks.wait_deleted(store, specification.id, wait_s=wait_s)
+
+
+@net.command()
+@_NET
+@click.argument("host")
+def up(*, cladnet: str, host: str) -> None:
+    """Have HOST take its interface up again."""
+    _control(cladnet, host, Command.UP)
+
+
+@net.command()
+@_NET
+@click.argument("host")
+def down(*, cladnet: str, host: str) -> None:
+    """Have HOST take its interface down; it keeps its address."""
+    _control(cladnet, host, Command.DOWN)
+
+
+@net.command()
+@_NET
+@click.argument("host", required=False)
+def join(*, cladnet: str, host: str | None) -> None:
+    """Put HOST, this one without it, into a further CLADNet."""
+    with Store.of_this_host() as store:
+        group = networks.find(store, cladnet).id
+        enrolment.join_group(store, host=host or Member.load().host, group=group)
+
+
+@net.command()
+@_NET
+@click.argument("host", required=False)
+def leave(*, cladnet: str, host: str | None) -> None:
+    """Take HOST, this one without it, out of a CLADNet."""
+    with Store.of_this_host() as store:
+        group = networks.find(store, cladnet).id
+        enrolment.leave_group(store, host=host or Member.load().host, group=group)
+
+
+def _control(cladnet: str, host: str, command: Command) -> None:
+    with Store.of_this_host() as store:
+        networks.control(store, networks.find(store, cladnet).id, host, command)
+
+
+def _show(specification: CladnetSpecification, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json(specification)
+        return
+    output.show_table(
+        ["id", "name", "cidr", "rule", "data path", "state", "created", "description"],
+        [
+            [
+                specification.id, specification.name, specification.cidr, specification.rule_type,
+                specification.datapath, specification.state, specification.created_at.isoformat(timespec="seconds"),
+                specification.description,
+            ]
+        ],
+    )  # fmt: skip
+
+
+def _matrix_row(row: HostStatus, names: list[str]) -> list[object]:
+    cells = {cell.destination: cell for cell in row.latencies}
+    shown: list[object] = [row.host]
+    for name in names:
+        if name == row.host or name not in cells:
+            shown.append("-" if name == row.host else "")
+        else:
+            average = cells[name].avg_ms
+            shown.append("lost" if average is None else f"{average:.2f}")
+    return shown
+
+
+@click.command()
+def agent() -> None:
+    """Keep this host attached to its CLADNets; the interfaces outlive the agent."""
+    from cladnet.agent import Agent
+
+    require_root("the agent")
+    with Store.of_this_host() as store:
+        Agent(store, Member.load(), Identity.load()).run(_stop_on_signal())
+
+
+@click.command()
+@click.option(
+    "--grace", "grace_s", default=10.0, show_default=True, help="Seconds until a missing host is unreachable."
+)
+def controller(*, grace_s: float) -> None:
+    """Give the hosts of every CLADNet addresses and rules; any number of controllers may run."""
+    from cladnet.controller import Controller
+
+    if grace_s < 0:
+        raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
+    with Store.of_this_host() as store:
+        Controller(store, grace_s=grace_s).run(_stop_on_signal())
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    return stop

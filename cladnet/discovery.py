@@ -1,0 +1,231 @@
+"""What this host can find out about itself: its interfaces, the address the internet sees, where its cloud put it."""
+
+import json
+import logging
+import re
+import socket
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from cladnet.model import CloudFacts, NetworkInterface
+from larva import codec
+from larva.errors import LarvaError, MalformedData, Unavailable
+
+log = logging.getLogger(__name__)
+
+INSTANCE_DATA = Path("/run/cloud-init/instance-data.json")
+WHOAMI_TIMEOUT_S = 5.0
+_LONGEST_ANSWER = 4096
+_NOT_UNDERLAY = re.compile(r"(lo|cbnet\d+|docker\d+|br-[0-9a-f]{12}|virbr\d+|cni\d+|flannel.*|cali.*|lxcbr\d+)")
+"""Interfaces that lead to no other host: our own, and those of container and VM engines."""
+_NOT_UNDERLAY_KINDS = ("wireguard", "vxlan")
+
+PROVIDERS: Mapping[str, str] = {"gce": "gcp", "aliyun": "alibaba", "ec2": "aws"}
+"""cloud-init's name of a provider → ours, where they differ."""
+
+RTMGRP_LINK = 0x1
+RTMGRP_IPV4_IFADDR = 0x10
+"""rtnetlink(7)"""
+
+
+def interfaces() -> tuple[NetworkInterface, ...]:
+    """The interfaces that are up and have an IPv4 address other hosts may use, by name.
+
+    Raises:
+        Unavailable: the kernel refused to tell, as when an interface went away in the middle.
+    """
+    try:
+        return _interfaces()
+    except NetlinkError as error:
+        raise Unavailable(f"cannot read this host's interfaces: {error.args[-1]}") from error
+
+
+def _interfaces() -> tuple[NetworkInterface, ...]:
+    with IPRoute() as route:
+        links = {}
+        for link in route.get_links():
+            information = link.get_attr("IFLA_LINKINFO")
+            kind = information.get_attr("IFLA_INFO_KIND") if information is not None else None
+            name = link.get_attr("IFLA_IFNAME")
+            if link["flags"] & 1 and kind not in _NOT_UNDERLAY_KINDS and not _NOT_UNDERLAY.fullmatch(name):
+                links[link["index"]] = (name, link.get_attr("IFLA_MTU"))
+        addresses: dict[int, list[IPv4Interface]] = {}
+        for item in route.get_addr(family=socket.AF_INET):
+            text = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")
+            address = IPv4Interface(f"{text}/{item['prefixlen']}")
+            if not (address.is_loopback or address.is_link_local):
+                addresses.setdefault(item["index"], []).append(address)
+    return tuple(
+        NetworkInterface(name=name, mtu=mtu, addresses=tuple(sorted(addresses[index])))
+        for index, (name, mtu) in sorted(links.items(), key=lambda each: each[1][0])
+        if index in addresses
+    )
+
+
+def ask_public_address(server: str, ca: Path, *, timeout: float = WHOAMI_TIMEOUT_S) -> IPv4Address:
+    """Ask the control plane from which address it sees this host: `GET {server}/v1/whoami`.
+
+    Args:
+        ca: PEM file of the system's CA, which has signed the server's certificate.
+
+    Raises:
+        Unavailable: no answer, or the server is not who it should be.
+        MalformedData: the answer is no address.
+    """
+    url = f"{server.rstrip('/')}/v1/whoami"
+    try:
+        context = ssl.create_default_context(cafile=str(ca)) if url.startswith("https:") else None
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *_https(context))
+        with opener.open(url, timeout=timeout) as response:
+            answer = response.read(_LONGEST_ANSWER)
+    except (OSError, urllib.error.URLError, ValueError) as error:
+        raise Unavailable(f"cannot ask {url} for this host's public address: {error}") from error
+    return codec.decode(answer, _Whoami, source=url).address
+
+
+def _https(context: ssl.SSLContext | None) -> tuple[urllib.request.BaseHandler, ...]:
+    return (urllib.request.HTTPSHandler(context=context),) if context is not None else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Whoami:
+    address: IPv4Address
+
+
+def public_address(
+    own: tuple[NetworkInterface, ...],
+    *,
+    server: str,
+    ca: Path,
+    is_control: bool,
+    known: IPv4Address | None,
+    metadata: IPv4Address | None,
+) -> IPv4Address | None:
+    """The address at which the internet sees this host; the one known so far when nobody can tell now.
+
+    Args:
+        is_control: the host is a control node, so `server` may be itself: it would see itself from inside.
+        known: what was found before.
+        metadata: what the provider said at boot.
+    """
+    inside = {address.ip for interface in own for address in interface.addresses}
+    try:
+        seen = ask_public_address(server, ca)
+    except LarvaError as error:
+        log.debug("%s", error.message)
+        if is_control:
+            return known or metadata or _host_of(server)
+        return known or metadata
+    if not seen.is_loopback and seen not in inside:
+        return seen
+    # Nothing between us and the server translates addresses: it is this very host, or in the same network.
+    told = metadata or (_host_of(server) if is_control else None)
+    return told or (None if seen.is_loopback else seen)
+
+
+def _host_of(server: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(urlsplit(server).hostname or "")
+    except AddressValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What the provider told cloud-init at boot."""
+
+    cloud: CloudFacts
+    public_address: IPv4Address | None
+
+
+def metadata(path: Path = INSTANCE_DATA) -> Metadata:
+    """Read cloud-init's instance data; empty facts when there is none or it is not understood."""
+    try:
+        data = codec.decode(path.read_bytes(), dict[str, Any], source=str(path))
+    except OSError:
+        return Metadata(CloudFacts(), None)
+    except MalformedData as error:
+        log.warning("%s", error.message)
+        return Metadata(CloudFacts(), None)
+    return parse_metadata(data)
+
+
+def parse_metadata(data: Mapping[str, Any]) -> Metadata:
+    """Take the facts out of cloud-init's instance data.
+
+    Source: cloud-init's documentation, "Instance metadata", standardised keys `v1`; the EC2 tree under `ds.meta_data`.
+    """
+    standard = _mapping(data.get("v1"))
+    details = _mapping(_mapping(data.get("ds")).get("meta_data"))
+    name = _text(standard.get("cloud_name")).lower()
+    macs = _mapping(_mapping(_mapping(details.get("network")).get("interfaces")).get("macs"))
+    first = min((_mapping(each) for each in macs.values()), key=lambda m: _text(m.get("device-number")), default={})
+    cloud = CloudFacts(
+        provider="" if name in ("unknown", "none", "nocloud") else PROVIDERS.get(name, name),
+        region=_text(standard.get("region")),
+        zone=_text(standard.get("availability_zone")),
+        network_id=_text(first.get("vpc-id")),
+        subnet_id=_text(first.get("subnet-id")),
+    )
+    try:
+        public = IPv4Address(_text(details.get("public-ipv4") or details.get("public_ipv4")))
+    except AddressValueError:
+        public = None
+    return Metadata(cloud, public)
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int) else ""
+
+
+def overridden(found: CloudFacts, by: CloudFacts) -> CloudFacts:
+    """`found`, with every fact that `by` has taken from there."""
+    return CloudFacts(
+        provider=by.provider or found.provider,
+        region=by.region or found.region,
+        zone=by.zone or found.zone,
+        network_id=by.network_id or found.network_id,
+        subnet_id=by.subnet_id or found.subnet_id,
+    )
+
+
+class Changes:
+    """The kernel's word that a link or an address changed; what changed is not told: look again."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+
+    def wait(self, timeout: float) -> bool:
+        """Return True when something changed within `timeout` seconds; all that is waiting counts as one."""
+        self._socket.settimeout(timeout)
+        try:
+            self._socket.recv(1 << 16)
+            self._socket.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            while True:
+                self._socket.recv(1 << 16)
+        except TimeoutError:
+            return False
+        except BlockingIOError:
+            return True
+        except OSError as error:  # ENOBUFS: more changes than the buffer holds
+            log.debug("netlink: %s", error)
+            return True
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
