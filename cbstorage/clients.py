@@ -1,0 +1,151 @@
+"""How a volume is mounted: drivers behind one protocol, ceph-fuse everywhere and the kernel's client where it is."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Protocol
+
+from cbstorage import cephx, systemd
+from cbstorage.conf import MON_PORT
+from cbstorage.model import FILE_SYSTEM
+from larva import files, process
+from larva.errors import ProgramFailed, TimedOut
+
+MOUNT_S = 30
+UNMOUNT_S = 20
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """Everything a driver needs to mount one volume."""
+
+    unit: str
+    """A name that is unique on the host."""
+    identity: cephx.Identity
+    fsid: str
+    monitors: tuple[IPv4Address, ...]
+    source: str
+    """The volume's directory in the file system."""
+    path: Path
+    configuration: Path
+    keyring: Path
+
+
+class Client(Protocol):
+    """One way to mount."""
+
+    name: str
+
+    def available(self) -> bool:
+        """Whether this host can mount this way."""
+
+    def mount(self, mount: Mount) -> None:
+        """Mount; ProgramFailed or TimedOut with the client's words otherwise."""
+
+
+class KernelClient:
+    """The kernel's; faster, no process to lose, and it comes back by itself after having been shut out."""
+
+    name = "kernel"
+
+    def available(self) -> bool:
+        """Whether the kernel has it or can load it."""
+        if shutil.which("mount.ceph") is None:
+            return False
+        if _kernel_knows():
+            return True
+        if shutil.which("modprobe"):
+            process.run(["modprobe", "--quiet", "ceph"], timeout=20, ok_codes=(0, 1))
+        return _kernel_knows()
+
+    def mount(self, mount: Mount) -> None:
+        """Mount with an explicit ms_mode: the kernel's own default is msgr1, which our monitors do not speak."""
+        secret = mount.keyring.with_suffix(".secret")
+        files.write_if_changed(secret, mount.identity.key + "\n", mode=files.SECRET)
+        monitors = "/".join(f"{address}:{MON_PORT}" for address in mount.monitors)
+        options = (
+            f"mon_addr={monitors},secretfile={secret},ms_mode=prefer-crc,recover_session=clean,mount_timeout={MOUNT_S}"
+        )
+        user = mount.identity.entity.removeprefix("client.")
+        source = f"{user}@{mount.fsid}.{FILE_SYSTEM}={mount.source}"
+        process.run(["mount", "-t", "ceph", source, mount.path, "-o", options], timeout=MOUNT_S + 10)
+
+
+class FuseClient:
+    """ceph-fuse as a unit of its own, so that it outlives our agent."""
+
+    name = "ceph-fuse"
+
+    def available(self) -> bool:
+        """Whether the program and the device are here."""
+        return shutil.which("ceph-fuse") is not None and Path("/dev/fuse").exists()
+
+    def mount(self, mount: Mount) -> None:
+        """Start it and wait until the kernel shows the mount."""
+        systemd.stop(mount.unit)
+        systemd.run_as_unit(
+            mount.unit,
+            [
+                "ceph-fuse", "-f", "--conf", mount.configuration, "--name", mount.identity.entity,
+                "--keyring", mount.keyring, "--client_fs", FILE_SYSTEM, "-r", mount.source, mount.path,
+            ],
+            properties=[
+                f"Description=Volume at {mount.path}",
+                "KillMode=mixed",
+                "TimeoutStopSec=10",
+                f"ExecStopPost=-/bin/umount --lazy {_quoted(mount.path)}",
+            ],
+        )  # fmt: skip
+        deadline = time.monotonic() + MOUNT_S
+        while is_mounted(mount.path) is None:
+            if systemd.state(mount.unit) not in ("active", "activating"):
+                raise ProgramFailed(f"ceph-fuse: {systemd.last_words(mount.unit) or 'ended without a word'}")
+            if time.monotonic() > deadline:
+                words = systemd.last_words(mount.unit)
+                systemd.stop(mount.unit)
+                raise TimedOut(f"ceph-fuse did not mount within {MOUNT_S} s: {words}")
+            time.sleep(_POLL_S)
+
+
+CLIENTS: tuple[Client, ...] = (KernelClient(), FuseClient())
+"""In the order in which they are preferred."""
+
+
+def is_mounted(path: Path) -> str | None:
+    """The type of the file system mounted at exactly this path, the topmost one; None without any.
+
+    It reads the kernel's table and never touches the mount, which might not answer.
+    """
+    found = None
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split(" ")
+        if _unescaped(fields[4]) == str(path):
+            found = fields[fields.index("-") + 1]
+    return found
+
+
+def unmount(unit: str, path: Path) -> None:
+    """Take a mount away, whatever state it is in: at once for new users, in the background for those inside."""
+    systemd.stop(unit)
+    if is_mounted(path) is not None:
+        process.run(["umount", "--lazy", path], timeout=UNMOUNT_S, ok_codes=(0, 32))
+
+
+def _kernel_knows() -> bool:
+    return any(line.split()[-1:] == ["ceph"] for line in Path("/proc/filesystems").read_text().splitlines())
+
+
+def _unescaped(text: str) -> str:
+    """proc(5) writes space, tab, newline and backslash as octal."""
+    for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, letter)
+    return text
+
+
+def _quoted(path: Path) -> str:
+    """For a command line in a unit (systemd.service(5)): quotes, and percent signs and dollars doubled."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return f'"{escaped}"'

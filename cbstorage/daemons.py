@@ -1,0 +1,225 @@
+"""The reconciler of a storage host: which Ceph daemons it should run, and the next step towards that."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cbstorage import (
+    cephx,
+    conf,
+    founding,
+    keys,
+    leader,
+    local,
+    mon,
+    osd,
+    preflight,
+    sealed_keys,
+    services,
+    systemd,
+    view,
+)
+from cbstorage.model import Daemon, DaemonKind, HostDaemons, SealedKeys
+from cbstorage.monitor import Monitors, QuorumStatus
+from cbstorage.view import View
+from cladnet.member import Identity
+from cladnet.store import Store
+from larva.errors import LarvaError, Unavailable
+
+log = logging.getLogger(__name__)
+
+SETTLED_S = 10.0
+"""Between two looks when nothing changed in etcd: Ceph itself may have changed."""
+UNSETTLED_S = 1.5
+
+
+@dataclass
+class Problems:
+    """What went wrong in this look; one part's trouble does not keep the others from their work."""
+
+    found: list[LarvaError] = field(default_factory=list)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep an error of ours and go on behind the block."""
+        try:
+            yield
+        except LarvaError as error:
+            self.found.append(error)
+
+    def text(self) -> str:
+        """All of them for people."""
+        return "\n".join(f"{one.message}{f' ({one.hint})' if one.hint else ''}" for one in self.found)
+
+
+class StorageHost:
+    """One storage host of one CLADNet.
+
+    Args:
+        devices: block devices or files for OSDs.
+    """
+
+    def __init__(self, store: Store, group: str, host: str, devices: tuple[Path, ...]) -> None:
+        self._store = store
+        self._group = group
+        self._host = host
+        self._devices = devices
+        self._last_problem = ""
+        self._unsettled = 0
+
+    def prefixes(self) -> list[str]:
+        """What wakes the reconciler."""
+        return [*view.prefixes(self._group), keys.keyring(self._group, self._host)]
+
+    def reconcile(self) -> float:
+        """Bring this host's daemons nearer to the specification and report; return when to look again."""
+        problems = Problems()
+        seen: View | None = None
+        try:
+            seen = view.read(self._store, self._group)
+            if seen is None:
+                return SETTLED_S
+            with problems.kept():
+                self._step(seen, problems)
+        except Unavailable:
+            # etcd is away: what was made already must run all the same, above all after a reboot.
+            self._start_prepared()
+            raise
+        self._report(seen, problems.text())
+        self._unsettled = self._unsettled + 1 if problems.found else 0
+        return min(SETTLED_S, UNSETTLED_S * 1.2 ** min(self._unsettled, 20)) if self._unsettled else SETTLED_S
+
+    def _step(self, seen: View, problems: Problems) -> None:
+        address = seen.address(self._host)
+        if address is None:
+            raise Unavailable("this host has no address in the CLADNet yet", hint="`larva net hosts` says why")
+        if problem := preflight.check(preflight.links(), address=address, cidr=seen.specification.cidr):
+            raise Unavailable(problem.found, hint=problem.remedy)
+        identities = self._identities(seen)
+        local.write_configuration(conf.render(seen.cluster(), conf.Host(address=address, place=seen.place(self._host))))
+        entity = self._write_client(identities)
+        if self._host in seen.specification.mon_hosts and seen.founding is not None:
+            with problems.kept():
+                mon.ensure(self._host, seen.founding, identities)
+        try:
+            connection = Monitors(local.CONFIGURATION, entity=entity, keyring=local.keyring_of(entity))
+        except Unavailable as error:
+            self._start_osds(None, seen, problems)
+            raise Unavailable(f"{error.message}: {self._reaches(seen)}", hint=error.hint) from error
+        with connection as monitors:
+            self._with_quorum(monitors, seen, problems, identities)
+
+    def _with_quorum(
+        self, monitors: Monitors, seen: View, problems: Problems, identities: dict[str, cephx.Identity]
+    ) -> None:
+        specification = seen.specification
+        self._start_osds(monitors, seen, problems)
+        if self._host in specification.mds_hosts:
+            with problems.kept():
+                services.ensure_metadata_server(monitors, self._host)
+        if self._host in specification.mgr_hosts:
+            with problems.kept():
+                services.ensure_manager(monitors, self._host)
+        if self._host in specification.mon_hosts:
+            quorum = monitors.ask("quorum_status", QuorumStatus)
+            if quorum.quorum_leader_name == self._host:
+                with problems.kept():
+                    leader.lead(self._store, monitors, seen, quorum, identities)
+
+    def _identities(self, seen: View) -> dict[str, cephx.Identity]:
+        """The keys sealed to this host; the first monitors' hosts try to found the cluster when there are none."""
+        key = keys.keyring(self._group, self._host)
+        sealed = self._store.get(key, SealedKeys)
+        is_monitor = self._host in seen.specification.mon_hosts
+        if seen.founding is None and is_monitor:
+            founding.found(self._store, seen, self._host)
+            raise Unavailable("the cluster is being founded")
+        if sealed is None:
+            raise Unavailable(
+                "the monitors' hosts have not given this host its keys yet",
+                hint=f"monitors run on {', '.join(seen.specification.mon_hosts)}; see `larva storage status`",
+            )
+        return sealed_keys.open_keys(Identity.load().seal_private, sealed.value)
+
+    def _write_client(self, identities: dict[str, cephx.Identity]) -> str:
+        entity = cephx.ADMIN if cephx.ADMIN in identities else cephx.storage_host(self._host)
+        local.write_client_keyring(identities[entity])
+        return entity
+
+    def _start_osds(self, monitors: Monitors | None, seen: View, problems: Problems) -> None:
+        specification = seen.specification
+        for device in self._devices:
+            with problems.kept():
+                osd.ensure(monitors, device, fsid=specification.fsid, file_bytes=specification.osd_file_bytes)
+
+    def _reaches(self, seen: View) -> str:
+        own = seen.address(self._host)
+        if own is None:
+            return "no address"
+        return "; ".join(
+            f"{one.host} ({one.address}) {preflight.reach(own, one.address).words}"
+            for one in seen.monitors()
+            if one.host != self._host
+        )
+
+    def _start_prepared(self) -> None:
+        """Start every daemon whose data is here, if this host still has the address that ceph.conf names."""
+        for daemon in self._daemons():
+            if not daemon.running and _address_is_here():
+                log.info("etcd is away; starting %s.%s from what is on disk", daemon.kind, daemon.id)
+                _log_failure(lambda one=daemon: systemd.start(local.unit(one.kind, one.id)))  # type: ignore[misc]
+
+    def _daemons(self, fsid: str = "") -> tuple[Daemon, ...]:
+        devices = {}
+        for device in self._devices:
+            record = osd.recall(device, fsid) if fsid else None
+            if record is not None and record.osd_id is not None:
+                devices[str(record.osd_id)] = str(device)
+        return tuple(
+            Daemon(
+                kind=kind, id=name, running=systemd.running(local.unit(kind, name)),
+                device=devices.get(name, "") if kind is DaemonKind.OSD else "",
+            )
+            for kind in DaemonKind
+            for name in local.prepared(kind)
+        )  # fmt: skip
+
+    def _report(self, seen: View, problem: str) -> None:
+        if problem != self._last_problem:
+            self._last_problem = problem
+            log.log(logging.WARNING if problem else logging.INFO, "%s", problem or "storage is as it should be")
+        report = HostDaemons(
+            host=self._host,
+            address=seen.address(self._host),
+            daemons=self._daemons(seen.specification.fsid),
+            problem=problem,
+        )
+        key = keys.daemons(self._group, self._host)
+        current = self._store.get(key, HostDaemons)
+        if current is None or current.value != report:
+            self._store.put(key, report)
+
+
+def _address_is_here() -> bool:
+    wanted = (
+        next(
+            (
+                line.split("=", 1)[1].strip()
+                for line in local.CONFIGURATION.read_text().splitlines()
+                if line.startswith("public_addr =")
+            ),
+            None,
+        )
+        if local.CONFIGURATION.exists()
+        else None
+    )
+    return wanted is not None and any(str(one.ip) == wanted for link in preflight.links() for one in link.addresses)
+
+
+def _log_failure(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except LarvaError as error:
+        log.warning("%s", error.message)

@@ -1,0 +1,122 @@
+"""What a device that should carry an OSD holds already: ours, nothing, or somebody's data, which is never touched."""
+
+import os
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from larva import codec, process
+from larva.errors import HostUnfit, LarvaError, ProgramFailed
+
+_LABEL = b"bluestore block device\n"
+"""How a BlueStore device begins (BlueStore::_write_bdev_label); the UUID of its OSD is the next line."""
+_LABEL_BYTES = 4096
+_LOOK_BYTES = 4 << 20
+SMALLEST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """What a BlueStore label says of its OSD; empty where `mkfs` was killed before it wrote that."""
+
+    osd_uuid: str
+    ceph_fsid: str = ""
+    whoami: str = ""
+    mkfs_done: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """What was found on a device."""
+
+    size_bytes: int
+    label: Label | None = None
+    signature: str = ""
+    """The kind of file system or partition table on it."""
+    blank: bool = False
+    """Nothing but zeros at its beginning."""
+
+
+class Fate(StrEnum):
+    """What to do with a device."""
+
+    MAKE = "make"
+    """Make an OSD on it."""
+    KEEP = "keep"
+    """It carries a finished OSD of ours."""
+
+
+def decide(device: Path, contents: Contents, *, fsid: str, osd_uuid: str) -> Fate:
+    """Return what to do with a device.
+
+    Args:
+        fsid: of our cluster.
+        osd_uuid: of the OSD that this host means to have there.
+
+    Raises:
+        HostUnfit: it holds foreign data, or is too small.
+    """
+    label = contents.label
+    if label is not None:
+        if label.ceph_fsid == fsid and label.mkfs_done == "yes":
+            return Fate.KEEP
+        if label.osd_uuid == osd_uuid:
+            return Fate.MAKE  # our own mkfs, killed half-way
+        raise HostUnfit(
+            f"{device} holds an OSD of another cluster ({label.ceph_fsid or label.osd_uuid})",
+            hint=f"if its data may go: ceph-bluestore-tool zap-device --dev {device} --yes-i-really-really-mean-it",
+        )
+    if contents.signature or not contents.blank:
+        raise HostUnfit(
+            f"{device} holds foreign data ({contents.signature or 'unknown content'})",
+            hint=f"name another device in join.toml, or empty it if its data may go: wipefs -a {device}",
+        )
+    if contents.size_bytes < SMALLEST_BYTES:
+        raise HostUnfit(f"{device} has {contents.size_bytes} bytes", hint="an OSD needs 1 GiB at least")
+    return Fate.MAKE
+
+
+def inspect(device: Path) -> Contents:
+    """Look at a file or block device without changing it; HostUnfit if it is neither or cannot be read."""
+    try:
+        mode = device.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+            raise HostUnfit(f"{device} is neither a file nor a block device", hint="see [storage] in join.toml")
+        with device.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            head = file.read(_LOOK_BYTES)
+    except OSError as error:
+        raise HostUnfit(f"{device}: {error.strerror}", hint="see [storage] in join.toml") from error
+    if head.startswith(_LABEL):
+        return Contents(size_bytes=size, label=_label(device, head))
+    return Contents(size_bytes=size, signature=_signature(device), blank=not any(head))
+
+
+def make_file(device: Path, size_bytes: int) -> None:
+    """Create the sparse file that join.toml names and that is not there; a path below /dev is never created."""
+    if device.exists():
+        return
+    if Path("/dev") in device.parents:
+        raise HostUnfit(f"{device} is not there", hint="`lsblk` lists the machine's disks")
+    device.parent.mkdir(parents=True, exist_ok=True)
+    with device.open("xb") as file:
+        file.truncate(size_bytes)
+
+
+def _label(device: Path, head: bytes) -> Label:
+    uuid = head[len(_LABEL) : len(_LABEL) + 36].decode(errors="replace")
+    try:
+        shown = process.run(["ceph-bluestore-tool", "show-label", "--dev", device], timeout=30)
+        labels = codec.decode(shown, dict[str, Label], source=f"label of {device}")
+    except (ProgramFailed, LarvaError):  # a label that was half written names its OSD all the same
+        return Label(osd_uuid=uuid)
+    return next(iter(labels.values()), Label(osd_uuid=uuid))
+
+
+def _signature(device: Path) -> str:
+    """The type blkid(8) sees; exit code 2 means none."""
+    found = process.run(["blkid", "-p", "-o", "export", device], timeout=30, ok_codes=(0, 2, 8))
+    values = dict(line.split("=", 1) for line in found.splitlines() if "=" in line)
+    return values.get("TYPE") or values.get("PTTYPE") or ""

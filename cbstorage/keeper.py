@@ -1,0 +1,255 @@
+"""The reconciler of volumes: the leading monitor's host makes, sizes, hands out and removes them."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
+
+from cbstorage import cephx, keys, local, pools, sealed_keys, services, tree, view
+from cbstorage.model import (
+    FILE_SYSTEM,
+    MountSpecification,
+    MountState,
+    SealedKeys,
+    VolumePhase,
+    VolumeSpecification,
+    VolumeState,
+)
+from cbstorage.monitor import FileSystems, Monitors, QuorumStatus
+from cbstorage.view import View
+from cladnet.keys import last_segment
+from cladnet.store import Condition, Delete, Store, Versioned
+from larva.errors import LarvaError, NotFound, Unavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LOOK_S = 30.0
+"""Between two counts of the bytes in use."""
+UNSETTLED_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """Everything etcd says of a group's volumes."""
+
+    volumes: tuple[Versioned[VolumeSpecification], ...]
+    states: Mapping[str, VolumeState]
+    mounts: Mapping[tuple[str, str], MountSpecification]
+    """By host and volume."""
+    reports: Mapping[tuple[str, str], MountState]
+    handed_out: Mapping[tuple[str, str], Versioned[SealedKeys]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do, in this order."""
+
+    make: tuple[VolumeSpecification, ...]
+    hand_out: tuple[MountSpecification, ...]
+    take_back: tuple[tuple[str, str], ...]
+    remove: tuple[Versioned[VolumeSpecification], ...]
+
+
+def plan(desired: Desired, seal_keys: Mapping[str, str]) -> Plan:
+    """Return what separates desire from state.
+
+    Args:
+        seal_keys: of the hosts that are in the CLADNet; a host that left keeps no volume from being removed.
+    """
+    active = {item.value.name: item.value for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
+    wanted = {
+        pair: mount
+        for pair, mount in desired.mounts.items()
+        if pair[0] in seal_keys and pair[1] in active and active[pair[1]].id == mount.volume_id
+    }
+    in_use = wanted.keys() | {pair for pair in desired.reports if pair[0] in seal_keys}
+    return Plan(
+        make=tuple(volume for volume in active.values() if not _is_made(volume, desired.states.get(volume.name))),
+        hand_out=tuple(
+            mount
+            for (host, name), mount in wanted.items()
+            if not _has_key(desired.handed_out.get((host, name)), active[name].entity(host), seal_keys[host])
+        ),
+        take_back=tuple(pair for pair in desired.handed_out if pair not in in_use),
+        remove=tuple(
+            item
+            for item in desired.volumes
+            if item.value.phase is VolumePhase.DELETING and not any(name == item.value.name for _, name in in_use)
+        ),
+    )
+
+
+def _is_made(volume: VolumeSpecification, state: VolumeState | None) -> bool:
+    return state is not None and state.id == volume.id and state.ready and state.size_bytes == volume.size_bytes
+
+
+def _has_key(given: Versioned[SealedKeys] | None, entity: str, seal_key: str) -> bool:
+    return given is not None and given.value.seal_key == seal_key and given.value.keys[0].entity == entity
+
+
+class VolumeKeeper:
+    """The volumes of one CLADNet, as a monitor's host keeps them; only the leading monitor's acts."""
+
+    def __init__(self, store: Store, group: str, host: str) -> None:
+        self._store = store
+        self._group = group
+        self._host = host
+        self._last_words = ""
+
+    def prefixes(self) -> list[str]:
+        """What wakes the reconciler."""
+        return [
+            keys.cluster_state(self._group),
+            keys.volumes_of(self._group),
+            keys.mounts_of(self._group),
+            keys.mount_states_of(self._group),
+        ]
+
+    def reconcile(self) -> float:
+        """Bring volumes and keys nearer to what is wanted; return when to look again."""
+        seen = view.read(self._store, self._group)
+        keyring = local.keyring_of(cephx.ADMIN)
+        if seen is None or self._host not in seen.specification.mon_hosts or not keyring.exists():
+            return LOOK_S
+        desired = self._desired()
+        if not desired.volumes and not desired.handed_out:
+            return LOOK_S
+        try:
+            with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring) as monitors:
+                if monitors.ask("quorum_status", QuorumStatus).quorum_leader_name != self._host:
+                    return LOOK_S / 3
+                return LOOK_S if self._act(monitors, seen, desired) else UNSETTLED_S
+        except Unavailable as error:
+            # While the cluster comes up this is no failure to back off from: whoever waits for a volume waits for us.
+            if error.message != self._last_words:
+                self._last_words = error.message
+                log.info("volumes wait: %s", error.message)
+            return UNSETTLED_S
+
+    def _desired(self) -> Desired:
+        def pairs(prefix: str, kind: type[T]) -> dict[tuple[str, str], Versioned[T]]:
+            return {keys.host_and_volume(item.key): item for item in self._store.list(prefix, kind).items}
+
+        group = self._group
+        states = self._store.list(keys.volume_states_of(group), VolumeState)
+        return Desired(
+            volumes=self._store.list(keys.volumes_of(group), VolumeSpecification).items,
+            states={last_segment(item.key): item.value for item in states.items},
+            mounts={pair: item.value for pair, item in pairs(keys.mounts_of(group), MountSpecification).items()},
+            reports={pair: item.value for pair, item in pairs(keys.mount_states_of(group), MountState).items()},
+            handed_out=pairs(keys.mount_keys_of(group), SealedKeys),
+        )
+
+    def _act(self, monitors: Monitors, seen: View, desired: Desired) -> bool:
+        """Do what the plan says; True when nothing was left undone."""
+        todo = plan(desired, {host: information.seal_key for host, information in seen.hosts.items()})
+        settled = True
+        if todo.make or todo.remove:
+            _require_metadata_server(monitors)
+        for volume in todo.make:
+            settled &= self._try(volume, partial(self._make, volume))
+        volumes = {item.value.name: item.value for item in desired.volumes}
+        for mount in todo.hand_out:
+            volume = volumes[mount.volume]
+            given = desired.handed_out.get((mount.host, mount.volume))
+            self._hand_out(monitors, seen, volume, mount.host, given)
+        for pair in todo.take_back:
+            self._take_back(monitors, *pair, desired.handed_out[pair])
+        for item in todo.remove:
+            settled &= self._try(item.value, partial(self._remove, item))
+        self._count(desired)
+        return settled
+
+    def _try(self, volume: VolumeSpecification, action: Callable[[], None]) -> bool:
+        """Run one volume's step; its trouble is written where its owner looks, and keeps no other volume waiting."""
+        try:
+            action()
+        except LarvaError as error:
+            log.warning("volume %s: %s", volume.name, error.message)
+            key = keys.volume_state(self._group, volume.name)
+            current = self._store.get(key, VolumeState)
+            old = current.value if current and current.value.id == volume.id else VolumeState(id=volume.id, ready=False)
+            self._store.put(key, replace(old, problem=error.message))
+            return False
+        return True
+
+    def _order(
+        self, *, make: tuple[tree.Make, ...] = (), count: tuple[str, ...] = (), remove: tuple[str, ...] = ()
+    ) -> tree.Answer:
+        order = tree.Order(
+            entity=cephx.ADMIN, keyring=local.keyring_of(cephx.ADMIN), make=make, count=count, remove=remove
+        )
+        return tree.carry_out(order)
+
+    def _make(self, volume: VolumeSpecification) -> None:
+        wish = tree.Make(path=volume.path, namespace=volume.namespace, size_bytes=volume.size_bytes)
+        used = self._order(make=(wish,), count=(volume.path,)).used_bytes[volume.path]
+        self._store.put(
+            keys.volume_state(self._group, volume.name),
+            VolumeState(id=volume.id, ready=True, size_bytes=volume.size_bytes, used_bytes=used),
+        )
+        log.info("volume %s is ready: %s", volume.name, volume.path)
+
+    def _hand_out(
+        self,
+        monitors: Monitors,
+        seen: View,
+        volume: VolumeSpecification,
+        host: str,
+        given: Versioned[SealedKeys] | None,
+    ) -> None:
+        caps = cephx.volume_caps(
+            file_system=FILE_SYSTEM, path=volume.path, data_pool=pools.DATA_POOL, namespace=volume.namespace
+        )
+        identity = services.get_or_create(monitors, volume.entity(host), caps)
+        sealed = sealed_keys.seal_keys(seen.hosts[host].seal_key, [identity])
+        key = keys.mount_key(self._group, host, volume.name)
+        if given is None:
+            self._store.create(key, sealed)
+        else:
+            self._store.replace(given, sealed)
+        log.info("gave %s its key for volume %s", host, volume.name)
+
+    def _take_back(self, monitors: Monitors, host: str, name: str, given: Versioned[SealedKeys]) -> None:
+        for one in given.value.keys:
+            try:
+                monitors.run("auth rm", entity=one.entity)
+            except NotFound:
+                log.debug("%s was gone already", one.entity)
+        self._store.delete(given.key, revision=given.revision)
+        log.info("took the key for volume %s back from %s", name, host)
+
+    def _remove(self, item: Versioned[VolumeSpecification]) -> None:
+        volume = item.value
+        self._order(remove=(volume.path,))
+        state = keys.volume_state(self._group, volume.name)
+        self._store.transact([Condition(item.key, item.revision)], [Delete(item.key), Delete(state)])
+        log.info("removed volume %s", volume.name)
+
+    def _count(self, desired: Desired) -> None:
+        made = [
+            item.value
+            for item in desired.volumes
+            if item.value.phase is VolumePhase.ACTIVE and _is_made(item.value, desired.states.get(item.value.name))
+        ]
+        if not made:
+            return
+        used = self._order(count=tuple(volume.path for volume in made)).used_bytes
+        for volume in made:
+            key = keys.volume_state(self._group, volume.name)
+            current = self._store.get(key, VolumeState)
+            if current and current.value.id == volume.id and current.value.used_bytes != used[volume.path]:
+                self._store.replace(current, replace(current.value, used_bytes=used[volume.path], problem=""))
+
+
+def _require_metadata_server(monitors: Monitors) -> None:
+    maps = monitors.ask("fs dump", FileSystems).filesystems
+    states = [entry.state for one in maps for entry in one.mdsmap.info.values()]
+    if "up:active" not in states:
+        raise Unavailable(
+            "no metadata server is active yet" if maps else "the file system is not made yet",
+            hint="`larva storage status` shows what is missing",
+        )

@@ -1,0 +1,65 @@
+"""What one host does for the whole cluster: the leading monitor's, so that another takes over when it is lost.
+
+Every step can be repeated and two leaders for a moment do no harm: monitor commands are idempotent, writes guarded.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from cbstorage import cephx, keys, observe, pools, sealed_keys, services
+from cbstorage.model import ClusterState, SealedKeys
+from cbstorage.monitor import Monitors, QuorumStatus
+from cbstorage.view import View
+from cladnet.store import Store
+from larva.errors import Conflict
+
+log = logging.getLogger(__name__)
+
+FRESH = timedelta(seconds=60)
+"""A state that did not change is written again after this long, so that a reader sees somebody looks."""
+
+
+def lead(
+    store: Store, monitors: Monitors, seen: View, quorum: QuorumStatus, identities: Mapping[str, cephx.Identity]
+) -> None:
+    """Give other storage hosts their keys, keep pools and file system right, publish how the cluster is."""
+    for host in seen.storage_hosts():
+        _give_keys(store, monitors, seen, host, identities)
+    pools.ensure(monitors, seen.storage_hosts())
+    _publish(store, seen.group, observe.cluster_state(monitors, quorum, seen.specification.cidr))
+
+
+def _give_keys(
+    store: Store, monitors: Monitors, seen: View, host: str, identities: Mapping[str, cephx.Identity]
+) -> None:
+    """Seal a host's keys to it, anew when it came back with another seal key or got a monitor."""
+    seal_key = seen.hosts[host].seal_key
+    key = keys.keyring(seen.group, host)
+    current = store.get(key, SealedKeys)
+    is_monitor = host in seen.specification.mon_hosts
+    wanted = {cephx.MON, cephx.ADMIN} if is_monitor else {cephx.storage_host(host)}
+    has = {one.entity for one in current.value.keys} if current and current.value.seal_key == seal_key else set()
+    if wanted <= has:
+        return
+    if is_monitor:
+        given = [identities[cephx.MON], identities[cephx.ADMIN]]
+    else:
+        given = [services.get_or_create(monitors, cephx.storage_host(host), cephx.STORAGE_HOST_CAPS)]
+    sealed = sealed_keys.seal_keys(seal_key, given)
+    try:
+        if current is None:
+            store.create(key, sealed)
+        else:
+            store.replace(current, sealed)
+        log.info("gave storage host %s its keys", host)
+    except Conflict:
+        log.debug("another host gave %s its keys", host)
+
+
+def _publish(store: Store, group: str, state: ClusterState) -> None:
+    key = keys.cluster_state(group)
+    current = store.get(key, ClusterState)
+    stale = current is None or datetime.now(UTC) - current.value.observed_at > FRESH
+    if stale or current is None or not observe.same(current.value, state):
+        store.put(key, state)

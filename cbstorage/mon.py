@@ -1,0 +1,73 @@
+"""A monitor on this host: its data made once, from the first map or the running cluster's, then its unit started."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from cbstorage import cephx, conf, local, systemd
+from cbstorage.model import DaemonKind, Founding
+from cbstorage.monitor import Monitors
+from larva import files, process
+from larva.errors import Unavailable
+
+MKFS_S = 120
+
+
+def ensure(host: str, founding: Founding, identities: Mapping[str, cephx.Identity]) -> None:
+    """Bring this host's monitor up.
+
+    Args:
+        identities: the keys of `mon.` and `client.admin`.
+
+    Raises:
+        Unavailable: the monitor is not of the founding ones, and no quorum gives it the present map.
+    """
+    directory = local.data_directory(DaemonKind.MON, host)
+    if not directory.exists():
+        _make(directory, host, founding, identities)
+    systemd.start(local.unit(DaemonKind.MON, host))
+
+
+def _make(directory: Path, host: str, founding: Founding, identities: Mapping[str, cephx.Identity]) -> None:
+    # On /run: keys lie in memory only, and are gone with this block.
+    with tempfile.TemporaryDirectory(prefix="larva-mon-", dir="/run") as scratch:
+        monmap = Path(scratch) / "monmap"
+        if host in {monitor.host for monitor in founding.monitors}:
+            _first_map(monmap, founding)
+        else:
+            _present_map(monmap)
+        keyring = Path(scratch) / "keyring"
+        files.write_whole(keyring, _keyring(identities), mode=files.SECRET)
+        # A sibling that becomes the data directory in one rename: an interrupted mkfs is never taken for a monitor.
+        with files.whole_directory(directory) as unfinished:
+            process.run(
+                [
+                    "ceph-mon", "--mkfs", "--id", host, "--fsid", founding.fsid, "--monmap", monmap,
+                    "--keyring", keyring, "--mon-data", unfinished,
+                ],
+                timeout=MKFS_S,
+            )  # fmt: skip
+            local.give_to_ceph(unfinished)
+            unfinished.chmod(0o750)
+
+
+def _keyring(identities: Mapping[str, cephx.Identity]) -> str:
+    caps = {cephx.MON: cephx.MON_CAPS, cephx.ADMIN: cephx.ADMIN_CAPS}
+    return cephx.keyring(
+        *(cephx.Identity(entity=name, key=identities[name].key, caps=granted) for name, granted in caps.items())
+    )
+
+
+def _first_map(path: Path, founding: Founding) -> None:
+    members = [
+        word for monitor in founding.monitors for word in ("--addv", monitor.host, conf.address_vector(monitor.address))
+    ]
+    process.run(["monmaptool", "--create", "--clobber", "--fsid", founding.fsid, *members, path], timeout=30)
+
+
+def _present_map(path: Path) -> None:
+    try:
+        with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=local.keyring_of(cephx.ADMIN)) as monitors:
+            path.write_bytes(monitors.run("mon getmap"))
+    except Unavailable as error:
+        raise Unavailable(f"a further monitor waits for the first ones: {error.message}", hint=error.hint) from error

@@ -1,0 +1,52 @@
+"""Does a mounted volume answer? Asked by a child process, since whoever asks a dead mount may never return."""
+
+import subprocess
+import time
+from enum import StrEnum
+from pathlib import Path
+
+PATIENCE_S = 5.0
+_POLL_S = 0.05
+
+
+class Answer(StrEnum):
+    """How a mount answered."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    """It answers with an error: its client died or was shut out by the cluster."""
+    SILENT = "silent"
+    """It does not answer: the cluster is unreachable, or slow."""
+
+
+class MountProbe:
+    """Asks one mount at a time; a child that hangs is left behind and not joined by a second one."""
+
+    def __init__(self) -> None:
+        self._hanging: dict[Path, subprocess.Popen[bytes]] = {}
+
+    def ask(self, path: Path, *, patience_s: float = PATIENCE_S) -> tuple[Answer, str]:
+        """Return how the mount answers, and its words when it is dead.
+
+        Args:
+            patience_s: seconds after which it counts as silent.
+        """
+        child = self._hanging.pop(path, None) or subprocess.Popen(
+            ["stat", "--file-system", "--format=%T", "--", path],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + patience_s
+        while (code := child.poll()) is None:
+            if time.monotonic() > deadline:
+                child.kill()  # it may be beyond signals; then the next question finds it still here
+                self._hanging[path] = child
+                return Answer.SILENT, f"no answer within {patience_s:g} s"
+            time.sleep(_POLL_S)
+        words = child.stderr.read().decode(errors="replace").strip() if child.stderr else ""
+        if child.stderr:
+            child.stderr.close()
+        if code < 0:
+            return Answer.SILENT, "it answered too late"
+        return (Answer.ALIVE, "") if code == 0 else (Answer.DEAD, words.rsplit(": ", 1)[-1])

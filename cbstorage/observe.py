@@ -1,0 +1,134 @@
+"""What the cluster looks like from a monitor: Ceph's own health, and our check of every OSD's addresses."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from ipaddress import IPv4Network
+
+from cbstorage.model import ClusterState, Health, HealthCheck, OsdState
+from cbstorage.monitor import (
+    CrushTree,
+    FileSystems,
+    HealthReport,
+    ManagerStatus,
+    Monitors,
+    OsdEntry,
+    OsdMap,
+    PgMap,
+    QuorumStatus,
+    Status,
+)
+
+_HEALTH = {"HEALTH_OK": Health.OK, "HEALTH_WARN": Health.WARNING, "HEALTH_ERR": Health.ERROR}
+
+
+def cluster_state(monitors: Monitors, quorum: QuorumStatus, cidr: IPv4Network) -> ClusterState:
+    """Ask the monitors for everything that `larva storage status` shows."""
+    health = monitors.ask("health", HealthReport)
+    osd_map = monitors.ask("osd dump", OsdMap)
+    osds = osd_states(osd_map, monitors.ask("osd tree", CrushTree), cidr)
+    maps = monitors.ask("fs dump", FileSystems)
+    manager = _manager(monitors)
+    groups = monitors.ask("status", Status).pgmap
+    checks = tuple(
+        HealthCheck(code=code, health=_HEALTH.get(check.severity, Health.WARNING), summary=check.summary.message)
+        for code, check in sorted(health.checks.items())
+    )
+    own = own_checks(quorum, osds, manager)
+    worst = max((_HEALTH.get(health.status, Health.WARNING), *(check.health for check in own)), key=list(Health).index)
+    return ClusterState(
+        health=worst,
+        checks=checks + own,
+        quorum=tuple(sorted(quorum.quorum_names)),
+        monitors=tuple(sorted(entry.name for entry in quorum.monmap.mons)),
+        manager=manager,
+        active_mds=tuple(
+            sorted(
+                entry.name
+                for one in maps.filesystems
+                for entry in one.mdsmap.info.values()
+                if entry.state == "up:active"
+            )
+        ),
+        standby_mds=tuple(sorted(entry.name for entry in maps.standbys)),
+        osds=osds,
+        total_bytes=groups.bytes_total,
+        used_bytes=groups.bytes_used,
+        clean=_clean(groups) if manager else None,
+        observed_at=datetime.now(UTC),
+    )
+
+
+def osd_states(osd_map: OsdMap, tree: CrushTree, cidr: IPv4Network) -> tuple[OsdState, ...]:
+    """Return every OSD with the addresses it advertises and whether they lie in the CLADNet."""
+    hosts = {child: node.name for node in tree.nodes if node.type == "host" for child in node.children}
+    return tuple(_osd(entry, hosts.get(entry.osd, ""), cidr) for entry in osd_map.osds)
+
+
+def _osd(entry: OsdEntry, host: str, cidr: IPv4Network) -> OsdState:
+    wire = (*entry.public_addrs.addrvec, *entry.cluster_addrs.addrvec)
+    addresses = tuple(sorted({one.ip() for one in wire if not one.ip().is_unspecified}))
+    return OsdState(
+        id=entry.osd,
+        host=host,
+        up=bool(entry.up),
+        is_in=entry.weight > 0,
+        addresses=addresses,
+        on_cladnet=bool(addresses) and all(address in cidr for address in addresses),
+    )
+
+
+def own_checks(quorum: QuorumStatus, osds: Sequence[OsdState], manager: str) -> tuple[HealthCheck, ...]:
+    """What Ceph does not complain about and we do: addresses off the CLADNet, and that no manager counts."""
+    found = [
+        HealthCheck(
+            code="OSD_OFF_CLADNET",
+            health=Health.ERROR,
+            summary=f"osd.{osd.id} on {osd.host or 'no host'} advertises {', '.join(map(str, osd.addresses))}, "
+            "which no other cloud can reach",
+        )
+        for osd in osds
+        if osd.up and not osd.on_cladnet
+    ]
+    if not manager:
+        found.append(
+            HealthCheck(
+                code="NO_MANAGER",
+                health=Health.WARNING,
+                summary="no manager is active: capacity and placement groups are not counted; volumes work without",
+            )
+        )
+    if len(quorum.monmap.mons) > 1 and len(quorum.quorum_names) <= len(quorum.monmap.mons) // 2 + 1 < len(
+        quorum.monmap.mons
+    ):
+        found.append(
+            HealthCheck(
+                code="QUORUM_BARELY",
+                health=Health.WARNING,
+                summary="one more monitor lost would stop the cluster",
+            )
+        )
+    return tuple(found)
+
+
+def _manager(monitors: Monitors) -> str:
+    status = monitors.ask("mgr stat", ManagerStatus)
+    return status.active_name if status.available else ""
+
+
+def _clean(groups: PgMap) -> bool:
+    return groups.num_pgs > 0 and all(
+        state.state_name.split("+")[:2] == ["active", "clean"] for state in groups.pgs_by_state
+    )
+
+
+def same(old: ClusterState, new: ClusterState) -> bool:
+    """Whether two observations differ in nothing but their time and a few bytes."""
+    near = abs(old.used_bytes - new.used_bytes) <= max(1 << 20, new.total_bytes // 200)
+    return near and _without_figures(old) == _without_figures(new)
+
+
+def _without_figures(state: ClusterState) -> tuple[object, ...]:
+    return (
+        state.health, state.checks, state.quorum, state.monitors, state.manager, state.active_mds, state.standby_mds,
+        state.osds, state.total_bytes, state.clean,
+    )  # fmt: skip

@@ -1,0 +1,155 @@
+"""The OSDs of this host: one a device, made in steps each of which can be done again."""
+
+import json
+import logging
+import os
+import stat
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from cbstorage import cephx, local, systemd
+from cbstorage.device import Fate, decide, inspect, make_file
+from cbstorage.model import DaemonKind
+from cbstorage.monitor import Monitors
+from larva import codec, files, process
+from larva.errors import HostUnfit
+
+log = logging.getLogger(__name__)
+
+MKFS_S = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What this host remembers of one device's OSD, in its private directory."""
+
+    device: Path
+    uuid: str
+    key: str
+    osd_id: int | None = None
+    made: bool = False
+    """mkfs ran to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NewOsd:
+    osdid: int
+
+
+def ensure(monitors: Monitors | None, device: Path, *, fsid: str, file_bytes: int) -> int:
+    """Bring the OSD of a device up and return its id.
+
+    Args:
+        monitors: needed only to make a new OSD; a made one is started without.
+        fsid: of the cluster.
+        file_bytes: size of the sparse file to make where `device` is a file that is not there.
+
+    Raises:
+        HostUnfit: the device is missing, too small, or holds foreign data.
+    """
+    record = recall(device, fsid)
+    if record is None or not record.made or record.osd_id is None:
+        record = _make(monitors, device, record, fsid=fsid, file_bytes=file_bytes)
+    if record.osd_id is None:
+        raise AssertionError("a made OSD has an id")
+    _own(device)
+    systemd.start(local.unit(DaemonKind.OSD, str(record.osd_id)))
+    return record.osd_id
+
+
+def recall(device: Path, fsid: str) -> Record | None:
+    """Return what is remembered of a device's OSD in this cluster."""
+    path = _record_file(device, fsid)
+    return codec.decode(path.read_bytes(), Record, source=str(path)) if path.exists() else None
+
+
+def _make(monitors: Monitors | None, device: Path, record: Record | None, *, fsid: str, file_bytes: int) -> Record:
+    make_file(device, file_bytes)
+    if record is None:
+        record = Record(device=device, uuid=str(uuid.uuid4()), key=cephx.new_key(created_s=int(time.time())))
+        contents = inspect(device)
+        if contents.label is not None and contents.label.ceph_fsid == fsid:
+            return _adopt(device, contents.label.osd_uuid, int(contents.label.whoami), fsid)
+        decide(device, contents, fsid=fsid, osd_uuid=record.uuid)  # refuses before an id is taken
+        _remember(record, fsid)
+    if monitors is None:
+        raise HostUnfit(f"{device} has no OSD yet", hint="it is made as soon as the monitors answer")
+    # Uuid and key were written down first: asking again with both gives the same id.
+    answer = monitors.ask("osd new", _NewOsd, uuid=record.uuid, stdin=json.dumps({"cephx_secret": record.key}).encode())
+    record = _changed(record, fsid, osd_id=answer.osdid)
+    _lay_out(device, record, answer.osdid)
+    if decide(device, inspect(device), fsid=fsid, osd_uuid=record.uuid) is Fate.MAKE:
+        _wipe_label(device)
+        process.run(
+            ["ceph-osd", "--mkfs", "--id", str(answer.osdid), "--osd-uuid", record.uuid, "--setuser", "ceph", "--setgroup", "ceph"],  # noqa: E501
+            timeout=MKFS_S,
+        )  # fmt: skip
+    log.info("made osd.%d on %s", answer.osdid, device)
+    return _changed(record, fsid, made=True)
+
+
+def _adopt(device: Path, osd_uuid: str, osd_id: int, fsid: str) -> Record:
+    """Take over a finished OSD of this cluster whose host was installed anew; its label holds its key."""
+    directory = local.data_directory(DaemonKind.OSD, str(osd_id))
+    directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+    process.run(["ceph-bluestore-tool", "prime-osd-dir", "--dev", device, "--path", directory], timeout=60, secret=True)
+    block = directory / "block"
+    if not block.is_symlink():
+        block.symlink_to(device)
+    local.give_to_ceph(directory)
+    log.info("took over osd.%d on %s", osd_id, device)
+    record = Record(device=device, uuid=osd_uuid, key="", osd_id=osd_id, made=True)
+    _remember(record, fsid)
+    return record
+
+
+def _lay_out(device: Path, record: Record, osd_id: int) -> None:
+    """Make the data directory: the keyring, and `block` leading to the device (BlueStore opens what it leads to)."""
+    identity = cephx.Identity(entity=f"osd.{osd_id}", key=record.key)
+    local.write_daemon_keyring(DaemonKind.OSD, str(osd_id), identity)
+    directory = local.data_directory(DaemonKind.OSD, str(osd_id))
+    block = directory / "block"
+    if not block.is_symlink():
+        block.symlink_to(device)
+    local.give_to_ceph(directory)
+    _own(device)
+
+
+def _own(device: Path) -> None:
+    """Give the device to the user ceph, again after each boot, and make sure that it can get there."""
+    owner = local.ceph_owner()
+    os.chown(device, *owner)
+    for directory in device.resolve().parents:
+        mode = directory.stat()
+        passable = mode.st_mode & stat.S_IXOTH or (mode.st_uid == owner[0] and mode.st_mode & stat.S_IXUSR)
+        if not passable:
+            raise HostUnfit(f"the user ceph cannot pass {directory} to {device}", hint=f"chmod o+x {directory}")
+
+
+def _wipe_label(device: Path) -> None:
+    """Remove what an interrupted mkfs of our own left, so that the next one starts on a blank device."""
+    with device.open("r+b") as file:
+        file.write(bytes(1 << 20))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _record_file(device: Path, fsid: str) -> Path:
+    name = str(device).strip("/").replace("/", "-")
+    return local.private_directory("osd", fsid) / f"{name}.json"
+
+
+def _remember(record: Record, fsid: str) -> None:
+    files.write_whole(_record_file(record.device, fsid), codec.encode(record), mode=files.SECRET)
+
+
+def _changed(record: Record, fsid: str, *, osd_id: int | None = None, made: bool | None = None) -> Record:
+    new = Record(
+        device=record.device, uuid=record.uuid, key=record.key,
+        osd_id=record.osd_id if osd_id is None else osd_id, made=record.made if made is None else made,
+    )  # fmt: skip
+    if new != record:
+        _remember(new, fsid)
+    return new

@@ -1,0 +1,33 @@
+"""Keys on their way through etcd: sealed to one host, opened by that host only."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+
+from cbstorage.cephx import Identity
+from cbstorage.model import SealedKey, SealedKeys
+from cladnet import seal
+from larva.errors import MalformedData
+
+
+def seal_keys(seal_key: str, identities: Iterable[Identity]) -> SealedKeys:
+    """Return the keys so that only the holder of `seal_key`'s private half reads them."""
+    return SealedKeys(
+        seal_key=seal_key,
+        keys=tuple(
+            SealedKey(entity=one.entity, box=base64.b64encode(seal.seal(seal_key, one.key.encode())).decode())
+            for one in identities
+        ),
+    )
+
+
+def open_keys(seal_private: str, sealed: SealedKeys) -> dict[str, Identity]:
+    """Return the identities by entity; Refused if they were sealed for another key."""
+    found = {}
+    for one in sealed.keys:
+        try:
+            box = base64.b64decode(one.box, validate=True)
+        except binascii.Error as error:
+            raise MalformedData(f"the sealed key of {one.entity} is not base64") from error
+        found[one.entity] = Identity(entity=one.entity, key=seal.open_sealed(seal_private, box).decode())
+    return found

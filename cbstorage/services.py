@@ -1,0 +1,35 @@
+"""The manager and the metadata server on this host: a key from the monitors, then the unit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from cbstorage import cephx, local, systemd
+from cbstorage.model import DaemonKind
+from cbstorage.monitor import AuthEntry, Monitors
+
+
+def ensure_manager(monitors: Monitors, host: str) -> None:
+    """Bring this host's manager up; nothing of ours needs it, it only counts."""
+    _ensure(monitors, DaemonKind.MGR, host, cephx.MGR_CAPS)
+
+
+def ensure_metadata_server(monitors: Monitors, host: str) -> None:
+    """Bring this host's metadata server up; the monitors choose which one is active."""
+    _ensure(monitors, DaemonKind.MDS, local.mds_name(host), cephx.MDS_CAPS)
+
+
+def _ensure(monitors: Monitors, kind: DaemonKind, name: str, caps: Mapping[str, str]) -> None:
+    unit = local.unit(kind, name)
+    if systemd.running(unit):
+        return
+    entity = f"{kind}.{name}"
+    if not (local.data_directory(kind, name) / "keyring").exists():
+        local.write_daemon_keyring(kind, name, get_or_create(monitors, entity, caps))
+    systemd.start(unit)
+
+
+def get_or_create(monitors: Monitors, entity: str, caps: Mapping[str, str]) -> cephx.Identity:
+    """Return an identity with its key, made with these capabilities if the monitors do not know it."""
+    flat: list[Any] = [word for service, granted in caps.items() for word in (service, granted)]
+    entries = monitors.ask("auth get-or-create", tuple[AuthEntry, ...], entity=entity, caps=flat)
+    return cephx.Identity(entity=entries[0].entity, key=entries[0].key)

@@ -1,0 +1,70 @@
+"""What etcd says about one CLADNet's storage, read at once: the input of every storage reconciler."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+import cladnet.keys
+from cbstorage import conf, keys
+from cbstorage.crush import Place, place
+from cbstorage.model import ClusterSpecification, Founding, Monitor
+from cladnet.model import HostNetworkInformation, NetworkingRule, Role
+from cladnet.store import Store
+from larva.errors import NotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One CLADNet with a storage cluster."""
+
+    group: str
+    specification: ClusterSpecification
+    founding: Founding | None
+    rules: dict[str, NetworkingRule]
+    hosts: dict[str, HostNetworkInformation]
+
+    def address(self, host: str) -> IPv4Address | None:
+        """A host's address in the CLADNet, once the controller gave one."""
+        rule = self.rules.get(host)
+        return rule.address if rule else None
+
+    def monitors(self) -> tuple[Monitor, ...]:
+        """Every monitor that is wanted and has an address."""
+        pairs = ((host, self.address(host)) for host in self.specification.mon_hosts)
+        return tuple(Monitor(host=host, address=address) for host, address in pairs if address is not None)
+
+    def cluster(self) -> conf.Cluster:
+        """What every ceph.conf says."""
+        return conf.Cluster(fsid=self.specification.fsid, cidr=self.specification.cidr, monitors=self.monitors())
+
+    def place(self, host: str) -> Place:
+        """A host's place in the CRUSH map; NotFound for one that has no rule yet."""
+        rule = self.rules.get(host)
+        if rule is None:
+            raise NotFound(f"host {host} has no networking rule yet", hint="the controller gives one when it joined")
+        return place(host, rule.cloud)
+
+    def storage_hosts(self) -> list[str]:
+        """Hosts of the role storage, by name."""
+        return sorted(host for host, information in self.hosts.items() if Role.STORAGE in information.roles)
+
+
+def prefixes(group: str) -> list[str]:
+    """What a reconciler of storage watches besides its own keys."""
+    return [keys.cluster(group), keys.founding(group), cladnet.keys.rules_of(group), cladnet.keys.hosts_of(group)]
+
+
+def read(store: Store, group: str) -> View | None:
+    """Return the view, or None where no storage cluster is wanted."""
+    specification = store.get(keys.cluster(group), ClusterSpecification)
+    if specification is None:
+        return None
+    founding = store.get(keys.founding(group), Founding)
+    rules = store.list(cladnet.keys.rules_of(group), NetworkingRule)
+    hosts = store.list(cladnet.keys.hosts_of(group), HostNetworkInformation)
+    return View(
+        group=group,
+        specification=specification.value,
+        founding=founding.value if founding else None,
+        rules={item.value.host: item.value for item in rules.items},
+        hosts={item.value.host: item.value for item in hosts.items},
+    )
