@@ -146,6 +146,14 @@ class Authority:
         """Return `sha256:` and the digest of the CA certificate's DER: what a joining host pins."""
         return _fingerprint(self._certificate)
 
+    def signed(self, certificate: x509.Certificate) -> bool:
+        """Whether the certificate is one of ours; its dates are not looked at."""
+        try:
+            certificate.verify_directly_issued_by(self._certificate)
+        except (InvalidSignature, ValueError, TypeError):
+            return False
+        return True
+
     def sign_client(self, csr_pem: str, host: str) -> Certificate:
         """Return a client certificate for `host`; of the request only its key is used.
 

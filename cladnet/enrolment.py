@@ -17,7 +17,7 @@ from larva.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 
 SECRET_BYTES = 32
 LONGEST_TTL_S = 30 * 86400.0
-MOST_USES = 1000
+MOST_USES = 10_000
 EXPIRED_KEPT = timedelta(days=1)
 """How long an expired token is kept, so that its bearer is told that it expired and not that it never was."""
 

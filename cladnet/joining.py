@@ -17,8 +17,8 @@ from larva.errors import Conflict, MalformedData, Refused
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 900.0
-"""How long a booting VM waits for its control node, which may boot at the same time."""
+PATIENCE_S = 840.0
+"""How long a booting VM waits for its control node, which may boot at the same time; larva-boot.service allows more."""
 
 RENEWAL = timedelta(days=60)
 """A certificate with less than this left is asked for anew at boot."""
@@ -51,8 +51,8 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
     """
     if wanted.join is None:
         raise ValueError("a host without [join] founds, it does not enrol")
-    host = wanted.host_name()
     known = _enrolled(wanted.join)
+    host = known.host if known else wanted.host_name()
     if known is None or _ends_soon(tls_files().certificate):
         prepare_state()
         key = authority.read_or_create_key(tls_files().key)

@@ -1,0 +1,168 @@
+"""`larva enrol`: tokens and the hosts that used them; `larva join`: enrol this host by hand."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import click
+
+from cladnet import boot, enrolment, networks, user_data
+from cladnet.join_file import Join, JoinFile, check_server, join_file
+from cladnet.model import Role
+from cladnet.store import Store
+from larva import files, output, process
+from larva.errors import Conflict, HostUnfit, InvalidInput, MalformedData, NotFound, Refused
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,7})([smhd])")
+_ROLES = (Role.STORAGE, Role.MEMBER)
+
+ROLE_OPTION = click.option(
+    "--role", "roles", multiple=True, type=click.Choice([str(role) for role in _ROLES]), default=(str(Role.MEMBER),),
+    show_default=True, help="May be given several times.",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewToken:
+    """What `larva enrol token create` prints: all that a new host needs."""
+
+    server: str
+    ca: str
+    token: str
+
+
+@click.group()
+def enrol() -> None:
+    """Let hosts join: tokens, and the hosts that hold a certificate."""
+
+
+@enrol.group()
+def token() -> None:
+    """Tokens, each good for some hosts and some time."""
+
+
+@token.command("create")
+@click.option("--group", required=True, help="CLADNet that its bearers join: id or name.")
+@ROLE_OPTION
+@click.option("--ttl", default="1h", show_default=True, help="How long it is good: 90s, 30m, 1h, 7d.")
+@click.option("--uses", default=1, show_default=True, help="How many hosts it enrols.")
+@click.option("--user-data", "as_user_data", is_flag=True, help="Print cloud-init user-data, ready to launch VMs with.")
+@output.json_option
+def create(*, group: str, roles: tuple[str, ...], ttl: str, uses: int, as_user_data: bool, as_json: bool) -> None:
+    """Create a token; its secret is shown this once."""
+    chosen = tuple(Role(role) for role in roles)
+    seconds = duration_s(ttl)
+    with Store.of_this_host() as store:
+        place = enrolment.control_plane(store)
+        cladnet = networks.find(store, group)
+        secret = enrolment.create_token(store, group=cladnet.id, roles=chosen, ttl_s=seconds, uses=uses)
+    new = NewToken(server=place.server, ca=place.ca, token=secret)
+    if as_user_data:
+        join = Join(server=new.server, ca=new.ca, token=new.token)
+        click.echo(user_data.cloud_config(JoinFile(roles=chosen, join=join)), nl=False)
+    elif as_json:
+        output.show_json(new)
+    else:
+        click.echo(f"server  {new.server}\nca      {new.ca}\ntoken   {new.token}")
+        output.note(f"on the new host: larva join --server {new.server} --ca {new.ca} --token {new.token}")
+
+
+@token.command("list")
+@output.json_option
+def list_tokens(*, as_json: bool) -> None:
+    """List the tokens that can be used, and those that expired within a day."""
+    with Store.of_this_host() as store:
+        found = enrolment.tokens(store)
+    if as_json:
+        output.show_json(found)
+        return
+    output.show_table(
+        ["id", "CLADNet", "roles", "uses left", "expires"],
+        [
+            [each.id, each.group, " ".join(each.roles), each.uses_left, "expired" if each.expired else each.expires_at]
+            for each in found
+        ],
+        empty="no token; make one with `larva enrol token create`",
+    )
+
+
+@token.command("revoke")
+@click.argument("token_id", metavar="ID")
+def revoke(*, token_id: str) -> None:
+    """Make the token whose id begins with ID useless."""
+    with Store.of_this_host() as store:
+        enrolment.revoke_token(store, token_id)
+    output.note("revoked")
+
+
+@enrol.command("hosts")
+@output.json_option
+def hosts(*, as_json: bool) -> None:
+    """List the hosts that hold a certificate."""
+    with Store.of_this_host() as store:
+        found = enrolment.enrolled_hosts(store)
+    if as_json:
+        output.show_json(found)
+        return
+    output.show_table(
+        ["host", "CLADNets", "roles", "enrolled", "certificate"],
+        [
+            [each.host, " ".join(each.groups), " ".join(each.roles), f"{each.enrolled_at:%Y-%m-%d %H:%M:%SZ}",
+             each.certificate_serial]
+            for each in found
+        ],
+        empty="no host is enrolled",
+    )  # fmt: skip
+
+
+@enrol.command("remove")
+@click.argument("host")
+def remove(*, host: str) -> None:
+    """Take HOST out of the system and its CLADNets; its name is free again."""
+    with Store.of_this_host() as store:
+        enrolment.remove_host(store, host)
+    output.note(f"{host} is removed")
+
+
+@click.command("join")
+@click.option("--server", required=True, help="The console's URL, https://ADDRESS:8443.")
+@click.option("--ca", required=True, help="Fingerprint of the system's CA, sha256:…")
+@click.option("--token", "secret", required=True, envvar="LARVA_TOKEN", help="What `larva enrol token create` printed.")
+@ROLE_OPTION
+@click.option("--host", help="The name in the system; the machine's own without it.")
+@click.option("--patience", "patience_s", default=120.0, show_default=True, help="Seconds to wait for the server.")
+def join(*, server: str, ca: str, secret: str, roles: tuple[str, ...], host: str | None, patience_s: float) -> None:
+    """Enrol this host and start its services, as a VM does from its user-data."""
+    process.require_root("joining")
+    chosen = tuple(Role(role) for role in roles)
+    target = Join(server=check_server(server, what="--server"), ca=ca, token=secret)
+    base = JoinFile.load() if join_file().is_file() else JoinFile()
+    wanted = replace(base, roles=chosen, host=host or base.host, join=target).checked(source="larva join")
+    with _kept_unless_refused(wanted):
+        member = boot.bring_up(wanted, patience_s=patience_s)
+    output.note(f"{member.host} has joined {', '.join(member.groups) or 'the system'}")
+
+
+@contextlib.contextmanager
+def _kept_unless_refused(wanted: JoinFile) -> Iterator[None]:
+    """Write the join file first, so that a reboot finishes what was begun; put the old one back on a refusal."""
+    before = join_file().read_bytes() if join_file().is_file() else None
+    wanted.save()
+    try:
+        yield
+    except (Refused, Conflict, HostUnfit, InvalidInput, MalformedData, NotFound):
+        if before is None:
+            join_file().unlink(missing_ok=True)
+        else:
+            files.write_whole(join_file(), before, mode=files.SECRET)
+        raise
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of `90s`, `30m`, `1h` or `7d`; InvalidInput for anything else."""
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise InvalidInput(f"{text!r} is not a duration", hint="write it as 90s, 30m, 1h or 7d")
+    return float(int(match[1]) * _UNITS_S[match[2]])

@@ -1,0 +1,67 @@
+"""What etcd is told on a control node: its configuration file as a function of where it runs."""
+
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+
+QUOTA_BYTES = 4 << 30
+"""etcd's default is 2 GiB, its own advice for the most is 8 (etcd.io/docs, "System limits")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """TCP ports of a control node."""
+
+    client: int = 2379
+    peer: int = 2380
+    console: int = 8443
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdSite:
+    """Where one member of etcd runs; `directory` holds its configuration, certificates and data."""
+
+    host: str
+    public_address: IPv4Address
+    directory: Path
+    ports: Ports
+
+
+def configuration(site: EtcdSite) -> str:
+    """Return the configuration file; JSON, which is YAML.
+
+    TLS with client certificates on both sides. Members trust a CA of their own: a host's certificate lets it in as a
+    client and not as a member, which could rewrite everything. The history of a key is kept for an hour, which is as
+    long as a watch may be away without listing anew.
+    """
+    client = f"https://{site.public_address}:{site.ports.client}"
+    peer = f"https://{site.public_address}:{site.ports.peer}"
+    settings = {
+        "name": site.host,
+        "data-dir": str(site.directory / "data"),
+        "listen-client-urls": f"https://0.0.0.0:{site.ports.client}",
+        "listen-peer-urls": f"https://0.0.0.0:{site.ports.peer}",
+        "advertise-client-urls": client,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"{site.host}={peer}",
+        "initial-cluster-state": "new",
+        "initial-cluster-token": "larva",
+        "client-transport-security": _tls(site.directory, "server", ca="ca.pem"),
+        "peer-transport-security": _tls(site.directory, "peer", ca="peer-ca.pem"),
+        "auto-compaction-mode": "periodic",
+        "auto-compaction-retention": "1h",
+        "quota-backend-bytes": QUOTA_BYTES,
+        "enable-grpc-gateway": False,
+        "log-level": "warn",
+    }
+    return json.dumps(settings, indent=2) + "\n"
+
+
+def _tls(directory: Path, name: str, *, ca: str) -> dict[str, object]:
+    return {
+        "cert-file": str(directory / f"{name}.pem"),
+        "key-file": str(directory / f"{name}.key"),
+        "client-cert-auth": True,
+        "trusted-ca-file": str(directory / ca),
+    }
