@@ -104,6 +104,8 @@ class MountKeeper:
         specification = known.specification
         path = Path(specification.path)
         kind = clients.is_mounted(path)
+        if kind is not None and not _is_volume(kind):
+            return MountPhase.FAILED, "", f"something else ({kind}) is mounted at {path}: choose another path"
         if kind is not None:
             answer, words = self._probe.ask(path)
             if answer is Answer.ALIVE:
@@ -203,6 +205,10 @@ class MountKeeper:
 
 def _moved(old: MountSpecification, new: MountSpecification) -> bool:
     return (old.path, old.volume_id) != (new.path, new.volume_id)
+
+
+def _is_volume(kind: str) -> bool:
+    return kind == "ceph" or kind.startswith("fuse.ceph")
 
 
 def _client_name(kind: str) -> str:

@@ -1,0 +1,162 @@
+"""The life cycle of storage clusters as desired state in etcd, and how they stand."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cbstorage import assignment, keys
+from cbstorage.assignment import Candidate
+from cbstorage.model import ClusterSpecification, ClusterState, Health, HostDaemons
+from cladnet import networks
+from cladnet.model import Role
+from cladnet.store import Store
+from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
+
+POLL_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterView:
+    """A storage cluster, wanted and as it was last seen."""
+
+    specification: ClusterSpecification
+    state: ClusterState | None
+    """None before the monitors' first quorum."""
+    hosts: tuple[HostDaemons, ...]
+
+
+def create(
+    store: Store, cladnet: str, *, mon_hosts: Sequence[str] = (), osd_file_bytes: int | None = None
+) -> ClusterSpecification:
+    """Ask for a storage cluster on the storage hosts of a CLADNet.
+
+    Args:
+        cladnet: id or name.
+        mon_hosts: where monitors run, an odd number; chosen over the providers without them.
+        osd_file_bytes: size of sparse files that hosts name as OSD devices and that are not there yet.
+
+    Raises:
+        NotFound: no such CLADNet or host.
+        Conflict: it has a storage cluster.
+        InvalidInput: it has no storage host, or the monitors cannot be as asked.
+    """
+    network = networks.find(store, cladnet)
+    views = networks.hosts(store, network.id)
+    candidates = [
+        Candidate(host=view.host, cloud=view.cloud)
+        for view in views
+        if Role.STORAGE in view.roles and view.address is not None
+    ]
+    if not candidates:
+        raise InvalidInput(
+            f"CLADNet {network.name} has no storage host with an address yet",
+            hint=f"launch VMs with the role storage; see `larva net hosts {network.name}`",
+        )
+    chosen = _monitors(mon_hosts, candidates) if mon_hosts else assignment.monitors(candidates)
+    specification = ClusterSpecification(
+        group=network.id,
+        fsid=str(uuid.uuid4()),
+        cidr=network.cidr,
+        mon_hosts=chosen,
+        mgr_hosts=assignment.managers(chosen),
+        mds_hosts=assignment.metadata_servers(candidates),
+        osd_file_bytes=osd_file_bytes or _DEFAULT_FILE_BYTES,
+        created_at=datetime.now(UTC),
+    )
+    try:
+        store.create(keys.cluster(network.id), specification)
+    except Conflict as error:
+        raise Conflict(
+            f"CLADNet {network.name} has a storage cluster already", hint="larva storage status shows how it is"
+        ) from error
+    return specification
+
+
+_DEFAULT_FILE_BYTES = 8 << 30
+
+
+def _monitors(wanted: Sequence[str], candidates: Sequence[Candidate]) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(wanted))
+    able = sorted(candidate.host for candidate in candidates)
+    if missing := [name for name in names if name not in able]:
+        raise NotFound(
+            f"no storage host with an address is called {', '.join(missing)}", hint=f"there are: {', '.join(able)}"
+        )
+    if len(names) % 2 == 0:
+        raise InvalidInput(
+            f"{len(names)} monitors survive no more losses than {len(names) - 1}", hint="name an odd number of hosts"
+        )
+    return names
+
+
+def find(store: Store, cladnet: str | None = None) -> ClusterView:
+    """Return the storage cluster of a CLADNet, by id or name; the only one there is without it."""
+    if cladnet is None:
+        group = only_group(store)
+    else:
+        group = networks.find(store, cladnet).id
+    specification = store.get(keys.cluster(group), ClusterSpecification)
+    if specification is None:
+        raise NotFound(f"CLADNet {cladnet or group} has no storage cluster", hint="larva storage init makes one")
+    state = store.get(keys.cluster_state(group), ClusterState)
+    hosts = store.list(keys.daemons_of(group), HostDaemons)
+    return ClusterView(
+        specification=specification.value,
+        state=state.value if state else None,
+        hosts=tuple(item.value for item in hosts.items),
+    )
+
+
+def only_group(store: Store) -> str:
+    """Return the id of the only CLADNet with a storage cluster; an error that says what to do otherwise."""
+    groups = [item.value.group for item in store.list(keys.CLUSTER, ClusterSpecification).items]
+    if not groups:
+        raise NotFound("there is no storage cluster yet", hint="larva storage init --group CLADNET makes one")
+    if len(groups) > 1:
+        raise InvalidInput("there are several storage clusters", hint=f"choose with --group: {', '.join(groups)}")
+    return groups[0]
+
+
+def ready(view: ClusterView, osds: int | None = None) -> str:
+    """Return what is missing before volumes can be used; empty when nothing is.
+
+    Args:
+        osds: how many have to be up and in; without it, one a device that hosts report and one at least.
+    """
+    state = view.state
+    if state is None:
+        words = [f"{host.host}: {host.problem}" for host in view.hosts if host.problem]
+        return "no monitor quorum yet" + "".join(f"\n{word}" for word in words)
+    up = [osd for osd in state.osds if osd.up and osd.is_in and osd.on_cladnet]
+    wanted = osds if osds is not None else max(1, len(state.osds))
+    if len(up) < wanted:
+        return f"{len(up)} of {wanted} OSDs are up and in"
+    if not state.active_mds:
+        return "no metadata server is active yet"
+    return ""
+
+
+def wait_ready(store: Store, cladnet: str | None, *, timeout_s: float, osds: int | None = None) -> ClusterView:
+    """Wait until volumes can be used; TimedOut with what is missing otherwise."""
+    deadline = time.monotonic() + timeout_s
+    while missing := ready(view := find(store, cladnet), osds):
+        if time.monotonic() > deadline:
+            raise TimedOut(
+                f"the storage cluster is not ready after {timeout_s:g} s: {missing}",
+                hint="on a storage host: journalctl -u larva-storage",
+            )
+        time.sleep(POLL_S)
+    return view
+
+
+def words(state: ClusterState | None) -> str:
+    """The cluster's health in words."""
+    if state is None:
+        return "coming up: the monitors have no quorum yet"
+    return {
+        Health.OK: "healthy",
+        Health.WARNING: "working, with warnings",
+        Health.ERROR: "in trouble",
+    }[state.health]

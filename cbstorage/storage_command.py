@@ -1,0 +1,145 @@
+"""`larva storage`: make a storage cluster, look at it, and what the appliance's unit runs."""
+
+import signal
+import threading
+from types import FrameType
+
+import click
+
+from cbstorage import cluster, sizes
+from cbstorage.agent import StorageAgent
+from cbstorage.cluster import ClusterView
+from cladnet.member import Member
+from cladnet.store import Store
+from larva import output
+from larva.process import require_root
+
+_GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
+
+
+@click.group()
+def storage() -> None:
+    """One Ceph cluster on the storage hosts of a CLADNet."""
+
+
+@storage.command()
+@click.option("--group", metavar="CLADNET", required=True, help="Id or name.")
+@click.option("--mon", "mon_hosts", metavar="HOST", multiple=True, help="Where monitors run: an odd number of hosts.")
+@click.option("--osd-file-size", metavar="SIZE", help="Of OSD devices that are files and not there yet (8G).")
+@click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until volumes can be used.")
+@click.option("--osds", type=int, help="With --wait: how many OSDs have to be up and in.")
+@output.json_option
+def init(
+    *,
+    group: str,
+    mon_hosts: tuple[str, ...],
+    osd_file_size: str | None,
+    wait_s: float,
+    osds: int | None,
+    as_json: bool,
+) -> None:
+    """Make a storage cluster; its hosts bring it up by themselves."""
+    size = sizes.parse(osd_file_size) if osd_file_size else None
+    with Store.of_this_host() as store:
+        specification = cluster.create(store, group, mon_hosts=mon_hosts, osd_file_bytes=size)
+        if wait_s > 0:
+            with output.step("storage cluster ready"):
+                cluster.wait_ready(store, specification.group, timeout_s=wait_s, osds=osds)
+    if as_json:
+        output.show_json(specification)
+    else:
+        click.echo(f"storage cluster {specification.fsid} on CLADNet {group}")
+        click.echo(f"  monitors: {', '.join(specification.mon_hosts)}")
+        click.echo(f"  metadata servers: {', '.join(specification.mds_hosts)}")
+
+
+@storage.command()
+@_GROUP
+@click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until volumes can be used.")
+@click.option("--osds", type=int, help="With --wait: how many OSDs have to be up and in.")
+@output.json_option
+def status(*, group: str | None, wait_s: float, osds: int | None, as_json: bool) -> None:
+    """Show how the storage cluster is: health, quorum, OSDs and whether their addresses lie on the CLADNet."""
+    with Store.of_this_host() as store:
+        view = cluster.find(store, group)
+        if wait_s > 0:
+            view = cluster.wait_ready(store, group, timeout_s=wait_s, osds=osds)
+    if as_json:
+        output.show_json(view)
+    else:
+        _show(view)
+
+
+@storage.group()
+def osd() -> None:
+    """The daemons that hold the data."""
+
+
+@osd.command("list")
+@_GROUP
+@output.json_option
+def osd_list(*, group: str | None, as_json: bool) -> None:
+    """List the OSDs with their addresses."""
+    with Store.of_this_host() as store:
+        view = cluster.find(store, group)
+    if as_json:
+        output.show_json(view.state.osds if view.state else ())
+    else:
+        _show_osds(view)
+
+
+@storage.command()
+def agent() -> None:
+    """Run the storage agent of this host: daemons on storage hosts, mounts on every host."""
+    require_root("the storage agent")
+    stop = threading.Event()
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    with Store.of_this_host() as store:
+        StorageAgent(store, Member.load()).run(stop)
+
+
+def _show(view: ClusterView) -> None:
+    state = view.state
+    click.echo(f"storage of CLADNet {view.specification.group}: {cluster.words(state)}")
+    if state is not None:
+        quorum = f"{len(state.quorum)} of {len(state.monitors)} monitors in quorum ({', '.join(state.quorum)})"
+        click.echo(f"  {quorum}")
+        click.echo(
+            f"  metadata server: {', '.join(state.active_mds) or 'none active'}; standing by: {len(state.standby_mds)}"
+        )
+        click.echo(f"  {sizes.show(state.used_bytes)} of {sizes.show(state.total_bytes)} used")
+        click.echo(f"  data: {_data_words(state.clean)}; seen {state.observed_at:%Y-%m-%d %H:%M:%S} UTC")
+        for check in state.checks:
+            click.echo(f"  {check.health}: {check.summary} ({check.code})")
+        click.echo()
+        _show_osds(view)
+    for host in view.hosts:
+        if host.problem:
+            click.echo(f"\n{host.host}: {host.problem}")
+
+
+def _data_words(clean: bool | None) -> str:  # noqa: FBT001 - a value to put into words, not a switch
+    if clean is None:
+        return "not counted, no manager is active"
+    return "every copy is in place" if clean else "copies are being put in place"
+
+
+def _show_osds(view: ClusterView) -> None:
+    devices = {daemon.id: daemon.device for host in view.hosts for daemon in host.daemons if daemon.kind == "osd"}
+    output.show_table(
+        ["osd", "host", "up", "in", "addresses", "on the CLADNet", "device"],
+        [
+            [
+                f"osd.{osd.id}", osd.host, "up" if osd.up else "down", "in" if osd.is_in else "out",
+                " ".join(map(str, osd.addresses)), "yes" if osd.on_cladnet else "NO", devices.get(str(osd.id), ""),
+            ]
+            for osd in (view.state.osds if view.state else ())
+        ],
+        empty="no OSD yet",
+    )  # fmt: skip

@@ -1,0 +1,158 @@
+"""`larva volume`: make volumes, mount them on hosts, take them away."""
+
+import click
+
+from cbstorage import cluster, sizes, volumes
+from cbstorage.volumes import VolumeView
+from cladnet import networks
+from cladnet.store import Store
+from larva import codec, output
+from larva.errors import InvalidInput
+
+_GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
+_WAIT = click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until it is done.")
+_HOSTS = click.option("--on", "hosts", metavar="HOST", multiple=True, help="A host; may be given several times.")
+
+
+@click.group()
+def volume() -> None:
+    """Volumes: directories of one POSIX file system that reach every cloud."""
+
+
+@volume.command()
+@click.argument("name")
+@click.option("--size", required=True, help="Quota, as 500M, 1G, 2T.")
+@_GROUP
+@_WAIT
+@output.json_option
+def create(*, name: str, size: str, group: str | None, wait_s: float, as_json: bool) -> None:
+    """Make the volume NAME."""
+    size_bytes = sizes.parse(size)
+    with Store.of_this_host() as store:
+        chosen = _group(store, group)
+        volumes.create(store, chosen, name, size_bytes)
+        if wait_s > 0:
+            volumes.wait_ready(store, chosen, name, timeout_s=wait_s)
+        _show(volumes.find(store, chosen, name), as_json=as_json)
+
+
+@volume.command("list")
+@_GROUP
+@output.json_option
+def list_volumes(*, group: str | None, as_json: bool) -> None:
+    """List the volumes."""
+    with Store.of_this_host() as store:
+        found = volumes.list_all(store, networks.find(store, group).id if group else None)
+    if as_json:
+        output.show_json([_plain(view) for view in found])
+        return
+    output.show_table(
+        ["volume", "CLADNet", "size", "used", "status", "mounted on"],
+        [
+            [
+                view.name, view.group, sizes.show(view.size_bytes), sizes.show(view.used_bytes), view.status,
+                " ".join(f"{mount.host}:{mount.path}" for mount in view.mounts),
+            ]
+            for view in found
+        ],
+        empty="no volumes yet",
+    )  # fmt: skip
+
+
+@volume.command()
+@click.argument("name")
+@_GROUP
+@output.json_option
+def show(*, name: str, group: str | None, as_json: bool) -> None:
+    """Show the volume NAME and its mounts."""
+    with Store.of_this_host() as store:
+        _show(volumes.find(store, _group(store, group), name), as_json=as_json)
+
+
+@volume.command()
+@click.argument("name")
+@_HOSTS
+@click.option("--all", "everywhere", is_flag=True, help="On every host that is in the CLADNet now.")
+@click.option("--at", "path", required=True, metavar="PATH", help="Absolute; made where it is not there.")
+@_GROUP
+@_WAIT
+@output.json_option
+def mount(
+    *, name: str, hosts: tuple[str, ...], everywhere: bool, path: str, group: str | None, wait_s: float, as_json: bool
+) -> None:
+    """Mount the volume NAME on hosts and keep it mounted, over reboots too."""
+    with Store.of_this_host() as store:
+        chosen = _group(store, group)
+        asked = volumes.mount(store, chosen, name, _hosts(hosts, everywhere=everywhere), path)
+        if wait_s > 0:
+            volumes.wait_mounted(store, chosen, name, [one.host for one in asked], timeout_s=wait_s)
+        _show(volumes.find(store, chosen, name), as_json=as_json)
+
+
+@volume.command()
+@click.argument("name")
+@_HOSTS
+@click.option("--all", "everywhere", is_flag=True, help="From every host that has it.")
+@_GROUP
+@_WAIT
+@output.json_option
+def unmount(
+    *, name: str, hosts: tuple[str, ...], everywhere: bool, group: str | None, wait_s: float, as_json: bool
+) -> None:
+    """Take the volume NAME away from hosts; its data stays."""
+    with Store.of_this_host() as store:
+        chosen = _group(store, group)
+        asked = volumes.unmount(store, chosen, name, _hosts(hosts, everywhere=everywhere))
+        if wait_s > 0:
+            volumes.wait_unmounted(store, chosen, name, asked, timeout_s=wait_s)
+        _show(volumes.find(store, chosen, name), as_json=as_json)
+
+
+@volume.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Take it away from the hosts that have it mounted first.")
+@_GROUP
+@_WAIT
+def delete(*, name: str, yes: bool, force: bool, group: str | None, wait_s: float) -> None:
+    """Delete the volume NAME and everything in it."""
+    with Store.of_this_host() as store:
+        chosen = _group(store, group)
+        view = volumes.find(store, chosen, name)
+        if not yes:
+            click.confirm(f"Delete {name} and the {sizes.show(view.used_bytes)}B in it, for good?", abort=True)
+        volumes.delete(store, chosen, name, force=force)
+        if wait_s > 0:
+            volumes.wait_deleted(store, chosen, name, timeout_s=wait_s)
+
+
+def _group(store: Store, group: str | None) -> str:
+    return networks.find(store, group).id if group else cluster.only_group(store)
+
+
+def _hosts(hosts: tuple[str, ...], *, everywhere: bool) -> tuple[str, ...] | None:
+    if everywhere == bool(hosts):
+        raise InvalidInput("say where: either --on HOST or --all", hint="--on may be given several times")
+    return None if everywhere else hosts
+
+
+def _plain(view: VolumeView) -> dict[str, object]:
+    return {**codec.to_builtins(view), "status": view.status}
+
+
+def _show(view: VolumeView, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json(_plain(view))
+        return
+    click.echo(f"volume {view.name} of CLADNet {view.group}: {view.status}")
+    click.echo(f"  {sizes.show(view.used_bytes)} of {sizes.show(view.size_bytes)} used")
+    if view.problem:
+        click.echo(f"  {view.problem}")
+    if view.mounts:
+        output.show_table(
+            ["host", "path", "state", "client", "problem"],
+            [
+                [one.host, one.path, "leaving" if one.leaving else one.phase, one.client, one.problem]
+                for one in view.mounts
+            ],
+        )
