@@ -5,7 +5,8 @@ import sys
 
 import click
 
-from images.clouds.lab.lab import Lab, LabStatus
+from images.clouds.lab.lab import Lab
+from images.clouds.lab.status import LabStatus
 from larva import output, process
 from larva.errors import LarvaError
 

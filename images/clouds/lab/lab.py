@@ -1,62 +1,27 @@
 """A lab: clouds on one machine that hosts of the image are launched on, cut off, moved and brought back."""
 
 import contextlib
-import os
 import secrets
 import shutil
 import string
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from images.clouds.lab import cgroup, network, preflight, relay, topology
+from images.clouds.lab import access, cgroup, helpers, leftovers, network, preflight, topology
 from images.clouds.lab.machine import Machine, Place
 from images.clouds.lab.state import Forward, Phase, State, StateFile, check_run_id, labs_directory
+from images.clouds.lab.status import HostStatus, LabStatus
 from images.clouds.lab.topology import Host, Topology
-from larva import codec, files, settings
-from larva.errors import Conflict, LarvaError, NotFound, TimedOut
+from larva.errors import Conflict, InvalidInput, LarvaError, NotFound
 
 CGROUP = "larva-lab"
-HELPER_TIMEOUT_S = 15.0
-_POLL_S = 0.02
 _LAUNCHES_AT_ONCE = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostStatus:
-    """One host of a lab as it is now."""
-
-    name: str
-    cloud: str
-    provider: str
-    region: str
-    roles: tuple[topology.Role, ...]
-    private: IPv4Address
-    public: IPv4Address
-    state: str
-    """`absent` (not launched), `off`, or `on`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabStatus:
-    """A lab as it is now."""
-
-    run_id: str
-    phase: Phase
-    created_at: datetime | None
-    tree: Path | None
-    rtt: bool
-    cut: tuple[str, ...]
-    hosts: tuple[HostStatus, ...]
-    forwards: tuple[Forward, ...]
+_PORTS = 100
+"""How many ports of the loopback are tried when none is asked for."""
 
 
 class Lab:
@@ -81,12 +46,11 @@ class Lab:
         """
         topology.check(plan, source="topology")
         tree = tree.absolute()
-        data_root = settings.cache_directory() / "labs"
         if run_id is not None:
             check_run_id(run_id)
-        if os.geteuid() == 0:
-            data_root.mkdir(parents=True, exist_ok=True)
+        data_root = leftovers.data_root()
         preflight.check(plan, tree, data_root)
+        leftovers.sweep()
         lab = cls._reserve(run_id)
         try:
             with lab.file.locked():
@@ -94,7 +58,7 @@ class Lab:
                     State(
                         run_id=lab.run_id, created_at=datetime.now(UTC), phase=Phase.CREATING, topology=plan, tree=tree,
                         data=data_root / lab.run_id, cgroup=cgroup.hierarchy() / CGROUP / lab.run_id,
-                        lease=_lease(tree, lab.run_id),
+                        lease=leftovers.lease_on(tree, lab.run_id),
                     )
                 )  # fmt: skip
         except BaseException:
@@ -164,15 +128,21 @@ class Lab:
             if host in state.launched:
                 raise Conflict(f"{host} was launched already", hint="switch it on with power_on")
             save(replace(state, launched=(*state.launched, host)))
-        machine = self._machine(state, found)
+            machine = self._machine(state, found)
+            try:
+                machine.make(
+                    state.topology.cloud(found.cloud), user_data=user_data,
+                    instance=f"i-{self.run_id}-{host}-{secrets.token_hex(4)}",
+                    authorized_keys=(access.public_key(self.file.directory),),
+                )  # fmt: skip
+            except BaseException:
+                _discard(machine)
+                save(state)
+                raise
         try:
-            machine.make(
-                state.topology.cloud(found.cloud), user_data=user_data, authorized_keys=(self._public_key(),),
-                instance=f"i-{self.run_id}-{host}-{secrets.token_hex(4)}",
-            )  # fmt: skip
             machine.power_on()
         except BaseException:
-            with contextlib.suppress(NotFound), self._changing() as (state, save):
+            with contextlib.suppress(NotFound, Conflict), self._changing() as (state, save):  # unless the lab went
                 _discard(machine)
                 save(replace(state, launched=tuple(name for name in state.launched if name != host)))
             raise
@@ -225,7 +195,7 @@ class Lab:
             if on and not (state.rtt and cgroup.populated(group)):
                 save(replace(state, rtt=True))
                 try:
-                    self._start_relay(state, group)
+                    helpers.start_relay(self.names, state.topology, group=group, directory=self.file.directory)
                     network.switch(self.names, state.topology.clouds, on=False)
                 except BaseException:
                     network.switch(self.names, state.topology.clouds, on=True)
@@ -248,49 +218,32 @@ class Lab:
         Raises:
             Conflict: `listen` is taken.
         """
+        if not 0 < port < 65536 or (listen is not None and not 0 < listen < 65536):
+            raise InvalidInput(f"port {port if listen is None else listen}", hint="a port is between 1 and 65535")
         with self._changing() as (state, save):
             state.topology.host(host)
             group = state.cgroup / f"forward-{host}-{port}"
-            for known in state.forwards:
-                if (known.host, known.port) == (host, port):
-                    if cgroup.populated(group) and listen in (None, known.listen):
-                        return known.listen
-                    listen = listen or known.listen
-            cgroup.remove(group)
-            others = tuple(known for known in state.forwards if (known.host, known.port) != (host, port))
-            found = self.file.directory / f"forward-{host}-{port}"
-            found.unlink(missing_ok=True)
-            group.mkdir()
-            first, tries = (listen, 1) if listen is not None else (port, len(others) + 100)
-            cgroup.spawn(
-                [sys.executable, "-m", "images.clouds.lab.forward", network.path_of(self.names.host(host)), str(port),
-                 str(first), str(tries), found],
-                group=group, log_file=self._log("forward"),
-            )  # fmt: skip
+            known = next((way for way in state.forwards if (way.host, way.port) == (host, port)), None)
+            if known is not None and cgroup.populated(group) and listen in (None, known.listen):
+                return known.listen
+            others = tuple(way for way in state.forwards if way is not known)
+            wanted = listen or (known.listen if known else None)
             try:
-                self._wait_for(found, group, f"the way to port {port} of {host}")
-                chosen = int(found.read_text())
+                chosen = helpers.start_forward(
+                    network.path_of(self.names.host(host)), port, first=wanted or port, tries=1 if wanted else _PORTS,
+                    group=group, directory=self.file.directory,
+                )  # fmt: skip
             except LarvaError as error:
                 cgroup.remove(group)
                 save(replace(state, forwards=others))
-                raise Conflict(
-                    f"no port for {host}:{port} on the loopback"
-                    + (f": {listen} is taken" if listen is not None else f" from {port} on"),
-                    hint="name a free one",
-                ) from error
+                taken = f"port {wanted} is taken" if wanted else f"no port from {port} on is free"
+                raise Conflict(f"no way to {host}:{port}: {taken} on the loopback", hint="name a free one") from error
             save(replace(state, forwards=(*others, Forward(host=host, port=port, listen=chosen))))
             return chosen
 
-    def ssh_command(self, host: str, *, user: str = "debian") -> list[str]:
+    def ssh_command(self, host: str, *, user: str = access.USER) -> list[str]:
         """Return the command that opens a shell on a host by ssh, with the key that cloud-init put there."""
-        found = self.topology.host(host)
-        directory = self.file.directory
-        return [
-            "nsenter", f"--net={network.path_of(self.names.host(host))}", "ssh", "-i", str(directory / "ssh_key"),
-            "-o", f"UserKnownHostsFile={directory / 'known_hosts'}", "-o", f"HostKeyAlias={host}",
-            "-o", "StrictHostKeyChecking=accept-new", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10",
-            f"{user}@{found.private}",
-        ]  # fmt: skip
+        return access.ssh_command(self.file.directory, self.topology.host(host), self.names.host(host), user=user)
 
     def status(self) -> LabStatus:
         """Return what the lab looks like now; also of one that was only half made."""
@@ -328,7 +281,7 @@ class Lab:
             for name in network.existing(f"{network.PREFIX}{self.run_id}-"):
                 network.remove_namespace(name)
             if state is not None:
-                _remove_directory(state.data)
+                leftovers.remove_directory(state.data)
                 if state.lease is not None:
                     state.lease.unlink(missing_ok=True)
             shutil.rmtree(self.file.directory)
@@ -351,13 +304,14 @@ class Lab:
 
     def _build(self, state: State) -> None:
         self.file.save(state)  # first: whoever removes the lab learns from it what may be there
-        _remove_directory(state.data)  # of a lab of that name before a reboot
+        leftovers.remove_directory(state.data)  # of a lab of that name before a reboot
         state.data.mkdir(mode=0o700)
+        owner = leftovers.Owner(run_id=self.run_id, directory=self.file.directory)
+        leftovers.mark(state.data / leftovers.OWNER, owner)
         if state.lease is not None:
-            state.lease.parent.mkdir(exist_ok=True)
-            files.write_whole(state.lease, codec.encode({"lab": self.run_id, "state": self.file.path}) + b"\n")
+            leftovers.mark(state.lease, owner)
         state.cgroup.mkdir(parents=True)
-        self._make_key()
+        access.make_key(self.file.directory, comment=f"lab {self.run_id}")
         for name in self.names.all(state.topology):
             network.add_namespace(name)
         network.build(self.names, state.topology)
@@ -397,88 +351,10 @@ class Lab:
             save(replace(state, cut=others if up else (*others, cloud)))
             network.set_uplink(self.names, cloud, up=up)
 
-    def _start_relay(self, state: State, group: Path) -> None:
-        cgroup.remove(group)
-        group.mkdir()
-        ready = self.file.directory / "relay.ready"
-        ready.unlink(missing_ok=True)
-        spec = self.file.directory / "relay.json"
-        files.write_whole(spec, codec.encode(relay_spec(state.topology, ready)))
-        network_option = f"--net={network.path_of(self.names.internet)}"
-        cgroup.spawn(
-            ["nsenter", network_option, sys.executable, "-m", "images.clouds.lab.relay", spec],
-            group=group, log_file=self._log("relay"),
-        )  # fmt: skip
-        self._wait_for(ready, group, "the relay between the clouds")
-
-    def _wait_for(self, path: Path, group: Path, what: str) -> None:
-        """Wait until a helper has written the file that says that it serves."""
-        deadline = time.monotonic() + HELPER_TIMEOUT_S
-        while not path.exists():
-            if not cgroup.populated(group) and not path.exists():
-                raise LarvaError(f"{what} did not start", hint=f"see the logs in {self.file.directory}")
-            if time.monotonic() > deadline:
-                raise TimedOut(f"{what} did not start within {HELPER_TIMEOUT_S:g} s")
-            time.sleep(_POLL_S)
-
     def _log(self, name: str) -> Path:
         return self.file.directory / f"{name}.log"
-
-    def _make_key(self) -> None:
-        key = Ed25519PrivateKey.generate()
-        private = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-        )
-        public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-        files.write_whole(self.file.directory / "ssh_key", private, mode=files.SECRET)
-        files.write_whole(self.file.directory / "ssh_key.pub", public + f" lab {self.run_id}\n".encode())
-
-    def _public_key(self) -> str:
-        return (self.file.directory / "ssh_key.pub").read_text().strip()
-
-
-def relay_spec(plan: Topology, ready: Path) -> relay.Spec:
-    """Return what the relay of a topology has to do: half of each round-trip time in each direction."""
-    return relay.Spec(
-        ready=ready,
-        uplinks=tuple(
-            relay.Uplink(
-                interface=network.uplink(cloud.name),
-                mac=network.wan_mac(number),
-                delay_ms={
-                    network.uplink(other.name): plan.rtt_ms(cloud.name, other.name) / 2
-                    for other in plan.clouds
-                    if other is not cloud
-                },
-            )
-            for number, cloud in enumerate(plan.clouds)
-        ),
-    )
-
-
-def _lease(tree: Path, run_id: str) -> Path | None:
-    """Return the file that keeps the stage of the pipeline which holds the tree; None for a tree from elsewhere."""
-    stages = settings.cache_directory().absolute() / "stages"
-    if stages not in tree.parents:
-        return None
-    for directory in (tree, *tree.parents):
-        if (directory / "stage.json").is_file():
-            return directory / "leases" / run_id
-        if directory == stages:
-            break
-    return None
 
 
 def _discard(machine: Machine) -> None:
     cgroup.remove(machine.place.group)
-    _remove_directory(machine.place.directory)
-
-
-def _remove_directory(directory: Path) -> None:
-    """Remove a directory of the lab's data, unless something is mounted below it (which removal would empty)."""
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    below = [point for point in mounted if Path(point).is_relative_to(directory)]
-    if below:
-        raise Conflict(f"{below[0]} is mounted below {directory}", hint=f"umount {below[0]}, and try again")
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(directory)
+    leftovers.remove_directory(machine.place.directory)

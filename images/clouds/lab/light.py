@@ -41,7 +41,7 @@ exec unshare --cgroup /bin/sh -euc "$ASSEMBLE"
 
 ASSEMBLE = """
 umask 022
-mount -t overlay -o "lowerdir=$TREE,upperdir=$BASE/upper,workdir=$BASE/work" overlay "$BASE/root"
+mount -t overlay -o "index=off,lowerdir=$TREE,upperdir=$BASE/upper,workdir=$BASE/work" overlay "$BASE/root"
 cd "$BASE/root"
 mount --bind "$BASE/disks" ./$DISKS
 mount -t proc -o nosuid,nodev,noexec proc proc

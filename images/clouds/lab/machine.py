@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,8 +97,11 @@ class Machine:
             return
         payload, supervisor = self.place.group / "machine", self.place.group / "supervisor"
         cgroup.remove(payload)
-        for group in (self.place.group, payload, supervisor):
-            group.mkdir(exist_ok=True)
+        try:
+            for group in (self.place.group, payload, supervisor):
+                group.mkdir(exist_ok=True)
+        except FileNotFoundError as error:
+            raise NotFound(f"the lab of {self.name} is gone", hint="it was taken down meanwhile") from error
         self.place.log_file.unlink(missing_ok=True)
         scripts = light.environment(
             tree=self.place.tree, base=self.place.directory, payload=payload, disks=DISK_DIRECTORY
@@ -186,7 +190,11 @@ class Machine:
 
     def attach(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
         """Run a program on the machine with this process's own input and outputs; return its exit code."""
-        done = subprocess.run(self._entered(argv, env or {}), check=False)
+        words = list(argv)
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            # A terminal of the machine's own: this one belongs to a session that the machine cannot see.
+            words = ["script", "--quiet", "--return", "--command", shlex.join(argv), "/dev/null"]
+        done = subprocess.run(self._entered(words, env or {}), check=False)
         return done.returncode if done.returncode >= 0 else 128 - done.returncode
 
     def leader(self) -> int | None:

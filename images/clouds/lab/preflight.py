@@ -19,7 +19,7 @@ DISK_SHARE = 0.1
 
 
 def check(topology: Topology, tree: Path, data: Path) -> None:
-    """Raise unless a lab of that topology can run from the tree with its data below `data`.
+    """Raise unless a lab of that topology can run from the tree with its data below `data`, which is made.
 
     Raises:
         HostUnfit: not root, a program, a device, overlayfs, cgroup2 or disk space is missing.
@@ -28,6 +28,7 @@ def check(topology: Topology, tree: Path, data: Path) -> None:
     """
     process.require_root("the lab cloud")
     process.require_programs(*PROGRAMS)
+    data.mkdir(parents=True, exist_ok=True)
     check_tree(tree)
     cgroup.hierarchy()
     for device in DEVICES:
@@ -69,7 +70,7 @@ def check_overlay(tree: Path, data: Path) -> None:
         trial = Path(directory)
         for name in ("upper", "work", "root"):
             (trial / name).mkdir()
-        options = f"lowerdir={tree},upperdir={trial}/upper,workdir={trial}/work"
+        options = f"index=off,lowerdir={tree},upperdir={trial}/upper,workdir={trial}/work"
         command = ["mount", "-t", "overlay", "-o", options, "overlay", str(trial / "root")]
         try:
             process.run(["unshare", "--mount", "--propagation", "private", *command], timeout=20)

@@ -16,6 +16,7 @@ from larva import codec, files, settings
 from larva.errors import InvalidInput, NotFound, TimedOut
 
 LOCK_TIMEOUT_S = 120.0
+_POLL_S = 0.02
 _RUN_ID = re.compile(r"[a-z0-9]{1,12}")
 
 
@@ -97,25 +98,34 @@ class StateFile:
             NotFound: the lab is gone.
             TimedOut: another one holds it for too long.
         """
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        while (descriptor := self._try_lock()) is None:
+            if time.monotonic() > deadline:
+                raise TimedOut(
+                    f"another process works on the lab {self.run_id} for more than {LOCK_TIMEOUT_S:g} s",
+                    hint="see with ps what it does; its lock goes with it",
+                )
+            time.sleep(_POLL_S)
         try:
-            descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.SECRET)
-        except FileNotFoundError as error:
-            raise NotFound(
-                f"there is no lab {self.run_id!r}", hint="`larva demo status` shows those there are"
-            ) from error
-        try:
-            deadline = time.monotonic() + LOCK_TIMEOUT_S
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise TimedOut(
-                            f"another process works on the lab {self.run_id} for more than {LOCK_TIMEOUT_S:g} s",
-                            hint="see with ps what it does; its lock goes with it",
-                        ) from None
-                    time.sleep(0.02)
             yield
         finally:
             os.close(descriptor)
+
+    def _try_lock(self) -> int | None:
+        """Return the open lock; None while another has it, or when the lab it belonged to went meanwhile."""
+        path = self.directory / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.SECRET)
+        except FileNotFoundError as error:
+            raise self._unknown() from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        os.close(descriptor)
+        return None
+
+    def _unknown(self) -> NotFound:
+        return NotFound(f"there is no lab {self.run_id!r}", hint="`larva demo status` shows those there are")
