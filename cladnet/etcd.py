@@ -26,9 +26,13 @@ FIRST_ATTEMPT_S = 1.0
 CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),  # etcd's server refuses pings more often than every 5 s
     ("grpc.keepalive_timeout_ms", 4_000),
+    ("grpc.http2.ping_timeout_ms", 4_000),  # the bound that counts in present gRPC; its own default is a minute
     ("grpc.http2.max_pings_without_data", 0),  # a quiet watch is still to be proved alive
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
+    (
+        "grpc.min_reconnect_backoff_ms",
+        5_000,
+    ),  # also bounds one connection attempt: TCP and TLS over 300 ms take a second
     ("grpc.max_reconnect_backoff_ms", 2_000),  # gRPC's own default is two minutes
     ("grpc.max_receive_message_length", -1),  # etcd bounds what it stores, not what a listing holds
     ("grpc.enable_http_proxy", 0),

@@ -73,12 +73,14 @@ class Watch:
                 self._call.cancel()
 
     def __iter__(self) -> Iterator[Event | Relist]:
-        pause = FIRST_PAUSE_S
+        pause, broken = FIRST_PAUSE_S, False
         while not (self._closed.is_set() or self._cluster.closed):
             endpoint = self._cluster.preferred()
             try:
                 for item in self._stream(endpoint):
-                    pause = FIRST_PAUSE_S
+                    if broken:
+                        log.info("watch resumed on %s", endpoint.url)
+                    pause, broken = FIRST_PAUSE_S, False
                     if item is not None:
                         yield item
                 reason = "the stream ended"
@@ -90,7 +92,9 @@ class Watch:
                 reason = str(error)
             if self._closed.is_set() or self._cluster.closed:
                 return
-            log.info("watch on %s broke (%s), trying again", endpoint.url, reason)
+            level = logging.DEBUG if broken else logging.INFO
+            log.log(level, "watch on %s broke (%s), trying again", endpoint.url, reason)
+            broken = True
             self._cluster.leave(endpoint)
             self._closed.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
             pause = min(pause * 2, LONGEST_PAUSE_S)
