@@ -93,10 +93,7 @@ def _monitors(wanted: Sequence[str], candidates: Sequence[Candidate]) -> tuple[s
 
 def find(store: Store, cladnet: str | None = None) -> ClusterView:
     """Return the storage cluster of a CLADNet, by id or name; the only one there is without it."""
-    if cladnet is None:
-        group = only_group(store)
-    else:
-        group = networks.find(store, cladnet).id
+    group = only_group(store) if cladnet is None else networks.find(store, cladnet).id
     specification = store.get(keys.cluster(group), ClusterSpecification)
     if specification is None:
         raise NotFound(f"CLADNet {cladnet or group} has no storage cluster", hint="larva storage init makes one")
