@@ -7,9 +7,17 @@ from ipaddress import IPv4Address
 
 from cladnet import discovery, keys
 from cladnet.member import Identity, Member, tls_files
-from cladnet.model import CladnetSpecification, CladnetState, HostNetworkInformation, NetworkInterface, Role
-from cladnet.store import Store
+from cladnet.model import (
+    CladnetSpecification,
+    CladnetState,
+    EnrolledHost,
+    HostNetworkInformation,
+    NetworkInterface,
+    Role,
+)
+from cladnet.store import Condition, Put, Store
 from larva import __version__
+from larva.errors import Conflict
 
 log = logging.getLogger(__name__)
 
@@ -64,22 +72,30 @@ class HostFacts:
 def publish(store: Store, facts: HostFacts, group: str, *, listen_port: int) -> bool:
     """Write this host's information if it differs from what is there; return whether it was written.
 
-    Nothing is written into a CLADNet that does not exist or is being deleted.
+    Nothing is written into a CLADNet that does not exist, is being deleted, or has this host no longer: the write
+    depends on the enrolment record that says so, which may change at the same moment.
 
     Raises:
         Conflict: somebody wrote it meanwhile; look again.
     """
+    host = facts.member.host
+    record = store.get(keys.enrolled_host(host), EnrolledHost)
     specification = store.get(keys.configuration(group), CladnetSpecification)
+    if record is None or group not in record.value.groups:
+        return False
     if specification is None or specification.value.state != CladnetState.ACTIVE:
         return False
-    key = keys.host_information(group, facts.member.host)
+    key = keys.host_information(group, host)
     current = store.get(key, HostNetworkInformation)
     information = facts.look(listen_port=listen_port, known=current.value.public_address if current else None)
-    if current is None:
-        store.create(key, information)
-    elif current.value != information:
-        store.replace(current, information)
-    else:
+    if current is not None and current.value == information:
         return False
+    conditions = [
+        Condition(key, current.revision if current else 0),
+        Condition(record.key, record.revision),
+        Condition(specification.key, specification.revision),
+    ]
+    if not store.transact(conditions, [Put(key, information)]):
+        raise Conflict(f"{key} or what it depends on was changed meanwhile")
     log.info("%s: published the host's network information", group)
     return True
