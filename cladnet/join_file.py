@@ -161,7 +161,7 @@ def check_server(url: str, *, what: str) -> str:
 def _without_empty(value: Any) -> Any:
     if isinstance(value, Mapping):
         inner = {key: _without_empty(item) for key, item in value.items()}
-        return {key: item for key, item in inner.items() if item not in (None, "", {}, [])}
+        return {key: item for key, item in inner.items() if item not in (None, "", {}, [], ())}
     return value
 
 

@@ -138,6 +138,7 @@ def test_user_data_holds_the_join_file_that_cloud_init_will_write() -> None:
     join = JoinFile(roles=(Role.MEMBER,), join=Join(server="https://x:1", ca=PIN, token="t"))
     lines = user_data.cloud_config(join).splitlines()
     assert lines[0] == "#cloud-config"
+    assert "devices" not in join.text(), "what nobody set is not shown to people"
     start = lines.index("    content: |") + 1
     content = "\n".join(line.removeprefix("      ") for line in lines[start:]) + "\n"
     assert content == join.text()
