@@ -202,7 +202,7 @@ class EnrolledHost:
     """Hexadecimal."""
     enrolled_at: datetime
     key_digest: str = ""
-    """SHA-256 of its public key (DER, hexadecimal): who proves to hold that key may have the certificate issued anew."""
+    """SHA-256 of its public key (DER, hexadecimal): who holds that key may have the certificate issued anew."""
     token_digest: str = ""
     """SHA-256 of the token's secret that it was enrolled with; empty for the node that founded the system."""
 
