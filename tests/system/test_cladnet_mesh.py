@@ -1,0 +1,324 @@
+"""Agents, controllers and etcd as real processes, each host a namespace: a mesh forms, changes, outlives its parts."""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from cladnet import keys
+from cladnet.member import Member
+from cladnet.model import CloudFacts, EnrolledHost, Role
+from larva import codec
+
+pytestmark = pytest.mark.root
+
+PATIENCE_S = 90.0
+LARVA = Path(sys.executable).with_name("larva")
+WHOAMI = """
+import http.server, json
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps({"address": self.client_address[0]}).encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+http.server.ThreadingHTTPServer(("203.0.113.1", 8080), Handler).serve_forever()
+"""
+
+
+def until(what: str, condition: Callable[[], object]) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not so in time: {what}"
+        time.sleep(0.1)
+
+
+class Mesh:
+    """Namespaces on one bridge: `control` with etcd and a controller, and hosts with agents."""
+
+    def __init__(self, directory: Path, etcd_factory, stack: contextlib.ExitStack) -> None:
+        self.directory = directory
+        self.run_id = f"cnt-{secrets.token_hex(2)}"
+        self._stack = stack
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._hosts: list[str] = []
+        self._add_namespace("net")
+        self.ip("net", "link", "add", "br0", "type", "bridge")
+        self.ip("net", "link", "set", "br0", "up")
+        self._add_namespace("control")
+        self._plug("control", "203.0.113.1/24")
+        stack.callback(self._end_processes)
+        self.etcd = etcd_factory(tls=True, address="203.0.113.1", netns=self.ns("control"))
+        self._enrol("control", (Role.CONTROL,))
+        self.spawn("whoami", "control", [sys.executable, "-c", WHOAMI])
+        self.start_controller()
+        self.group = self.larva("create", "10.77.0.0/24", "--name", "mesh")["id"]
+
+    def ns(self, name: str) -> str:
+        return f"{self.run_id}-{name}"
+
+    def ip(self, name: str, *words: str) -> str:
+        return run("ip", "-n", self.ns(name), *words)
+
+    def inside(self, name: str, *words: object, check: bool = True) -> str:
+        return run("ip", "netns", "exec", self.ns(name), *(str(word) for word in words), check=check)
+
+    def _add_namespace(self, name: str) -> None:
+        run("ip", "netns", "add", self.ns(name))
+        self._stack.callback(run, "ip", "netns", "del", self.ns(name), check=False)
+        self.ip(name, "link", "set", "lo", "up")
+
+    def _plug(self, name: str, address: str) -> None:
+        port = f"p{len(self._hosts)}-{name}"[:15]
+        run("ip", "link", "add", "eth0", "netns", self.ns(name), "type", "veth", "peer", port, "netns", self.ns("net"))
+        self.ip("net", "link", "set", port, "master", "br0", "up")
+        self.ip(name, "addr", "add", address, "dev", "eth0")
+        self.ip(name, "link", "set", "eth0", "up")
+
+    def state(self, name: str) -> Path:
+        return self.directory / f"state-{name}"
+
+    def _enrol(self, host: str, roles: tuple[Role, ...], groups: tuple[str, ...] = ()) -> None:
+        """What enrolment leaves behind on a host and in etcd."""
+        state = self.state(host)
+        (state / "tls").mkdir(parents=True)
+        (state / "sockets").mkdir()
+        files = self.etcd.client_files(host)
+        shutil.copy(files.ca, state / "tls" / "ca.pem")
+        shutil.copy(files.certificate, state / "tls" / "client.pem")
+        shutil.copy(files.key, state / "tls" / "client.key")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("LARVA_STATE", str(state))
+            Member(
+                host=host, groups=groups, roles=roles, server="http://203.0.113.1:8080",
+                etcd_endpoints=tuple(self.etcd.endpoints), cloud=CloudFacts(provider="test", region=f"region-{host}"),
+            ).save()  # fmt: skip
+        record = EnrolledHost(
+            host=host, groups=groups, roles=roles, certificate_serial="0", enrolled_at=datetime.now(UTC)
+        )
+        self.etcdctl("put", keys.enrolled_host(host), codec.encode(record).decode())
+
+    def etcdctl(self, *words: str) -> str:
+        tls = self.etcd.tls
+        return self.inside(
+            "control", "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={self.etcd.endpoints[0]}",
+            f"--cacert={tls.ca}", f"--cert={tls.certificate}", f"--key={tls.key}", *words,
+        )  # fmt: skip
+
+    def spawn(self, key: str, name: str, argv: list[object]) -> None:
+        """Start a process in a namespace, with the host's state and its own place for sockets."""
+        sockets = self.state(name) / "sockets"
+        script = 'mkdir -p /run/wireguard && mount --bind "$0" /run/wireguard && exec "$@"'
+        with (self.directory / f"{key}.log").open("ab") as log:
+            self._processes[key] = subprocess.Popen(
+                ["ip", "netns", "exec", self.ns(name), "sh", "-c", script, sockets, *argv],
+                stdout=log, stderr=log, env={**os.environ, "LARVA_STATE": str(self.state(name))},
+            )  # fmt: skip
+
+    def end(self, key: str, number: int = signal.SIGKILL) -> None:
+        process = self._processes.pop(key)
+        process.send_signal(number)
+        process.wait(timeout=PATIENCE_S)
+
+    def start_controller(self) -> None:
+        self.spawn("controller", "control", [LARVA, "controller", "--grace", "2"])
+
+    def start_agent(self, host: str) -> None:
+        self.spawn(f"agent-{host}", host, [LARVA, "agent"])
+
+    def add_host(self, host: str, number: int) -> None:
+        self._hosts.append(host)
+        self._add_namespace(host)
+        self._plug(host, f"203.0.113.{number}/24")
+        self._enrol(host, (Role.MEMBER,), (self.group,))
+        self._stack.callback(run, "ip", "-n", self.ns(host), "link", "del", "cbnet0", check=False)
+        self.start_agent(host)
+
+    def larva(self, *words: str) -> object:
+        """`larva net …` on the control node, its JSON read."""
+        environment = ("env", f"LARVA_STATE={self.state('control')}")
+        return json.loads(self.inside("control", *environment, LARVA, "net", *words, "--json"))
+
+    def larva_plain(self, *words: str) -> str:
+        return self.inside("control", "env", f"LARVA_STATE={self.state('control')}", LARVA, "net", *words)
+
+    def views(self) -> dict[str, dict[str, object]]:
+        return {view["host"]: view for view in self.larva("hosts", "mesh")}
+
+    def reaches(self, source: str, address: object) -> bool:
+        argv = ["ip", "netns", "exec", self.ns(source), "ping", "-I", "cbnet0", "-c1", "-W2", str(address)]
+        return subprocess.run(argv, capture_output=True).returncode == 0
+
+    def wait_mesh(self, *hosts: str) -> dict[str, str]:
+        """Return the hosts' addresses when each reaches each."""
+        until("every host has an address", lambda: all(self.views().get(h, {}).get("address") for h in hosts))
+        addresses = {host: self.views()[host]["address"] for host in hosts}
+        for source in hosts:
+            for target in hosts:
+                if source != target:
+                    until(
+                        f"{source} reaches {target}\n{self.log(source)}",
+                        lambda source=source, target=target: self.reaches(source, addresses[target]),
+                    )
+        return addresses
+
+    def log(self, host: str) -> str:
+        return (self.directory / f"agent-{host}.log").read_text()[-3000:]
+
+    def has_interface(self, host: str) -> bool:
+        return "cbnet0" in self.ip(host, "-o", "link")
+
+    @contextlib.contextmanager
+    def traffic(self, source: str, address: str) -> Iterator[None]:
+        """Ping ten times a second meanwhile, and lose nothing."""
+        ping = subprocess.Popen(
+            ["ip", "netns", "exec", self.ns(source), "ping", "-i", "0.1", "-W", "2", address],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            time.sleep(0.5)  # a few more answers
+            ping.send_signal(signal.SIGINT)
+            output, _ = ping.communicate(timeout=PATIENCE_S)
+        found = re.search(r"(\d+) packets transmitted, (\d+) received", output)
+        assert found, output
+        sent, received = int(found[1]), int(found[2])
+        assert sent >= 5
+        assert sent - received <= 1, output[-500:]  # one may be on its way when ping is told to end
+
+    def _end_processes(self) -> None:
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            process.wait(timeout=PATIENCE_S)
+
+
+def run(*argv: object, check: bool = True) -> str:
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0 or not check, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def mesh(tmp_path: Path, etcd_factory) -> Iterator[Mesh]:
+    """A control node and a CLADNet `mesh` without hosts."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    for program in ("wireguard-go", "ping", "etcdctl"):
+        if shutil.which(program) is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed: run `make setup`")
+    with contextlib.ExitStack() as stack:
+        yield Mesh(tmp_path, etcd_factory, stack)
+
+
+def test_hosts_form_a_mesh_and_come_go_and_move_while_it_runs(mesh: Mesh) -> None:
+    for number, host in enumerate(("a", "b", "c"), start=10):
+        mesh.add_host(host, number)
+    addresses = mesh.wait_mesh("a", "b", "c")
+    assert set(addresses.values()) == {"10.77.0.1", "10.77.0.2", "10.77.0.3"}
+    assert {view["public_address"] for view in mesh.views().values()} == {f"203.0.113.{n}" for n in (10, 11, 12)}
+    until("all are seen", lambda: all(view["present"] for view in mesh.views().values()))
+
+    rows = mesh.larva("status", "mesh", "--trials", "2", "--wait", "60")
+    assert {row["host"] for row in rows} == {"a", "b", "c"}
+    for row in rows:
+        assert {cell["destination"] for cell in row["latencies"]} == {"a", "b", "c"} - {row["host"]}
+        for cell in row["latencies"]:
+            assert (cell["sent"], cell["received"]) == (2, 2)
+            assert 0 < cell["min_ms"] <= cell["avg_ms"] <= cell["max_ms"]
+        assert (row["interface"], row["datapath"]) == ("cbnet0", "wireguard-go")
+
+    with mesh.traffic("a", addresses["b"]):  # a fourth host joins and leaves: the others notice nothing
+        mesh.add_host("d", 13)
+        addresses |= mesh.wait_mesh("a", "d")
+        mesh.larva_plain("leave", "mesh", "d")
+        until("d's interface is gone", lambda: not mesh.has_interface("d"))
+        until("d's rule is gone", lambda: "d" not in mesh.views())
+    assert not mesh.reaches("a", addresses["d"])
+
+    mesh.ip("c", "addr", "del", "203.0.113.12/24", "dev", "eth0")
+    mesh.ip("c", "addr", "add", "203.0.113.99/24", "dev", "eth0")
+    until("c's new address is known", lambda: mesh.views()["c"]["public_address"] == "203.0.113.99")
+    assert mesh.wait_mesh("a", "b", "c")["c"] == addresses["c"]
+
+    mesh.larva_plain("down", "mesh", "b")
+    until("b is down", lambda: not mesh.has_interface("b"))
+    mesh.larva_plain("up", "mesh", "b")
+    assert mesh.wait_mesh("a", "b")["b"] == addresses["b"]
+
+    mesh.larva_plain("delete", "mesh", "--yes")
+    for host in ("a", "b", "c"):
+        until(f"{host}'s interface is gone", lambda host=host: not mesh.has_interface(host))
+    assert mesh.larva("list") == []
+    assert keys.ROOT not in mesh.etcdctl("get", "--prefix", "--keys-only", keys.ROOT)
+
+
+def test_traffic_outlives_controller_etcd_and_agents(mesh: Mesh) -> None:
+    mesh.add_host("a", 10)
+    mesh.add_host("b", 11)
+    addresses = mesh.wait_mesh("a", "b")
+
+    with mesh.traffic("a", addresses["b"]):
+        mesh.end("controller")
+        mesh.etcd.kill()
+        for host in ("a", "b"):  # a restarting agent adopts what runs, from its cache, with etcd down
+            mesh.end(f"agent-{host}", signal.SIGTERM)
+            mesh.start_agent(host)
+            until(f"{host} is up from its cache", lambda host=host: "up from the cached rules" in mesh.log(host))
+        mesh.end("agent-b", signal.SIGKILL)
+        mesh.etcd.start()
+        mesh.start_controller()
+        until("b is called unreachable", lambda: mesh.views()["b"]["state"] == "unreachable")
+        mesh.start_agent("b")
+        until("b is back", lambda: mesh.views()["b"]["state"] == "active" and mesh.views()["b"]["present"] is True)
+    assert mesh.wait_mesh("a", "b") == addresses
+
+
+def test_a_rebooted_host_comes_up_with_etcd_down(mesh: Mesh) -> None:
+    mesh.add_host("a", 10)
+    mesh.add_host("b", 11)
+    addresses = mesh.wait_mesh("a", "b")
+    mesh.end("agent-b", signal.SIGKILL)
+    mesh.etcd.kill()
+    mesh.ip("b", "link", "del", "cbnet0")  # what a reboot leaves: the disk only
+    mesh.start_agent("b")
+    until("b is reached", lambda: mesh.reaches("a", addresses["b"]))
+    assert (mesh.state("b") / "rules" / f"{mesh.group}.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_crashed_tunnel_program_is_started_again(mesh: Mesh) -> None:
+    mesh.add_host("a", 10)
+    mesh.add_host("b", 11)
+    addresses = mesh.wait_mesh("a", "b")
+    mesh.ip("b", "link", "del", "cbnet0")
+    until("b has its interface again", lambda: mesh.has_interface("b"))
+    until("b is reached", lambda: mesh.reaches("a", addresses["b"]))
+
+
+def test_a_host_whose_own_network_overlaps_is_told_and_not_cut_off(mesh: Mesh) -> None:
+    mesh.add_host("a", 10)
+    mesh.wait_mesh("a")
+    mesh._hosts.append("x")
+    mesh._add_namespace("x")
+    mesh._plug("x", "203.0.113.20/24")
+    mesh.ip("x", "link", "add", "lan0", "type", "bridge")
+    mesh.ip("x", "addr", "add", "10.77.0.50/16", "dev", "lan0")
+    mesh.ip("x", "link", "set", "lan0", "up")
+    mesh._enrol("x", (Role.MEMBER,), (mesh.group,))
+    mesh.start_agent("x")
+    until("the collision is shown", lambda: "10.77.0.0/16" in str(mesh.views().get("x", {}).get("problem")))
+    assert mesh.views()["x"]["address"] is None
+    assert not mesh.has_interface("x")
