@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from cbstorage import cephx, keys, observe, pools, sealed_keys, services
 from cbstorage.model import ClusterState, SealedKeys
-from cbstorage.monitor import Monitors, QuorumStatus
+from cbstorage.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.view import View
 from cladnet.store import Store
 from larva.errors import Conflict
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 FRESH = timedelta(seconds=60)
 """A state that did not change is written again after this long, so that a reader sees somebody looks."""
 
+_NO_MODULES = "MGR_MODULE_DEPENDENCY"
+
 
 def lead(
     store: Store, monitors: Monitors, seen: View, quorum: QuorumStatus, identities: Mapping[str, cephx.Identity]
@@ -27,7 +29,18 @@ def lead(
     for host in seen.storage_hosts():
         _give_keys(store, monitors, seen, host, identities)
     pools.ensure(monitors, seen.storage_hosts())
+    _mute(monitors)
     _publish(store, seen.group, observe.cluster_state(monitors, quorum, seen.specification.cidr))
+
+
+def _mute(monitors: Monitors) -> None:
+    """Silence what is no trouble here: on Debian 13 the manager loads no Python module, and none is needed.
+
+    They fail on `import bcrypt` (PyO3 refuses subinterpreters); a manager without them has been the stabler one.
+    """
+    check = monitors.ask("health", HealthReport).checks.get(_NO_MODULES)
+    if check is not None and not check.muted:
+        monitors.run("health mute", code=_NO_MODULES, sticky=True)
 
 
 def _give_keys(

@@ -164,6 +164,7 @@ class Check:
 
     severity: str
     summary: Summary
+    muted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

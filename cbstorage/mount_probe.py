@@ -1,5 +1,6 @@
 """Does a mounted volume answer? Asked by a child process, since whoever asks a dead mount may never return."""
 
+import os
 import subprocess
 import time
 from enum import StrEnum
@@ -7,6 +8,8 @@ from pathlib import Path
 
 PATIENCE_S = 5.0
 _POLL_S = 0.05
+_NOTHING = ".larva-is-it-alive"
+"""A name that is in no volume."""
 
 
 class Answer(StrEnum):
@@ -32,10 +35,11 @@ class MountProbe:
             patience_s: seconds after which it counts as silent.
         """
         child = self._hanging.pop(path, None) or subprocess.Popen(
-            ["stat", "--file-system", "--format=%T", "--", path],
+            ["stat", "--format=%i", "--", path, path / _NOTHING],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env={**os.environ, "LC_ALL": "C"},
         )
         deadline = time.monotonic() + patience_s
         while (code := child.poll()) is None:
@@ -49,4 +53,14 @@ class MountProbe:
             child.stderr.close()
         if code < 0:
             return Answer.SILENT, "it answered too late"
-        return (Answer.ALIVE, "") if code == 0 else (Answer.DEAD, words.rsplit(": ", 1)[-1])
+        return judge(path, words)
+
+
+def judge(path: Path, words: str) -> tuple[Answer, str]:
+    """Return what stat's complaints mean: only the name that nobody has may be missing.
+
+    A client that the cluster shut out still answers statfs(2) and finds no root; asking for a name makes it ask.
+    """
+    expected = f"stat: cannot statx '{path / _NOTHING}': No such file or directory"
+    bad = [line for line in words.splitlines() if line and line != expected]
+    return (Answer.DEAD, bad[-1].rsplit(": ", 1)[-1]) if bad else (Answer.ALIVE, "")

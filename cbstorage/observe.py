@@ -32,6 +32,7 @@ def cluster_state(monitors: Monitors, quorum: QuorumStatus, cidr: IPv4Network) -
     checks = tuple(
         HealthCheck(code=code, health=_HEALTH.get(check.severity, Health.WARNING), summary=check.summary.message)
         for code, check in sorted(health.checks.items())
+        if not check.muted
     )
     own = own_checks(quorum, osds, manager)
     worst = max((_HEALTH.get(health.status, Health.WARNING), *(check.health for check in own)), key=list(Health).index)
