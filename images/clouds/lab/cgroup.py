@@ -20,13 +20,13 @@ _POLL_S = 0.01
 _SPAWN = 'group=$1 log=$2; shift 2; echo 0 >"$group/cgroup.procs" || exit 1; setsid "$@" </dev/null >>"$log" 2>&1 &'
 
 
-def hierarchy() -> Path:
+def hierarchy(mountinfo: Path = Path("/proc/self/mountinfo")) -> Path:
     """Return where the unified hierarchy (cgroup2) is mounted.
 
     Raises:
         HostUnfit: it is mounted nowhere.
     """
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in mountinfo.read_text().splitlines():
         before, _, after = line.partition(" - ")
         if after.startswith("cgroup2 "):
             return Path(before.split()[4])
@@ -39,6 +39,11 @@ def hierarchy() -> Path:
 def spawn(argv: Sequence[str | Path], *, group: Path, log_file: Path) -> None:
     """Run a program detached, in a session of its own, inside the cgroup `group`; its outputs go to `log_file`."""
     process.run(["/bin/sh", "-c", _SPAWN, "sh", group, log_file, *argv], timeout=20)
+
+
+def entering(group: Path) -> list[str]:
+    """Return the words that, put before a command, make it run inside the cgroup."""
+    return ["/bin/sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', str(group)]
 
 
 def processes(group: Path) -> tuple[int, ...]:

@@ -1,7 +1,7 @@
 """A way from this machine's loopback to a port of a lab host, by a process that stands with one foot in each network.
 
-A socket belongs to the network namespace in which it was made: the listening one is made here, then the process enters
-the host's namespace, and what it opens from then on is there.
+A socket belongs to the network namespace in which it was made: the listening one is made here; then the process enters
+the host's namespace, anew for every connection, since that is another one after the host was switched off and on.
 """
 
 import asyncio
@@ -42,13 +42,13 @@ def listen(first: int, *, tries: int = TRIES) -> socket.socket:
     raise OSError(errno.EADDRINUSE, f"no free port from {first} on")
 
 
-async def serve(server: socket.socket, port: int) -> None:
-    """Lead every connection to `port` of the network namespace that this process is in now."""
+async def serve(server: socket.socket, namespace: str, port: int) -> None:
+    """Lead every connection to `port` of the loopback in a network namespace, which this process enters."""
     connections: set[asyncio.Task[None]] = set()
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError, TimeoutError):
-            opened = await asyncio.wait_for(asyncio.open_connection(LOOPBACK, port), CONNECT_TIMEOUT_S)
+            opened = await asyncio.wait_for(_dial(namespace, port), CONNECT_TIMEOUT_S)
             with contextlib.closing(opened[1]):
                 await asyncio.gather(_copy(reader, opened[1]), _copy(opened[0], writer))
 
@@ -60,6 +60,18 @@ async def serve(server: socket.socket, port: int) -> None:
     listener = await asyncio.start_server(accept, sock=server)
     async with listener:
         await listener.serve_forever()
+
+
+async def _dial(namespace: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    pyroute2.netns.setns(namespace)
+    there = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    there.settimeout(0)
+    try:
+        await asyncio.get_running_loop().sock_connect(there, (LOOPBACK, port))
+        return await asyncio.open_connection(sock=there)
+    except BaseException:
+        there.close()
+        raise
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -74,9 +86,8 @@ def main() -> None:
     """Arguments: namespace file, the host's port, first port to listen on, how many to try, file for the port found."""
     namespace, port, first, tries, found = sys.argv[1:]
     server = listen(int(first), tries=int(tries))
-    pyroute2.netns.setns(namespace)
     files.write_whole(Path(found), f"{server.getsockname()[1]}\n")
-    asyncio.run(serve(server, int(port)))
+    asyncio.run(serve(server, namespace, int(port)))
 
 
 if __name__ == "__main__":

@@ -130,6 +130,7 @@ class Lab:
             save(replace(state, launched=(*state.launched, host)))
             machine = self._machine(state, found)
             try:
+                machine.place.cable.write(self.names, state.topology, found)
                 machine.make(
                     state.topology.cloud(found.cloud), user_data=user_data,
                     instance=f"i-{self.run_id}-{host}-{secrets.token_hex(4)}",
@@ -161,11 +162,8 @@ class Lab:
             topology.check(grown, source=f"host {host.name}")
             save(replace(state, topology=grown))
             try:
-                network.add_namespace(self.names.host(host.name))
-                network.connect_host(self.names, grown, len(grown.hosts) - 1)
                 network.translate(self.names, grown, host.cloud)
             except BaseException:
-                network.remove_namespace(self.names.host(host.name))
                 save(state)
                 raise
 
@@ -177,7 +175,11 @@ class Lab:
             hosts = tuple(new if one.name == host else one for one in state.topology.hosts)
             changed = topology.check(replace(state.topology, hosts=hosts), source=f"host {host}")
             save(replace(state, topology=changed))
-            network.readdress(self.names, changed, new)
+            machine = self._machine(replace(state, topology=changed), new)
+            machine.place.cable.write(self.names, changed, new)
+            if machine.leader() is not None:
+                network.readdress(self.names, changed, new)
+            network.translate(self.names, changed, new.cloud)
         return new
 
     def cut(self, cloud: str) -> None:
@@ -243,7 +245,10 @@ class Lab:
 
     def ssh_command(self, host: str, *, user: str = access.USER) -> list[str]:
         """Return the command that opens a shell on a host by ssh, with the key that cloud-init put there."""
-        return access.ssh_command(self.file.directory, self.topology.host(host), self.names.host(host), user=user)
+        machine = self.machine(host)
+        if not machine.on:
+            raise NotFound(f"{host} is not running", hint="switch it on first")
+        return access.ssh_command(self.file.directory, machine.host, self.names.host(host), user=user)
 
     def status(self) -> LabStatus:
         """Return what the lab looks like now; also of one that was only half made."""
@@ -312,7 +317,7 @@ class Lab:
             leftovers.mark(state.lease, owner)
         state.cgroup.mkdir(parents=True)
         access.make_key(self.file.directory, comment=f"lab {self.run_id}")
-        for name in self.names.all(state.topology):
+        for name in self.names.lasting(state.topology):
             network.add_namespace(name)
         network.build(self.names, state.topology)
         self.file.save(replace(state, phase=Phase.UP))
@@ -331,7 +336,8 @@ class Lab:
             host,
             Place(
                 tree=state.tree, directory=state.data / host.name, group=state.cgroup / f"vm-{host.name}",
-                namespace=self.names.host(host.name), log_file=self._log(host.name),
+                log_file=self._log(host.name),
+                cable=network.cable(self.names, state.topology, host, self.file.directory),
             ),
         )  # fmt: skip
 

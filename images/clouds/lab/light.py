@@ -1,11 +1,13 @@
 """The container of a light machine: what unshare(1), mount(8) and pivot_root(8) do before systemd becomes process 1.
 
-Three small scripts follow one another: `SUPERVISE` starts the machine, and again when it was rebooted; `ENTER` moves
-process 1 into the machine's cgroup before the cgroup namespace is made, so that it sees itself at the root; `ASSEMBLE`
-builds its root and hands over to systemd.
+Three small scripts follow one another: `SUPERVISE` plugs the machine in and starts it, again after a reboot; `ENTER`
+moves process 1 into the machine's cgroup before the cgroup namespace is made, so that it sees itself at the root;
+`ASSEMBLE` builds its root and hands over to systemd.
 """
 
 from pathlib import Path
+
+from images.clouds.lab.network import Cable
 
 UNIT = "multi-user.target"
 
@@ -26,13 +28,29 @@ MASKED = (
 
 SUPERVISE = """
 set -u
+unplug() {
+    ip -netns "$GATEWAY" link delete "$PORT" 2>/dev/null
+    ip netns delete "$NAMESPACE" 2>/dev/null || rm -f "/run/netns/$NAMESPACE"
+}
+plug() {
+    ip netns add "$NAMESPACE" &&
+    ip -netns "$GATEWAY" -batch "$PORT_FILE" &&
+    ip -netns "$NAMESPACE" -batch "$ADDRESS_FILE"
+}
 while :; do
+    unplug
+    plug || exit 1
     code=0
-    unshare --mount --pid --uts --ipc --fork --propagation private /bin/sh -euc "$ENTER" || code=$?
+    nsenter --net="/run/netns/$NAMESPACE" \\
+        unshare --mount --pid --uts --ipc --fork --propagation private /bin/sh -euc "$ENTER" || code=$?
+    unplug
     test $code = 129 || exit $code
 done
 """
-"""A reboot ends process 1 of a process-id namespace with SIGHUP (reboot(2), namespaces), which a shell tells as 129."""
+"""A reboot ends process 1 of a process-id namespace with SIGHUP (reboot(2), namespaces), which a shell tells as 129.
+
+The network namespace is new at every start, as a VM's kernel is: no interface, rule or socket survives.
+"""
 
 ENTER = """
 echo 0 >"$PAYLOAD/cgroup.procs"
@@ -76,7 +94,7 @@ exec env -i container=lab PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 """
 
 
-def environment(*, tree: Path, base: Path, payload: Path, disks: Path) -> dict[str, str]:
+def environment(*, tree: Path, base: Path, payload: Path, disks: Path, cable: Cable) -> dict[str, str]:
     """Return what the scripts read.
 
     Args:
@@ -84,9 +102,12 @@ def environment(*, tree: Path, base: Path, payload: Path, disks: Path) -> dict[s
         base: the machine's own directory with `upper`, `work`, `root` and `disks`.
         payload: the cgroup that becomes the machine's root cgroup.
         disks: where the machine finds its disks.
+        cable: how it is plugged in.
     """
     return {
         "TREE": str(tree), "BASE": str(base), "PAYLOAD": str(payload), "DISKS": str(disks).lstrip("/"), "UNIT": UNIT,
         "MASKS": " ".join(f"systemd.mask={unit}" for unit in MASKED), "ENTER": ENTER, "ASSEMBLE": ASSEMBLE,
+        "NAMESPACE": cable.namespace, "GATEWAY": cable.gateway, "PORT": cable.port,
+        "PORT_FILE": str(cable.port_file), "ADDRESS_FILE": str(cable.address_file),
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from images.clouds.lab import cgroup, light, seed
-from images.clouds.lab.network import path_of
+from images.clouds.lab.network import Cable
 from images.clouds.lab.topology import DISK_DIRECTORY, Cloud, Host
 from larva import process
 from larva.errors import LarvaError, NotFound, ProgramFailed, TimedOut
@@ -41,7 +41,7 @@ class Place:
     """Its own layer and disks."""
     group: Path
     """Its cgroup: `supervisor` and `machine` below it."""
-    namespace: str
+    cable: Cable
     log_file: Path
 
 
@@ -104,12 +104,15 @@ class Machine:
             raise NotFound(f"the lab of {self.name} is gone", hint="it was taken down meanwhile") from error
         self.place.log_file.unlink(missing_ok=True)
         scripts = light.environment(
-            tree=self.place.tree, base=self.place.directory, payload=payload, disks=DISK_DIRECTORY
+            tree=self.place.tree,
+            base=self.place.directory,
+            payload=payload,
+            disks=DISK_DIRECTORY,
+            cable=self.place.cable,
         )
         words = [f"{key}={value}" for key, value in scripts.items()]
-        network = f"--net={path_of(self.place.namespace)}"
         cgroup.spawn(
-            ["nsenter", network, "env", "-i", *words, "/bin/sh", "-c", light.SUPERVISE],
+            ["env", "-i", *words, "/bin/sh", "-c", light.SUPERVISE],
             group=supervisor, log_file=self.place.log_file,
         )  # fmt: skip
         deadline = time.monotonic() + timeout
@@ -128,7 +131,7 @@ class Machine:
         state = ""
         while state not in _RUNNING:
             self._check_alive(deadline, f"{self.name} is {state or 'starting'} after {timeout:g} s", jobs=True)
-            with contextlib.suppress(TimedOut):
+            with contextlib.suppress(TimedOut, NotFound):  # NotFound: between two processes 1, at a reboot
                 state = self.run(
                     ["systemctl", "is-system-running", "--wait"], ok_codes=range(256),
                     timeout=max(0.1, min(10.0, deadline - time.monotonic())),
@@ -150,12 +153,13 @@ class Machine:
             if cgroup.wait_empty(self.place.group, timeout=timeout):
                 return True
         clean = not self.on
-        cgroup.kill(self.place.group)
+        self.power_off(hard=True)
         return clean
 
     def power_off(self, *, hard: bool = True) -> None:
         """Pull the plug: every process ends at once, disks stay as they are; or, not `hard`, stop in good order."""
         if hard:
+            self.place.cable.unplug()  # first: the dying must not say good-bye to their peers
             cgroup.kill(self.place.group)
         else:
             self.stop()
@@ -198,14 +202,15 @@ class Machine:
         return done.returncode if done.returncode >= 0 else 128 - done.returncode
 
     def leader(self) -> int | None:
-        """Return the id, on the machine below, of the machine's process 1; None when there is none."""
-        levels = _levels("self") + 1
+        """Return the id, on this machine, of its process 1; None before that has its own root, or when it is off."""
+        levels = len(_namespace_ids("self")) + 1
         group = self.place.group / "machine"
-        for pid in (*cgroup.processes(group / "init.scope"), *cgroup.processes(group)):
-            with contextlib.suppress(OSError):
-                ids = _namespace_ids(pid)
-                if len(ids) == levels and ids[-1] == 1:
-                    return pid
+        for where in (group / "init.scope", group):
+            for pid in cgroup.processes(where):
+                with contextlib.suppress(OSError):
+                    ids = _namespace_ids(pid)
+                    if len(ids) == levels and ids[-1] == 1 and not Path(f"/proc/{pid}/root").samefile("/"):
+                        return pid
         return None
 
     def _manager_listens(self) -> bool:
@@ -236,8 +241,11 @@ class Machine:
         leader = self.leader()
         if leader is None:
             raise NotFound(f"{self.name} is not running", hint="bring the lab up, or switch the machine on")
+        group = self.place.group / "machine" / "lab-exec"
+        group.mkdir(exist_ok=True)
         variables = {**_ENVIRONMENT, "TERM": os.environ.get("TERM", "dumb"), **env}
         return [
+            *cgroup.entering(group),
             "nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
             "/usr/bin/env", "-i", *(f"{key}={value}" for key, value in variables.items()), *argv,
         ]  # fmt: skip
@@ -248,7 +256,3 @@ def _namespace_ids(pid: int | str) -> list[int]:
         if line.startswith("NSpid:"):
             return [int(word) for word in line.split()[1:]]
     return []
-
-
-def _levels(pid: int | str) -> int:
-    return len(_namespace_ids(pid))

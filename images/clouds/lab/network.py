@@ -15,7 +15,7 @@ import pyroute2.netns
 from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
 
 from images.clouds.lab.topology import TRANSIT, Cloud, Host, Topology
-from larva import process
+from larva import files, process
 from larva.errors import LarvaError
 
 NETNS_DIRECTORY = Path("/run/netns")
@@ -46,13 +46,9 @@ class Names:
         """The network of a host."""
         return f"{PREFIX}{self.run_id}-vm-{host}"
 
-    def all(self, topology: Topology) -> tuple[str, ...]:
-        """Return every namespace of a lab, in the order in which they are made."""
-        return (
-            self.internet,
-            *(self.gateway(cloud.name) for cloud in topology.clouds),
-            *(self.host(host.name) for host in topology.hosts),
-        )
+    def lasting(self, topology: Topology) -> tuple[str, ...]:
+        """Return the namespaces that are there as long as the lab; a host's is made anew whenever it is switched on."""
+        return (self.internet, *(self.gateway(cloud.name) for cloud in topology.clouds))
 
 
 def uplink(cloud: str) -> str:
@@ -99,23 +95,52 @@ def remove_namespace(name: str) -> None:
 
 
 def build(names: Names, topology: Topology) -> None:
-    """Make the internet, the gateways and the hosts' networks in namespaces that are there already and empty."""
+    """Make the internet and the gateways in namespaces that are there already and empty."""
     _shell(names.internet, _QUIET)
     _batch(names.internet, internet_links(names, topology))
     for number, cloud in enumerate(topology.clouds):
         _shell(names.gateway(cloud.name), _QUIET + "echo 1 >/proc/sys/net/ipv4/ip_forward")
         _batch(names.gateway(cloud.name), gateway_links(topology, number))
         translate(names, topology, cloud.name)
-    for number, _ in enumerate(topology.hosts):
-        connect_host(names, topology, number)
 
 
-def connect_host(names: Names, topology: Topology, number: int) -> None:
-    """Join host `number` (from 0) of the topology to its cloud's private network."""
-    host = topology.hosts[number]
-    cloud = topology.cloud(host.cloud)
-    _batch(names.gateway(cloud.name), host_port(names, host, cloud, number))
-    _batch(names.host(host.name), [*host_addresses(host, cloud)])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cable:
+    """How a host is plugged in, each time that it is switched on; unplugged, it falls silent at once.
+
+    The two files hold commands of `ip -batch`: whoever plugs it in needs no more than them and the names.
+    """
+
+    namespace: str
+    gateway: str
+    port: str
+    """The gateway's end."""
+    port_file: Path
+    address_file: Path
+
+    def write(self, names: Names, topology: Topology, host: Host) -> None:
+        """Write down the addresses that the topology has for the host now."""
+        cloud = topology.cloud(host.cloud)
+        for file, commands in (
+            (self.port_file, host_port(names, host, cloud, topology.hosts.index(host))),
+            (self.address_file, host_addresses(host, cloud)),
+        ):
+            files.write_whole(file, "".join(f"{command}\n" for command in commands))
+
+    def unplug(self) -> None:
+        """Take the host off its network; nothing happens when it is not plugged in."""
+        process.run(["ip", "-netns", self.gateway, "link", "delete", self.port], timeout=20, ok_codes=(0, 1))
+
+
+def cable(names: Names, topology: Topology, host: Host, directory: Path) -> Cable:
+    """Return how a host of the topology is plugged in; its files are in `directory`."""
+    return Cable(
+        namespace=names.host(host.name),
+        gateway=names.gateway(host.cloud),
+        port=f"h{topology.hosts.index(host)}",
+        port_file=directory / f"{host.name}.port",
+        address_file=directory / f"{host.name}.addresses",
+    )
 
 
 def internet_links(names: Names, topology: Topology) -> Iterator[str]:
@@ -202,7 +227,6 @@ def translate(names: Names, topology: Topology, cloud: str) -> None:
 def readdress(names: Names, topology: Topology, host: Host) -> None:
     """Give a running host the addresses that the topology has for it now."""
     _batch(names.host(host.name), host_addresses(host, topology.cloud(host.cloud)))
-    translate(names, topology, host.cloud)
 
 
 def set_uplink(names: Names, cloud: str, *, up: bool) -> None:
