@@ -51,14 +51,14 @@ def step(title: str) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            _stderr.print(f"[red]✗[/red] {title}  [dim]{time.monotonic() - started:.1f} s[/dim]")
+            _stderr.print(f"[red]✗[/red] {title}  [dim]{time.monotonic() - started:.1f} s[/dim]", soft_wrap=True)
             raise
-    _stderr.print(f"[green]✓[/green] {title}  [dim]{time.monotonic() - started:.1f} s[/dim]")
+    _stderr.print(f"[green]✓[/green] {title}  [dim]{time.monotonic() - started:.1f} s[/dim]", soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print a remark for people on standard error."""
-    _stderr.print(text, markup=False)
+    _stderr.print(text, markup=False, soft_wrap=True)
 
 
 def stepped(title: str) -> Callable[[Callable[P, Any]], Callable[P, Any]]:

@@ -1,0 +1,84 @@
+"""Test Case II over the CLADNet: OSDs of three clouds, a file that crosses them, a cloud lost and back.
+
+The other half of the proof is in poc.py.
+"""
+
+import json
+import secrets
+
+from images.clouds.lab.topology import Host
+from images.demo.story import Step, Story, wait_until
+from images.demo.up import MOUNT_POINT, Demo, osds_up
+from images.demo.workload import Workload
+
+FILE_MIB = 64
+RECORDS_WHILE_CUT = 100
+NOTICE_S = 120
+RETURN_S = 240
+
+
+def test_case_two_over_cladnet(story: Story, demo: Demo, group: str) -> None:
+    """Tell the half of the proof that works, on a demo that is up.
+
+    Raises:
+        NotProved: something of it does not hold.
+    """
+    writer, *others = demo.storage
+    lost = others[-1]
+    with story.step("over the CLADNet: an OSD in each cloud is up and in") as step:
+        osds = osds_up(demo, group)
+        step.saw(*(f"osd.{osd['id']} of {osd['host']} registers as {osd['addresses'][0]}" for osd in osds))
+        step.require(len(osds) == len(demo.storage), "as many OSDs as storage hosts are up and in")
+        step.require(all(osd["on_cladnet"] for osd in osds), "every registered address lies on the CLADNet")
+    with story.step(f"over the CLADNet: {FILE_MIB} MiB written in one cloud are read in the others") as step:
+        _cross_clouds(step, demo, writer, others)
+    with story.step(f"cloud {lost.cloud} is cut off while {writer.name} writes: I/O goes on") as step:
+        workload = Workload.start(demo, writer.name)
+        demo.lab.cut(lost.cloud)
+        try:
+            wait_until("its OSD is marked down", lambda: len(osds_up(demo, group)) < len(osds), timeout_s=NOTICE_S)
+            before = workload.seen().records
+            wait_until(
+                "records are acknowledged without it",
+                lambda: workload.seen().records >= before + RECORDS_WHILE_CUT,
+                timeout_s=NOTICE_S,
+            )
+            step.saw(
+                f"OSDs up: {len(osds_up(demo, group))} of {len(osds)}",
+                f"records acknowledged: {workload.seen().records}",
+            )
+        finally:
+            demo.lab.heal(lost.cloud)
+    with story.step(f"cloud {lost.cloud} is back: every OSD up, data clean, every record in every cloud") as step:
+        wait_until("every OSD is up and in", lambda: len(osds_up(demo, group)) == len(osds), timeout_s=RETURN_S)
+        outcome = workload.stop()
+        step.saw(f"{outcome.records} records; longest pause between two acknowledged: {outcome.longest_pause_s} s")
+        wait_until("the data is clean", lambda: _clean(demo, writer), timeout_s=RETURN_S)
+        for host in demo.storage:
+            wait_until(
+                f"{host.name} reads every acknowledged record",
+                lambda host=host: workload.read_by(host.name) == outcome.sha256,  # type: ignore[misc]
+                timeout_s=RETURN_S,
+            )
+            step.saw(f"{host.name}: sha256 {outcome.sha256[:16]}… of {len(outcome.content)} bytes")
+
+
+def _cross_clouds(step: Step, demo: Demo, writer: Host, readers: list[Host]) -> None:
+    file = f"{MOUNT_POINT}/proof-{secrets.token_hex(4)}"
+    make = f"head -c {FILE_MIB}M /dev/urandom > {file} && sync {file} && sha256sum {file}"
+    written = demo.run(writer.name, ["sh", "-c", make], timeout=180).split()[0]
+    step.saw(f"{writer.name} ({writer.cloud}) wrote sha256 {written[:16]}…")
+    for host in readers:
+        read = demo.run(host.name, ["sha256sum", file], timeout=180).split()[0]
+        step.saw(f"{host.name} ({host.cloud}) reads  sha256 {read[:16]}…")
+        step.require(read == written, f"{host.name} reads what was written")
+    demo.run(writer.name, ["rm", file])
+
+
+def _clean(demo: Demo, host: Host) -> bool:
+    """Whether every placement group is active and clean, as the manager counts them."""
+    stat = json.loads(
+        demo.run(host.name, ["ceph", "--connect-timeout", "10", "pg", "stat", "--format", "json"], timeout=30)
+    )
+    states = {state["name"]: state["num"] for state in stat["pg_summary"]["num_pg_by_state"]}
+    return sum(states.values()) > 0 and set(states) == {"active+clean"}
