@@ -358,3 +358,16 @@ def control_node(control_node_factory: ControlNodeFactory) -> ControlNode:
     node.found()
     node.start_console()
     return node
+
+
+@pytest.fixture(scope="session")
+def lab_tree() -> Path:
+    """The root tree that the lab's machines run: `$LARVA_TEST_TREE`, or the image pipeline's `full` one."""
+    if os.geteuid() != 0:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("the lab cloud needs root")
+    given = os.environ.get("LARVA_TEST_TREE")
+    if given:
+        return Path(given)
+    from images import pipeline
+
+    return pipeline.tree("full")

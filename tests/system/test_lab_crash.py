@@ -58,7 +58,10 @@ def traces(run_id: str) -> list[str]:
             try:
                 words = (entry / "cmdline").read_bytes().decode(errors="replace")
                 group = (entry / "cgroup").read_text()
+                dead = "\nState:\tZ" in (entry / "status").read_text()
             except OSError:
+                continue
+            if dead:  # and not reaped yet by the one that it was left to
                 continue
             if f"/labs/{run_id}/" in words or f"{network.PREFIX}{run_id}-" in words or f"/{CGROUP}/{run_id}" in group:
                 found.append(f"process {entry.name} {words}")
@@ -82,7 +85,7 @@ def end_creator(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("number", [1, 2, 4, 9, 12, 15, 20, 24, 27, 29, 33])
+@pytest.mark.parametrize("number", [1, 2, 4, 6, 9, 13, 16, 17, 19, 20, 21, 22, 23])
 def test_creator_is_killed(run_id: str, lab_tree: Path, number: int, when: str) -> None:
     done = end_creator(run_id, lab_tree, number, when, signal.SIGKILL)
     assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
@@ -96,14 +99,14 @@ def test_creator_is_killed(run_id: str, lab_tree: Path, number: int, when: str) 
 def test_the_killed_creators_did_reach_every_stage(run_id: str, lab_tree: Path) -> None:
     done = end_creator(run_id, lab_tree, 10_000, "after", signal.SIGKILL)
     assert done.returncode == 0, done.stderr
-    assert int(done.stdout.split()[1]) >= 33
+    assert int(done.stdout.split()[1]) >= 23
     assert len([line for line in traces(run_id) if line.startswith("namespace")]) == 8
     assert any(line.startswith("process") for line in traces(run_id))
     Lab(run_id).destroy()
     assert traces(run_id) == []
 
 
-@pytest.mark.parametrize("number", [2, 6, 12, 18])
+@pytest.mark.parametrize("number", [2, 6, 12, 15])
 def test_interrupted_creation_undoes_itself(run_id: str, lab_tree: Path, number: int) -> None:
     done = end_creator(run_id, lab_tree, number, "after", signal.SIGINT)
     assert "KeyboardInterrupt" in done.stderr
