@@ -7,9 +7,12 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner, Result
 
 from images.clouds.lab import cgroup, forward, leftovers, network, preflight, seed, topology
+from images.clouds.lab.cli import COMMANDS
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.light import ASSEMBLE, ENTER, MASKED, SUPERVISE, environment
 from images.clouds.lab.state import Phase, State, StateFile
@@ -211,3 +214,36 @@ def test_machine_without_the_unified_hierarchy(tmp_path: Path) -> None:
         cgroup.hierarchy(mountinfo)
     mountinfo.write_text("31 20 0:27 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n")
     assert cgroup.hierarchy(mountinfo) == Path("/sys/fs/cgroup")
+
+
+def demo(*words: str) -> Result:
+    """Run a command of `larva demo` in this process."""
+    group = click.Group(commands={str(command.name): command for command in COMMANDS})
+    return CliRunner().invoke(group, list(words))
+
+
+def test_down_takes_down_what_is_named(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert "no lab is up" in demo("down").stderr
+    labs = [made(run_id, places) for run_id in ("a1", "b2", "c3")]
+    (labs[0].file.directory / "state.json").unlink()  # its creator was killed before it wrote anything
+    for lab in labs:
+        (leftovers.data_root() / lab.run_id / "vm").mkdir(parents=True)
+    assert isinstance(demo("down").exception, Conflict)
+    assert isinstance(demo("down", "--run", "zz").exception, NotFound)
+    assert [lab.run_id for lab in Lab.all()] == ["a1", "b2", "c3"]
+    assert demo("down", "--run", "a1").exit_code == 0
+    assert [lab.run_id for lab in Lab.all()] == ["b2", "c3"]
+    assert demo("down", "--all").exit_code == 0
+    assert Lab.all() == ()
+    assert [entry.name for entry in leftovers.data_root().iterdir()] == ["a1"]  # nothing says whose: never removed
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("down",), ("exec", "a", "b"), ("ssh", "a"), ("cut", "a"), ("rtt", "on")]
+)
+def test_commands_need_root(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    error = demo(*words).exception
+    assert isinstance(error, HostUnfit)
+    assert "sudo" in error.hint
