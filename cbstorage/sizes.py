@@ -8,7 +8,7 @@ SMALLEST_VOLUME = 4 << 20
 """CephFS quotas of this order are still meaningful: one object of the default layout."""
 
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 
 
 def parse(text: str) -> int:

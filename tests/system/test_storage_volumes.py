@@ -1,0 +1,203 @@
+"""Volumes as desired state, on a real etcd: life cycle, clashes, and what waits say."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+import cladnet.keys
+from cbstorage import cluster, founding, keys, sealed_keys, view, volumes
+from cbstorage.cephx import ADMIN, MON
+from cbstorage.model import ClusterSpecification, MountPhase, MountState, SealedKeys, VolumePhase, VolumeState
+from cladnet import seal
+from cladnet.model import CladnetSpecification, CloudFacts, HostNetworkInformation, NetworkingRule, Role
+from cladnet.store import Store
+from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut, Unavailable
+
+GROUP = "demo-1"
+CSPS = ("aws", "azure", "gcp")
+GIB = 1 << 30
+
+
+@pytest.fixture
+def store(etcd: Any) -> Store:
+    return etcd.store()
+
+
+def join(store: Store, host: str, number: int, *, roles: tuple[Role, ...] = (Role.STORAGE, Role.MEMBER)) -> str:
+    """Write what a host's agent and the controller would; return the host's private seal key."""
+    cloud = CloudFacts(provider=host.split("-")[0], region="r")
+    private, public = seal.new_pair()
+    information = HostNetworkInformation(
+        host=host, public_address=None, interfaces=(), listen_port=1, public_key="", seal_key=public, cloud=cloud,
+        roles=roles,
+    )  # fmt: skip
+    rule = NetworkingRule(
+        host=host, address=IPv4Address(f"192.168.10.{number}"), public_key="", endpoints=(), cloud=cloud
+    )
+    store.put(cladnet.keys.host_information(GROUP, host), information)
+    store.put(cladnet.keys.rule(GROUP, host), rule)
+    return private
+
+
+@pytest.fixture
+def network(store: Store) -> dict[str, str]:
+    """A CLADNet with a storage host at each of three providers; their private seal keys."""
+    specification = CladnetSpecification(
+        id=GROUP, name="demo", cidr=IPv4Network("192.168.10.0/26"), created_at=datetime.now(UTC)
+    )
+    store.put(cladnet.keys.configuration(GROUP), specification)
+    return {f"{csp}-1": join(store, f"{csp}-1", number + 2) for number, csp in enumerate(CSPS)}
+
+
+@pytest.fixture
+def made(store: Store, network: dict[str, str]) -> ClusterSpecification:
+    return cluster.create(store, "demo")
+
+
+def test_a_cluster_is_made_once(store: Store, made: ClusterSpecification) -> None:
+    assert made.mon_hosts == ("aws-1", "azure-1", "gcp-1")
+    assert made.cidr == IPv4Network("192.168.10.0/26")
+    with pytest.raises(Conflict, match="already"):
+        cluster.create(store, "demo")
+    assert cluster.find(store).specification == made
+
+
+@pytest.mark.parametrize(
+    ("mons", "error"), [(("aws-1", "gcp-1"), InvalidInput), (("nobody",), NotFound), (("aws-1", "aws-1"), None)]
+)
+def test_monitors_can_be_named(
+    store: Store, network: dict[str, str], mons: tuple[str, ...], error: type[LarvaError] | None
+) -> None:
+    if error is None:
+        assert cluster.create(store, "demo", mon_hosts=mons).mon_hosts == ("aws-1",)
+    else:
+        with pytest.raises(error):
+            cluster.create(store, "demo", mon_hosts=mons)
+
+
+def test_a_cladnet_without_storage_hosts_has_no_cluster(store: Store) -> None:
+    store.put(
+        cladnet.keys.configuration(GROUP),
+        CladnetSpecification(id=GROUP, name="demo", cidr=IPv4Network("192.168.10.0/26"), created_at=datetime.now(UTC)),
+    )
+    join(store, "aws-9", 9, roles=(Role.MEMBER,))
+    with pytest.raises(InvalidInput, match="no storage host"):
+        cluster.create(store, "demo")
+    with pytest.raises(NotFound, match="no storage cluster"):
+        volumes.create(store, GROUP, "data", GIB)
+
+
+def test_exactly_one_host_founds_and_all_get_its_keys(
+    store: Store, network: dict[str, str], made: ClusterSpecification
+) -> None:
+    seen = view.read(store, GROUP)
+    assert seen is not None
+    gate = threading.Barrier(len(network))
+
+    def attempt(host: str) -> bool:
+        gate.wait(timeout=20)
+        return founding.found(store, seen, host)
+
+    with ThreadPoolExecutor(len(network)) as pool:
+        won = list(pool.map(attempt, network))
+    assert sum(won) == 1
+    opened = []
+    for host, private in network.items():
+        sealed = store.get(keys.keyring(GROUP, host), SealedKeys)
+        assert sealed is not None
+        opened.append(sealed_keys.open_keys(private, sealed.value))
+    assert all(one.keys() == {MON, ADMIN} for one in opened)
+    assert len({one[ADMIN].key for one in opened}) == 1
+
+
+def test_nobody_founds_before_every_monitor_s_host_is_there(store: Store, made: ClusterSpecification) -> None:
+    store.delete(cladnet.keys.rule(GROUP, "gcp-1"))
+    seen = view.read(store, GROUP)
+    assert seen is not None
+    with pytest.raises(Unavailable, match="gcp-1"):
+        founding.found(store, seen, "aws-1")
+    assert store.get(keys.keyring(GROUP, "aws-1"), SealedKeys) is None
+
+
+def test_life_of_a_volume(store: Store, made: ClusterSpecification) -> None:
+    created = volumes.create(store, GROUP, "data", GIB)
+    assert volumes.find(store, GROUP, "data").status == "pending"
+    with pytest.raises(Conflict, match="already"):
+        volumes.create(store, GROUP, "data", GIB)
+    with pytest.raises(TimedOut, match="no storage host has taken it up"):
+        volumes.wait_ready(store, GROUP, "data", timeout_s=0)
+    store.put(keys.volume_state(GROUP, "data"), VolumeState(id=created.id, ready=True, size_bytes=GIB, used_bytes=7))
+    assert volumes.wait_ready(store, GROUP, "data", timeout_s=5).used_bytes == 7
+
+    asked = volumes.mount(store, GROUP, "data", None, "/srv/data/")
+    assert [(one.host, one.path) for one in asked] == [(f"{csp}-1", "/srv/data") for csp in CSPS]
+    assert volumes.mount(store, GROUP, "data", ["aws-1"], "/srv/data") == asked[:1]
+    for one in asked:
+        words = "/srv/data is not empty" if one.host == "gcp-1" else ""
+        state = MountState(
+            volume="data", volume_id=created.id, host=one.host, path=one.path, problem=words,
+            phase=MountPhase.FAILED if words else MountPhase.MOUNTED,
+        )  # fmt: skip
+        store.put(keys.mount_state(GROUP, one.host, "data"), state)
+    with pytest.raises(TimedOut, match="gcp-1: /srv/data is not empty"):
+        volumes.wait_mounted(store, GROUP, "data", [one.host for one in asked], timeout_s=0)
+
+    with pytest.raises(Conflict, match="is mounted on"):
+        volumes.delete(store, GROUP, "data")
+    assert volumes.unmount(store, GROUP, "data", ["gcp-1"]) == ("gcp-1",)
+    leaving = {one.host: one.leaving for one in volumes.find(store, GROUP, "data").mounts}
+    assert leaving == {"aws-1": False, "azure-1": False, "gcp-1": True}
+    volumes.delete(store, GROUP, "data", force=True)
+    assert volumes.find(store, GROUP, "data").phase is VolumePhase.DELETING
+    with pytest.raises(Conflict, match="being deleted"):
+        volumes.mount(store, GROUP, "data", None, "/srv/data")
+    assert all(one.leaving for one in volumes.find(store, GROUP, "data").mounts)
+
+
+def test_clashes_are_named(store: Store, made: ClusterSpecification) -> None:
+    volumes.create(store, GROUP, "one", GIB)
+    volumes.create(store, GROUP, "two", GIB)
+    volumes.mount(store, GROUP, "one", ["aws-1"], "/srv/x")
+    with pytest.raises(Conflict, match="volume one at /srv/x"):
+        volumes.mount(store, GROUP, "two", ["aws-1"], "/srv/x")
+    with pytest.raises(Conflict, match="at /srv/x already"):
+        volumes.mount(store, GROUP, "one", None, "/srv/y")
+    assert [one.host for one in volumes.find(store, GROUP, "one").mounts] == ["aws-1"]
+    with pytest.raises(NotFound, match="no host nobody"):
+        volumes.mount(store, GROUP, "one", ["nobody"], "/srv/x")
+    with pytest.raises(NotFound, match="not mounted on gcp-1"):
+        volumes.unmount(store, GROUP, "one", ["gcp-1"])
+    with pytest.raises(InvalidInput, match="too small"):
+        volumes.create(store, GROUP, "three", 1)
+    with pytest.raises(NotFound):
+        volumes.find(store, GROUP, "three")
+
+
+def test_a_mount_and_a_deletion_at_once_never_both_win(store: Store, made: ClusterSpecification) -> None:
+    for number in range(10):
+        name = f"race-{number}"
+        volumes.create(store, GROUP, name, GIB)
+        gate = threading.Barrier(2)
+
+        def attempt(action: Any, gate: threading.Barrier = gate) -> bool:
+            gate.wait(timeout=20)
+            try:
+                action()
+            except Conflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            mounting = pool.submit(
+                attempt, lambda name=name: volumes.mount(store, GROUP, name, ["aws-1"], f"/srv/{name}")
+            )
+            deleting = pool.submit(attempt, lambda name=name: volumes.delete(store, GROUP, name))
+            mounted, deleted = mounting.result(), deleting.result()
+        assert mounted != deleted or not mounted
+        seen = volumes.find(store, GROUP, name)
+        assert bool(seen.mounts) is mounted
+        assert (seen.phase is VolumePhase.DELETING) is deleted

@@ -1,0 +1,203 @@
+"""What the keeper of volumes decides, and what mounts, sizes and the mount probe make of their input."""
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbstorage import clients, keeper, sizes, volumes
+from cbstorage.keeper import Desired
+from cbstorage.model import (
+    MountPhase,
+    MountSpecification,
+    MountState,
+    SealedKey,
+    SealedKeys,
+    VolumePhase,
+    VolumeSpecification,
+    VolumeState,
+)
+from cbstorage.mount_probe import Answer, MountProbe, judge
+from cladnet.store import Versioned
+from larva.errors import InvalidInput
+
+HOSTS = {"aws-1": "seal-a", "gcp-1": "seal-g"}
+VOLUME = VolumeSpecification(
+    group="demo", name="data", id="11112222", size_bytes=1 << 30, created_at=datetime(2026, 1, 1, tzinfo=UTC)
+)
+READY = VolumeState(id=VOLUME.id, ready=True, size_bytes=VOLUME.size_bytes)
+
+
+def given_key(host: str, seal: str, volume: VolumeSpecification = VOLUME) -> Versioned[SealedKeys]:
+    return Versioned("k", SealedKeys(seal_key=seal, keys=(SealedKey(entity=volume.entity(host), box=""),)), 1)
+
+
+def mount(host: str, volume: VolumeSpecification = VOLUME) -> MountSpecification:
+    return MountSpecification(volume=volume.name, volume_id=volume.id, host=host, path="/srv/data")
+
+
+def report(host: str) -> MountState:
+    return MountState(volume="data", volume_id=VOLUME.id, host=host, path="/srv/data", phase=MountPhase.MOUNTED)
+
+
+def desired(
+    *,
+    phase: VolumePhase = VolumePhase.ACTIVE,
+    state: VolumeState | None = READY,
+    mounts: tuple[str, ...] = (),
+    reports: tuple[str, ...] = (),
+    keys: dict[str, Versioned[SealedKeys]] | None = None,
+) -> Desired:
+    volume = VolumeSpecification(
+        group="demo", name="data", id=VOLUME.id, size_bytes=VOLUME.size_bytes, phase=phase, created_at=VOLUME.created_at
+    )
+    return Desired(
+        volumes=(Versioned("v", volume, 5),),
+        states={"data": state} if state else {},
+        mounts={(host, "data"): mount(host) for host in mounts},
+        reports={(host, "data"): report(host) for host in reports},
+        handed_out={(host, "data"): key for host, key in (keys or {}).items()},
+    )
+
+
+def test_a_new_volume_is_made() -> None:
+    assert [one.name for one in keeper.plan(desired(state=None), HOSTS).make] == ["data"]
+
+
+def test_an_earlier_volume_s_state_does_not_count() -> None:
+    old = VolumeState(id="99998888", ready=True, size_bytes=VOLUME.size_bytes)
+    assert keeper.plan(desired(state=old), HOSTS).make
+
+
+def test_a_plan_that_was_carried_out_is_empty() -> None:
+    plan = keeper.plan(desired(mounts=("aws-1",), keys={"aws-1": given_key("aws-1", "seal-a")}), HOSTS)
+    assert plan == keeper.Plan(make=(), hand_out=(), take_back=(), remove=())
+
+
+def test_a_key_is_sealed_anew_for_a_host_that_was_installed_anew() -> None:
+    plan = keeper.plan(desired(mounts=("aws-1",), keys={"aws-1": given_key("aws-1", "old")}), HOSTS)
+    assert [one.host for one in plan.hand_out] == ["aws-1"]
+
+
+def test_no_key_for_a_host_that_left() -> None:
+    assert not keeper.plan(desired(mounts=("gone",)), HOSTS).hand_out
+
+
+def test_a_key_stays_while_its_host_still_has_the_mount() -> None:
+    keys = {"aws-1": given_key("aws-1", "seal-a")}
+    assert not keeper.plan(desired(reports=("aws-1",), keys=keys), HOSTS).take_back
+    assert keeper.plan(desired(keys=keys), HOSTS).take_back == (("aws-1", "data"),)
+
+
+def test_data_is_removed_only_after_every_host_let_go() -> None:
+    waiting = keeper.plan(desired(phase=VolumePhase.DELETING, reports=("aws-1",)), HOSTS)
+    assert not waiting.remove
+    free = keeper.plan(desired(phase=VolumePhase.DELETING), HOSTS)
+    assert [item.value.name for item in free.remove] == ["data"]
+    assert not free.make
+
+
+def test_a_host_that_left_keeps_no_volume_alive() -> None:
+    assert keeper.plan(desired(phase=VolumePhase.DELETING, reports=("gone",)), HOSTS).remove
+
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
+
+
+@given(NAMES, NAMES, NAMES, NAMES)
+def test_no_two_volumes_share_a_namespace_or_a_directory(g1: str, n1: str, g2: str, n2: str) -> None:
+    one, other = (
+        VolumeSpecification(group=g, name=n, id="11112222", size_bytes=1, created_at=VOLUME.created_at)
+        for g, n in ((g1, n1), (g2, n2))
+    )
+    same = (g1, n1) == (g2, n2)
+    assert (one.namespace == other.namespace) is same
+    assert (one.path == other.path) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1G", 1 << 30), ("500M", 500 << 20), ("2TiB", 2 << 40), ("1.5k", 1536), ("4096", 4096)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert sizes.parse(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-1G", "1X", "1 G G", "NaN", "1e9", "٣G "])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(InvalidInput):
+        sizes.parse(text)
+
+
+@given(st.integers(min_value=0, max_value=1 << 59))
+def test_a_shown_size_is_nearly_the_size(size: int) -> None:
+    assert abs(sizes.parse(sizes.show(size)) - size) <= size / 1000 + 1
+
+
+@pytest.mark.parametrize("path", ["/srv/data", "/mnt/shared", "/home/me/work", "/data"])
+def test_usable_mount_points(path: str) -> None:
+    assert volumes.mount_point(f"{path}/") == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data",
+        "",
+        "/",
+        "/etc",
+        "/etc/x",
+        "/proc/1",
+        "/usr/lib",
+        "//",
+        "/srv/../etc",
+        "/a\nb",
+        "/var/lib/larva/x",
+        "/tmp",
+    ],
+)
+def test_unusable_mount_points(path: str) -> None:
+    with pytest.raises(InvalidInput):
+        volumes.mount_point(path)
+
+
+def test_a_directory_answers(tmp_path: Path) -> None:
+    assert MountProbe().ask(tmp_path) == (Answer.ALIVE, "")
+
+
+def test_a_path_that_is_gone_is_dead(tmp_path: Path) -> None:
+    assert MountProbe().ask(tmp_path / "gone")[0] is Answer.DEAD
+
+
+def test_a_shut_out_client_is_dead_although_its_root_may_answer() -> None:
+    words = "stat: cannot statx '/m/.larva-is-it-alive': Cannot send after transport endpoint shutdown"
+    assert judge(Path("/m"), words) == (Answer.DEAD, "Cannot send after transport endpoint shutdown")
+
+
+def test_a_question_without_an_answer_is_left_behind_and_not_asked_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin"
+    slow.mkdir()
+    (slow / "stat").write_text("#!/bin/sh\ntrap '' TERM\nexec sleep 60\n")
+    (slow / "stat").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow}:/usr/bin:/bin")
+    started: list[subprocess.Popen[bytes]] = []
+    real = subprocess.Popen
+
+    def counting(*args: object, **options: object) -> subprocess.Popen[bytes]:
+        started.append(real(*args, **options))  # type: ignore[call-overload]
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", counting)
+    probe = MountProbe()
+    assert probe.ask(tmp_path, patience_s=0.2)[0] is Answer.SILENT
+    assert probe.ask(tmp_path, patience_s=5)[0] is Answer.SILENT
+    assert len(started) == 1
+
+
+def test_what_is_mounted_is_read_from_the_kernel_s_table() -> None:
+    assert clients.is_mounted(Path("/proc")) == "proc"
+    assert clients.is_mounted(Path("/no/such/mount")) is None
