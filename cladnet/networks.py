@@ -240,9 +240,7 @@ def wait_matrix(store: Store, group: str, test: TestSpecification, *, wait_s: fl
     deadline = time.monotonic() + wait_s
     while True:
         rows = matrix(store, group, test.id)
-        expected = {
-            view.host for view in hosts(store, group) if view.present and view.state in (HostState.ACTIVE, None)
-        }
+        expected = {view.host for view in hosts(store, group) if view.present and view.state == HostState.ACTIVE}
         if expected <= {row.host for row in rows} or time.monotonic() > deadline:
             return rows
         time.sleep(_POLL_S)

@@ -26,7 +26,8 @@ class Reconciler:
     below the first one.
 
     Args:
-        prefixes: etcd prefixes whose changes wake it; none for a loop that only resyncs and is poked.
+        prefixes: etcd prefixes, ending with a slash, and keys whose changes wake it; none for a loop that only
+            resyncs and is poked.
         reconcile: may return the seconds after which it wants to run again at the latest.
         resync_s: it runs at least this often.
     """

@@ -199,7 +199,7 @@ class Store:
         return Lease(self._cluster, response.ID, response.TTL)
 
     def watch(self, prefixes: Sequence[str], *, start_revision: int | None = None) -> Watch:
-        """Watch prefixes from `start_revision` on; from now on, with a Relist first, without it."""
+        """Watch prefixes, ending with a slash, and keys from `start_revision` on; without it from now on."""
         return Watch(self._cluster, prefixes, start_revision=start_revision)
 
     def compact(self, revision: int) -> None:

@@ -10,7 +10,7 @@ import random
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from etcd3 import etcdrpc
@@ -50,7 +50,7 @@ class Watch:
     nothing. A Relist comes again whenever history that was not yet seen has been compacted away.
 
     Args:
-        prefixes: key prefixes.
+        prefixes: prefixes, which end with a slash; anything else is one key.
         start_revision: the first revision wanted: a snapshot's revision + 1.
 
     Raises:
@@ -71,6 +71,12 @@ class Watch:
             self._closed.set()
             if self._call is not None:
                 self._call.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __iter__(self) -> Iterator[Event | Relist]:
         pause, broken = FIRST_PAUSE_S, False
@@ -154,8 +160,9 @@ class Watch:
 
 def _create_request(prefix: str, revision: int | None) -> Any:
     key = prefix.encode()
+    range_end = prefix_range_end(key) if prefix.endswith("/") else b""  # a host may be allowed to read one key only
     return etcdrpc.WatchRequest(
         create_request=etcdrpc.WatchCreateRequest(
-            key=key, range_end=prefix_range_end(key), start_revision=revision or 0, progress_notify=True
+            key=key, range_end=range_end, start_revision=revision or 0, progress_notify=True
         )
     )

@@ -39,6 +39,7 @@ class WireguardGo:
     def __init__(self, interface: str) -> None:
         self.interface = interface
         self._socket = SOCKETS / f"{interface}.sock"
+        self._log = SOCKETS / f"{interface}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._told: dict[str, EndpointAddress | None] = {}
 
@@ -93,18 +94,22 @@ class WireguardGo:
             raise HostUnfit(f"{PROGRAM} is not installed", hint=f"install the package {PROGRAM}")
         self.down()  # what a crashed program or another data path left behind
         log.info("starting %s for %s", PROGRAM, self.interface)
-        self._process = subprocess.Popen(
-            [PROGRAM, "-f", self.interface],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # the terminal's and the agent's signals are not meant for it
-            env={**os.environ, "LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"},
-        )
+        SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._log.open("wb") as output:  # not the agent's own outputs, whose readers would wait for its end
+            self._process = subprocess.Popen(
+                [PROGRAM, "-f", self.interface],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # the terminal's and the agent's signals are not meant for it
+                env={**os.environ, "LOG_LEVEL": "error", "WG_PROCESS_FOREGROUND": "1"},
+            )
         deadline = time.monotonic() + START_S
         while not self._alive():
             if self._process.poll() is not None:
                 raise Unavailable(
-                    f"{PROGRAM} ended with code {self._process.returncode}",
-                    hint="its message is above; it needs root and /dev/net/tun",
+                    f"{PROGRAM} ended with code {self._process.returncode}: {self._last_words()}",
+                    hint="it needs root and /dev/net/tun",
                 )
             if time.monotonic() > deadline:
                 self._process.kill()
@@ -113,8 +118,15 @@ class WireguardGo:
 
     def _reap(self) -> None:
         if self._process is not None and self._process.poll() is not None:
-            log.warning("%s for %s ended with code %s", PROGRAM, self.interface, self._process.returncode)
+            code = self._process.returncode
+            log.warning("%s for %s ended with code %s: %s", PROGRAM, self.interface, code, self._last_words())
             self._process = None
+
+    def _last_words(self) -> str:
+        try:
+            return "; ".join(self._log.read_text(errors="replace").splitlines()[-3:])
+        except OSError as error:
+            return str(error)
 
     def _ask(self, request: str) -> str:
         """Send a request and return the answer, which ends with an empty line."""

@@ -200,14 +200,15 @@ def test_a_watch_whose_history_was_compacted_says_so_and_goes_on(etcd) -> None:
 
 
 def test_several_prefixes_are_watched_at_once_and_nothing_else(etcd) -> None:
-    with etcd.store() as store, following(store.watch(["a/", "b/"])) as items:
+    with etcd.store() as store, following(store.watch(["a/", "b/", "d"])) as items:
         assert isinstance(items.get(timeout=PATIENCE_S), Relist)
         assert isinstance(items.get(timeout=PATIENCE_S), Relist)
-        for key in ("a/1", "c/1", "b/1", "a"):
+        assert isinstance(items.get(timeout=PATIENCE_S), Relist)
+        for key in ("a/1", "c/1", "b/1", "a", "d/1", "d", "dd"):
             store.put(key, 0)
         last = store.put("a/2", 0)
-        seen = {items.get(timeout=PATIENCE_S) for _ in range(3)}
-        assert {item.key for item in seen if isinstance(item, Event)} == {"a/1", "b/1", "a/2"}
+        seen = {items.get(timeout=PATIENCE_S) for _ in range(4)}
+        assert {item.key for item in seen if isinstance(item, Event)} == {"a/1", "b/1", "d", "a/2"}
         assert max(item.revision for item in seen) == last
 
 

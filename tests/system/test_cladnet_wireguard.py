@@ -1,0 +1,140 @@
+"""The data path drivers on what this kernel offers, in namespaces of their own."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cladnet import seal
+from cladnet.datapath import link
+from cladnet.datapath.choose import choose
+from cladnet.datapath.wireguard_go import clamped
+from cladnet.model import DatapathKind
+from larva.errors import HostUnfit
+
+pytestmark = pytest.mark.root
+
+SCRIPT = """
+import sys
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from cladnet.datapath.choose import choose
+from cladnet.datapath.protocol import Peer, Tunnel
+from cladnet.model import DatapathKind
+
+private, peer_keys = sys.argv[1], [key for key in sys.argv[2].split(",") if key]
+tunnel = Tunnel(address=IPv4Interface("10.77.0.1/16"), private_key=private, listen_port=51820)
+peers = [
+    Peer(public_key=key, endpoint=(IPv4Address("127.0.0.1"), 1000 + n), keepalive_s=25,
+         allowed=(IPv4Network((int(IPv4Address("10.77.1.0")) + n, 32)),))
+    for n, key in enumerate(peer_keys)
+]
+"""
+
+
+@pytest.fixture
+def namespace(tmp_path: Path):
+    """run(python) executes Python inside a namespace of its own, with a place of its own for sockets."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if shutil.which("wireguard-go") is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("wireguard-go is not installed: run `make setup`")
+    name = f"cnt-{secrets.token_hex(3)}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    subprocess.run(["ip", "-n", name, "link", "set", "lo", "up"], check=True)
+    shell = 'mkdir -p /run/wireguard && mount --bind "$0" /run/wireguard && exec "$@"'
+
+    def run(script: str, *arguments: str) -> str:
+        done = subprocess.run(
+            [
+                "ip", "netns", "exec", name, "sh", "-c", shell, tmp_path, sys.executable, "-c", SCRIPT + script,
+                *arguments,
+            ],
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    try:
+        yield run
+    finally:
+        with contextlib.suppress(subprocess.CalledProcessError):
+            subprocess.run(["ip", "-n", name, "link", "del", "cbnet0"], capture_output=True, check=True)
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_wireguard_go_takes_many_peers_touches_no_right_one_and_goes(namespace) -> None:
+    private, _ = seal.new_pair()
+    keys = ",".join(seal.new_pair()[1] for _ in range(300))
+    first = namespace(
+        "d = choose(DatapathKind.WIREGUARD_GO, 'cbnet0'); d.up(tunnel); d.sync(peers); print(len(d.stats()))",
+        private,
+        keys,
+    )
+    assert first == "300"
+    # Another process, as a restarted agent: it finds what is there and changes what differs only.
+    again = namespace(
+        """
+d = choose(DatapathKind.WIREGUARD_GO, 'cbnet0')
+settled = lambda: sorted((s.public_key, s.endpoint, s.allowed, s.keepalive_s) for s in d.stats())
+before = settled()
+asked = []
+ask = d._ask
+d._ask = lambda request: (asked.append(request), ask(request))[1]
+d.up(tunnel)
+d.sync(peers)
+assert settled() == before, 'touched'
+# A peer that was never heard is told its endpoint again and again until it answers; nothing else is written.
+assert not [each for each in asked if 'private_key' in each or 'remove' in each], asked
+d.sync(peers[:150])
+print(len(d.stats()))
+d.down()
+print(len(d.stats()))
+d.down()
+""",
+        private,
+        keys,
+    )
+    assert again.split() == ["150", "0"]
+
+
+def test_a_new_address_or_mtu_replaces_the_old(namespace) -> None:
+    private, _ = seal.new_pair()
+    shown = namespace(
+        """
+import subprocess
+from dataclasses import replace
+d = choose(DatapathKind.WIREGUARD_GO, 'cbnet0')
+d.up(tunnel)
+d.up(replace(tunnel, address=IPv4Interface("10.78.0.9/24"), mtu=1300, listen_port=51999))
+print(subprocess.run(["ip", "-o", "addr", "show", "cbnet0"], capture_output=True, text=True).stdout)
+print(subprocess.run(["ip", "-o", "link", "show", "cbnet0"], capture_output=True, text=True).stdout)
+print(subprocess.run(["ss", "-Hlun"], capture_output=True, text=True).stdout)
+""",
+        private,
+        "",
+    )
+    assert "10.78.0.9/24" in shown
+    assert "10.77.0.1" not in shown
+    assert "mtu 1300" in shown
+    assert ":51999" in shown
+
+
+def test_a_key_is_compared_as_wireguard_keeps_it() -> None:
+    private, _ = seal.new_pair()
+    assert clamped(clamped(private)) == clamped(private)
+
+
+def test_what_the_kernel_lacks_is_told() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    if link.supports("wireguard"):
+        assert choose(DatapathKind.AUTO, "cbnet0").kind == DatapathKind.WIREGUARD
+        return
+    with pytest.raises(HostUnfit) as error:
+        choose(DatapathKind.WIREGUARD, "cbnet0")
+    assert "wireguard-go" in error.value.hint
