@@ -13,8 +13,8 @@ BASE_FILES = layin.LAID_IN / "base"
 TIMEOUT_S = 1800.0
 
 
-def stage(recipe: Recipe, mirror: Mirror, log_file: Path) -> Stage:
-    """Return the stage that makes `root/` of the recipe's packages."""
+def stage(recipe: Recipe, mirror: Mirror, log_file: Path, files: Path | None = BASE_FILES) -> Stage:
+    """Return the stage that makes `root/` of the recipe's packages; `files` are laid in before them."""
     inputs = {
         "suite": recipe.suite,
         "packages": " ".join(recipe.packages),
@@ -22,21 +22,21 @@ def stage(recipe: Recipe, mirror: Mirror, log_file: Path) -> Stage:
         "include": " ".join(recipe.include),
         "epoch": str(recipe.epoch),
         "mirror": " ".join(mirror.sources(recipe.suite)),
-        "files": layin.read(BASE_FILES).digest,
+        "files": layin.read(files).digest if files else "",
         "code": digest([Path(__file__)]),
     }
 
     def make(directory: Path) -> None:
         process.require_programs("mmdebstrap", "setpriv", "unshare")
         confine.run(
-            [*mmdebstrap(recipe, BASE_FILES), recipe.suite, directory / "root", *mirror.sources(recipe.suite)],
+            [*mmdebstrap(recipe, files), recipe.suite, directory / "root", *mirror.sources(recipe.suite)],
             timeout=TIMEOUT_S, env={"SOURCE_DATE_EPOCH": str(recipe.epoch)}, log_file=log_file,
         )  # fmt: skip
 
     return Stage(name="base", family=recipe.name, inputs=inputs, needs_mib=4096, make=make)
 
 
-def mmdebstrap(recipe: Recipe, files: Path | None = None) -> list[str]:
+def mmdebstrap(recipe: Recipe, files: Path | None) -> list[str]:
     """Return the command that installs the recipe, without suite, target and sources."""
     argv = [
         "mmdebstrap", "--mode=root", "--variant=apt", "--format=directory", "--architectures=amd64",

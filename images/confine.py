@@ -12,18 +12,7 @@ PREFIX = (
 """Killing the build kills `unshare`, that kills the first process of the namespace, and the kernel kills the rest;
 mounts made inside vanish with the namespace, so a left-over tree never holds a live mount."""
 
-ENTER = """
-set -eu
-mount -t proc proc "$1/proc"
-mount --bind "$1/proc/sys" "$1/proc/sys"
-mount -o remount,bind,ro "$1/proc/sys"  # a package's sysctl trigger must not reach this machine's kernel
-mount -t sysfs -o ro sysfs "$1/sys"
-mount -t tmpfs tmpfs "$1/run"
-mount -t tmpfs tmpfs "$1/tmp"
-for pair in $2; do mkdir -p "$1/tmp/${pair##*:}"; mount --bind "${pair%%:*}" "$1/tmp/${pair##*:}"; done
-root=$1; shift 2
-exec chroot "$root" "$@"
-"""
+ENTER = Path(__file__).parent / "enter.sh"
 
 
 def run(
@@ -49,9 +38,9 @@ def run_in(
     """Run `argv` inside the root tree `root`, without a network.
 
     Args:
-        share: directories of the host and the name under /tmp where the program finds each.
+        share: directories of the host and the name under /mnt where the program finds each.
     """
     pairs = " ".join(f"{outside}:{inside}" for outside, inside in (share or {}).items())
     fixed = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", "TMPDIR": "/tmp"}  # noqa: S108 - a fresh tmpfs
-    confinement: list[str | Path] = [*PREFIX[:-1], "--net", "--", "sh", "-c", ENTER, "sh", root, pairs]
+    confinement: list[str | Path] = [*PREFIX[:-1], "--net", "--", "sh", ENTER, root, pairs]
     return process.run([*confinement, *argv], timeout=timeout, env={**fixed, **(env or {})}, log_file=log_file)

@@ -1,30 +1,56 @@
 """The pipeline: which stage needs which, from the recipe to the artifacts."""
 
+import os
+import tempfile
+from collections.abc import Sequence
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from images import base, deb, mirror, python, recipe
+from images import artifacts, bake, base, deb, disk, mirror, python, recipe
 from images import tree as tree_stage
+from images.bake import Firmware, Report
 from images.stages import Cache, Stage
-from larva import process, settings
+from larva import codec, process, settings
+from larva.errors import InvalidInput
+
+TOOLS = Path(__file__).parent / "tools.toml"
+
+
+class Until(StrEnum):
+    """How far to build."""
+
+    TREE = "tree"
+    DISK = "disk"
+    BAKE = "bake"
+    ARTIFACTS = "artifacts"
 
 
 class Pipeline:
-    """The stages of one profile; each reads its sources once, so that one build is of one state of the checkout."""
+    """The stages of one profile; each reads its sources once, so that one build is of one state of the checkout.
 
-    def __init__(self, profile: str, cache: Path | None = None) -> None:
+    Raises:
+        NotFound: no such profile.
+        HostUnfit: no root.
+        InvalidInput: a provisioning script cannot be read.
+    """
+
+    def __init__(self, profile: str, *, provision: Sequence[Path] = (), directory: Path | None = None) -> None:
         self.recipe = recipe.load(profile)
+        for script in provision:
+            if not os.access(script, os.R_OK):
+                raise InvalidInput(f"the provisioning script {script} cannot be read")
         process.require_root("building an image")
-        directory = cache or settings.cache_directory()
-        directory.mkdir(parents=True, exist_ok=True)
-        self.directory = directory
-        self.cache = Cache(directory / "stages")
-        self.logs = directory / "logs"
-        self.logs.mkdir(exist_ok=True)
+        self.provision = tuple(provision)
+        self.directory = directory or settings.cache_directory()
+        self.cache = Cache(self.directory / "stages")
+        self.logs = self.directory / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
 
-    def _log(self, name: str) -> Path:
-        """Return the file that a stage's programs write to."""
-        return self.logs / f"{name}-{self.recipe.name}.log"
+    @property
+    def published(self) -> Path:
+        """Where the artifacts of the profile are handed out."""
+        return self.directory / "images" / self.recipe.name
 
     @cached_property
     def base(self) -> Stage:
@@ -50,21 +76,102 @@ class Pipeline:
             self.recipe, below, self.cache.path(below), package, self.cache.path(package), self._log("tree")
         )
 
+    @cached_property
+    def tools(self) -> Stage:
+        """The programs that make the disk, in a tree of their own."""
+        tools = codec.read_toml(TOOLS, recipe.Recipe)
+        return base.stage(tools, mirror.of_this_host(), self._log("tools"), files=None)
+
+    @cached_property
+    def disk(self) -> Stage:
+        """The bootable disk."""
+        below, tools = self.tree, self.tools
+        return disk.stage(self.recipe, below, self.cache.path(below), tools, self.cache.path(tools), self._log("disk"))
+
+    @cached_property
+    def bake(self) -> Stage:
+        """The boot that is the gate, and the user's provisioning."""
+        return bake.stage(
+            self.recipe, self.disk, self.cache.path(self.disk), self.cache.path(self.tools) / "root", self._log("bake"),
+            provision=self.provision,
+        )  # fmt: skip
+
+    @cached_property
+    def artifacts(self) -> Stage:
+        """What is handed out: of the deterministic disk, or of the sealed one if it was provisioned."""
+        source = self.bake if self.provision else self.disk
+        image = self.cache.path(source) / (bake.SEALED if self.provision else disk.DISK)
+        return artifacts.stage(
+            self.recipe, source, image, self.deb, self.cache.path(self.deb),
+            self.cache.path(self.bake) / bake.STATUS, self._log("artifacts"),
+        )  # fmt: skip
+
     def make_package(self) -> Path:
         """Return the Debian package, made now if anything changed."""
-        stage = self.deb
-        if not self.cache.has(stage):
+        if not self.cache.has(self.deb):
             self.cache.ensure(self.python)
-        return deb.package_in(self.cache.ensure(stage))
+        return deb.package_in(self.cache.ensure(self.deb))
 
     def make_tree(self) -> Path:
         """Return the root tree, made now if anything changed."""
-        stage = self.tree
-        if not self.cache.has(stage):
+        if not self.cache.has(self.tree):
             self.cache.ensure(self.base)
-            self.cache.ensure(self.python)
-            self.cache.ensure(self.deb)
-        return self.cache.ensure(stage) / "root"
+            self.make_package()
+        return self.cache.ensure(self.tree) / "root"
+
+    def make_disk(self) -> Path:
+        """Return the bootable disk, made now if anything changed."""
+        if not self.cache.has(self.disk):
+            self.make_tree()
+            self.cache.ensure(self.tools)
+        return self.cache.ensure(self.disk) / disk.DISK
+
+    def make_bake(self) -> Report:
+        """Return what the gate showed, booted now if anything changed."""
+        if not self.cache.has(self.bake):
+            self.make_disk()
+            self.cache.ensure(self.tools)
+        report = self.cache.ensure(self.bake) / bake.REPORT
+        return codec.decode(report.read_bytes(), Report, source=str(report))
+
+    def make_artifacts(self) -> Path:
+        """Return the directory of the published artifacts, made now if anything changed; none without the gate."""
+        self.make_bake()
+        if not self.cache.has(self.artifacts):
+            self.make_disk()
+            self.make_package()
+        artifacts.publish(self.cache.ensure(self.artifacts), self.published)
+        return self.published
+
+    def build(self, until: Until) -> Path:
+        """Build up to and including a stage, drop what is old, and return where the result is."""
+        match until:
+            case Until.TREE:
+                made = self.make_tree()
+            case Until.DISK:
+                made = self.make_disk()
+            case Until.BAKE:
+                self.make_bake()
+                made = self.cache.path(self.bake)
+            case Until.ARTIFACTS:
+                made = self.make_artifacts()
+        self.cache.prune()
+        return made
+
+    def boot_published(self, firmware: Firmware) -> Report:
+        """Boot a copy of the published qcow2 under the given firmware and check the machine."""
+        manifest = artifacts.read(self.published, self.recipe.name)
+        image = next(self.published / one.name for one in manifest.artifacts if one.name.endswith(".qcow2"))
+        tools = self.cache.ensure(self.tools)
+        with tempfile.TemporaryDirectory(prefix="verify-", dir=self.directory) as scratch:
+            return bake.boot(
+                image, Path(scratch), tools / "root", self._log(f"verify-{firmware}"),
+                epoch=self.recipe.epoch, firmware=firmware,
+            )  # fmt: skip
+
+    def _log(self, name: str) -> Path:
+        """Return the file that a stage's programs write to."""
+        return self.logs / f"{name}-{self.recipe.name}.log"
 
 
 def tree(profile: str) -> Path:
@@ -77,7 +184,4 @@ def tree(profile: str) -> Path:
         HostUnfit: no root, missing programs, no disk space.
         ProgramFailed: a step of the build failed; the message ends with its last lines.
     """
-    pipeline = Pipeline(profile)
-    made = pipeline.make_tree()
-    pipeline.cache.prune()
-    return made
+    return Pipeline(profile).build(Until.TREE)

@@ -41,7 +41,7 @@ def stage(recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package
                 env={"SOURCE_DATE_EPOCH": str(recipe.epoch)}, log_file=log_file,
             )  # fmt: skip
 
-        inside("dpkg", "--install", f"/tmp/deb/{file.name}")  # noqa: S108 - confine mounts it there
+        inside("dpkg", "--install", f"/mnt/deb/{file.name}")
         for verb, units in (("disable", recipe.disable), ("enable", recipe.enable), ("mask", recipe.mask)):
             if units:
                 inside("systemctl", verb, *units)

@@ -1,0 +1,92 @@
+"""`larva image`: build, verify, show and prune images."""
+
+from pathlib import Path
+
+import click
+
+from images import artifacts, recipe, verify
+from images.bake import Firmware
+from images.pipeline import Pipeline, Until
+from images.stages import KEPT, Cache
+from larva import output, settings
+from larva.errors import MalformedData
+
+profile_option = click.option(
+    "--profile", default="full", show_default=True, help=f"What is in it: {', '.join(recipe.profiles())}."
+)
+
+
+@click.group()
+def image() -> None:
+    """Build the appliance's image, test it and show it."""
+
+
+@image.command()
+@profile_option
+@click.option("--until", type=click.Choice(list(Until)), default=Until.ARTIFACTS, show_default=True, help="Stop there.")
+@click.option(
+    "--provision", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="SCRIPT",
+    help="Run this as root in the booted image before it is sealed; may be repeated.",
+)  # fmt: skip
+def build(*, profile: str, until: str, provision: tuple[Path, ...]) -> None:
+    """Build an image; what did not change is taken from the cache."""
+    made = Pipeline(profile, provision=provision).build(Until(until))
+    click.echo(made)
+
+
+@image.command(name="verify")
+@profile_option
+@click.option("--firmware", type=click.Choice(list(Firmware)), default=Firmware.BIOS, show_default=True)
+@click.option("--tree-only", is_flag=True, help="Do not boot it.")
+def verify_command(*, profile: str, firmware: str, tree_only: bool) -> None:
+    """Test the root tree, and the built image by booting it."""
+    pipeline = Pipeline(profile)
+    root = pipeline.make_tree()
+    with output.step("tests of the tree"):
+        printed = verify.check_tree(root)
+    click.echo(printed.strip().splitlines()[-1])
+    if tree_only:
+        return
+    manifest = artifacts.read(pipeline.published, profile)
+    with output.step("hashes of the artifacts"):
+        wrong = artifacts.check(pipeline.published, manifest)
+    if wrong:
+        raise MalformedData(
+            f"not what the manifest says: {', '.join(wrong)}",
+            hint=f"remove {pipeline.published.resolve()} and build again",
+        )
+    with output.step(f"tests of the booted image ({firmware})"):
+        report = pipeline.boot_published(Firmware(firmware))
+    click.echo(f"{report.summary}; ssh after {report.ssh_s:.0f} s of the guest's time ({report.accelerator})")
+
+
+@image.command()
+@profile_option
+@output.json_option
+def show(*, profile: str, as_json: bool) -> None:
+    """Show what the built image of a profile consists of."""
+    recipe.load(profile)
+    place = settings.cache_directory() / "images" / profile
+    manifest = artifacts.read(place, profile)
+    if as_json:
+        output.show_json(manifest)
+        return
+    click.echo(
+        f"{manifest.profile} {manifest.version}, Debian {manifest.suite}, {manifest.disk_bytes >> 20} MiB disk, "
+        f"{len(manifest.packages)} packages, {len(manifest.python)} Python distributions"
+    )
+    output.show_table(
+        ["file", "MiB", "sha256"],
+        [[place / one.name, f"{one.bytes / (1 << 20):.1f}", one.sha256] for one in manifest.artifacts],
+    )
+
+
+@image.command()
+@click.option("--keep", type=click.IntRange(min=0), default=KEPT, show_default=True, help="Entries kept of each stage.")
+def prune(*, keep: int) -> None:
+    """Remove old results of stages; never one that a build or a lab uses."""
+    removed = Cache(settings.cache_directory() / "stages").prune(keep=keep)
+    for entry in removed:
+        click.echo(f"removed {entry}")
+    if not removed:
+        click.echo("nothing to remove")

@@ -1,0 +1,87 @@
+"""Recipes and where their packages come from."""
+
+from pathlib import Path
+
+import pytest
+
+from images import base, mirror, recipe
+from larva.errors import HostUnfit, MalformedData, NotFound
+
+
+@pytest.mark.parametrize("profile", recipe.profiles())
+def test_recipe_is_sound(profile: str) -> None:
+    found = recipe.load(profile)
+    assert found.name == profile
+    for words in (found.packages, found.enable, found.disable, found.mask):
+        assert len(set(words)) == len(words)
+    assert not set(found.enable) & {*found.disable, *found.mask}
+
+
+def test_full_holds_all_that_a_member_has() -> None:
+    assert set(recipe.load("member").packages) < set(recipe.load("full").packages)
+
+
+def test_unknown_profile_names_the_known(tmp_path: Path) -> None:
+    with pytest.raises(NotFound) as caught:
+        recipe.load("nothing")
+    assert "full" in caught.value.hint
+    assert "member" in caught.value.hint
+    with pytest.raises(NotFound):
+        recipe.load("../full")
+
+
+def test_malformed_recipe_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "odd.toml").write_text('name = "odd"\nsuite = "trixie"\npython = "3.13"\nepoch = "soon"\n')
+    with pytest.raises(MalformedData, match=r"odd\.toml.*epoch|odd\.toml.*disk_mib"):
+        recipe.load("odd", tmp_path)
+
+
+def test_command_holds_every_package_and_pattern() -> None:
+    full = recipe.load("full")
+    argv = base.mmdebstrap(full, Path("/lay/in"))
+    (included,) = [word for word in argv if word.startswith("--include=")]
+    assert set(included.removeprefix("--include=").split(",")) == set(full.packages)
+    assert sum(word.startswith("--dpkgopt=path-exclude=") for word in argv) == len(full.exclude)
+    assert "--essential-hook=sync-in /lay/in /" in argv
+
+
+LISTING = """
+http://mirror.example/debian bookworm
+http://mirror.example/debian bookworm-updates
+http://security.example/debian-security bookworm-security
+https://vendor.example/node nodistro
+"""
+
+
+def test_mirror_is_the_hosts_own() -> None:
+    assert mirror.choose(LISTING) == ("http://mirror.example/debian", "http://security.example/debian-security")
+
+
+def test_other_archives_are_no_mirror() -> None:
+    assert mirror.choose("https://vendor.example/x nodistro\nhttp://ubuntu.example/ubuntu noble\n") == ("", "")
+
+
+def test_environment_wins() -> None:
+    found = mirror.of_this_host({mirror.MAIN_VARIABLE: "http://a/debian/", mirror.SECURITY_VARIABLE: "http://b/sec"})
+    assert found.sources("trixie") == (
+        "deb http://a/debian trixie main",
+        "deb http://a/debian trixie-updates main",
+        "deb http://b/sec trixie-security main",
+    )
+
+
+def test_mirror_list_is_resolved(tmp_path: Path) -> None:
+    names = tmp_path / "debian.list"
+    names.write_text("# ours\nhttp://first.example/debian priority:1\nhttp://second.example/debian\n")
+    environment = {mirror.MAIN_VARIABLE: f"mirror+file:{names}", mirror.SECURITY_VARIABLE: "http://b/sec"}
+    assert mirror.of_this_host(environment).main == "http://first.example/debian"
+
+
+def test_host_without_debian_gets_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "apt-get"
+    program.write_text("#!/bin/sh\necho 'http://ubuntu.example/ubuntu noble'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(HostUnfit) as caught:
+        mirror.of_this_host({})
+    assert mirror.MAIN_VARIABLE in caught.value.hint
