@@ -101,7 +101,7 @@ def boot(
         "output": str(work / "output"), "serial_log": str(log_file.with_suffix(".console")),
         "ssh_private_key_file": str(work / "key"), "accelerator": fastest.accel, "cpu": fastest.cpu,
         "firmware": firmware_drives(firmware, work), "provision": [str(script.absolute()) for script in provision],
-        "check": verify.ssh_check(), "status": str(directory / STATUS / "status"),
+        "check": verify.ssh_check(work / "ssh_config", work / "key"), "status": str(directory / STATUS / "status"),
     }  # fmt: skip
     files.write_whole(work / "values.pkrvars.json", codec.encode(variables))
     log_file.unlink(missing_ok=True)

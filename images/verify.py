@@ -32,9 +32,17 @@ def check_tree(root: Path, log_file: Path | None = None) -> str:
     )  # fmt: skip
 
 
-def ssh_check() -> str:
-    """Return the shell command that runs the tests against the machine that $HOST, $PORT and $KEY name."""
-    words = shlex.join(pytest("--ssh-extra-args=-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"))
-    return (
-        f'cd {shlex.quote(str(layin.SOURCES))} && {words} --hosts="ssh://root@$HOST:$PORT" --ssh-identity-file="$KEY"'
+def ssh_check(config: Path, key: Path) -> str:
+    """Return the shell command that runs the tests against the machine that $HOST and $PORT name.
+
+    Args:
+        config: written for ssh(1): the machine is new, so its host key is known nowhere. (testinfra 10.2 accepts
+            `--ssh-extra-args` and does not pass them on.)
+        key: the private key that root of the machine accepts.
+    """
+    config.write_text(
+        f"Host *\n  IdentityFile {key}\n  IdentitiesOnly yes\n  BatchMode yes\n"
+        "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n"
     )
+    words = shlex.join(pytest(f"--ssh-config={config}"))
+    return f'cd {shlex.quote(str(layin.SOURCES))} && {words} --hosts="ssh://root@$HOST:$PORT"'

@@ -68,7 +68,7 @@ build {
   }
 
   provisioner "shell-local" {
-    environment_vars = ["HOST=${build.Host}", "PORT=${build.Port}", "KEY=${var.ssh_private_key_file}"]
+    environment_vars = ["HOST=${build.Host}", "PORT=${build.Port}"]
     inline           = [var.check]
   }
 

@@ -56,7 +56,7 @@ variable "provision" {
 
 variable "check" {
   type        = string
-  description = "A command of this machine that checks the booted one; HOST, PORT and KEY are in its environment."
+  description = "A command of this machine that checks the booted one; HOST and PORT are in its environment."
 }
 
 variable "status" {

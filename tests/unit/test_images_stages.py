@@ -134,6 +134,7 @@ def test_two_builds_at_once_make_it_once(tmp_path: Path) -> None:
         with second:
             assert "another build is making it, waiting" in second.stderr.readline()
             (tmp_path / "go").touch()
+            assert "unchanged" in second.stderr.read()
     assert (first.returncode, second.returncode) == (0, 0)
     assert len(list(tmp_path.glob("made-by-*"))) == 1
 
