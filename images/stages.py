@@ -125,9 +125,12 @@ class Cache:
             raise
 
     def records(self) -> list[Record]:
-        """Return what is known of every finished entry, the most recently used first."""
-        found = sorted(self.directory.glob(f"*/*/{RECORD}"), key=lambda file: -file.parent.stat().st_mtime)
-        return [codec.decode(file.read_bytes(), Record, source=str(file)) for file in found]
+        """Return what the cache holds, the most recently used first; another build may prune it meanwhile."""
+        found: list[tuple[float, Record]] = []
+        for file in self.directory.glob(f"*/*/{RECORD}"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((file.parent.stat().st_mtime, codec.decode(file.read_bytes(), Record, source=str(file))))
+        return [record for _, record in sorted(found, key=lambda pair: -pair[0])]
 
     def prune(self, *, keep: int = KEPT) -> list[Path]:
         """Remove all but the `keep` most recently used entries of each family, none that is in use or leased."""
