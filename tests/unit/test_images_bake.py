@@ -1,0 +1,139 @@
+"""What is read from Packer's words, the probe of the accelerator, and what `larva image` refuses."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from images import accelerator, artifacts, bake
+from images.bake import Firmware
+from images.cli import image
+from images.pipeline import Pipeline
+from larva import codec, process
+from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound
+
+SAID = """
+    larva.qemu.appliance: larva: seconds until ssh: 42.17
+    larva.qemu.appliance: 60 passed, 8 skipped in 76.35s (0:01:16)
+Build 'larva.qemu.appliance' finished after 4 minutes 5 seconds.
+"""
+
+
+def test_report_is_read_from_packers_words() -> None:
+    assert bake.said(SAID) == {"ssh_s": 42.17, "summary": "60 passed, 8 skipped in 76.35s (0:01:16)"}
+    assert bake.said("") == {"ssh_s": 0.0, "summary": ""}
+
+
+def test_bios_needs_no_flash(tmp_path: Path) -> None:
+    assert bake.firmware_drives(Firmware.BIOS, tmp_path) == []
+
+
+def test_missing_firmware_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bake, "FIRMWARE_DIRECTORY", tmp_path)
+    with pytest.raises(HostUnfit) as caught:
+        bake.firmware_drives(Firmware.UEFI, tmp_path)
+    assert "ovmf" in caught.value.hint
+
+
+def test_probe_is_a_boot_sector() -> None:
+    sector = accelerator.boot_sector(7)
+    assert len(sector) == 512
+    assert sector.endswith(b"\x55\xaa")
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="needs QEMU")
+def test_probe_counts_in_software_and_gives_up_in_time(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(accelerator.boot_sector(1000))
+    (tmp_path / "endless").write_bytes(b"\xeb\xfe".ljust(510, b"\0") + b"\x55\xaa")
+    assert accelerator.seconds(accelerator.TCG, tmp_path / "short", timeout=60) is not None
+    assert accelerator.seconds(accelerator.TCG, tmp_path / "endless", timeout=2) is None
+
+
+def failing(*words: str) -> LarvaError:
+    done = CliRunner().invoke(image, list(words))
+    assert isinstance(done.exception, LarvaError), done.output
+    return done.exception
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LARVA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize("command", ["build", "verify", "show"])
+def test_unknown_profile(cache: Path, command: str) -> None:
+    error = failing(command, "--profile", "enormous")
+    assert isinstance(error, NotFound)
+    assert "full" in error.hint
+    assert not cache.exists()
+
+
+def test_building_without_root(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    error = failing("build")
+    assert isinstance(error, HostUnfit)
+    assert "sudo" in error.hint
+    assert not cache.exists()
+
+
+def test_unreadable_provisioning_script(cache: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"nowhere\.sh"):
+        Pipeline("full", provision=[Path("/nowhere.sh")])
+    assert not cache.exists()
+
+
+def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostUnfit, match="packer"):
+        bake.boot(tmp_path / "d", tmp_path, tmp_path, tmp_path / "log", epoch=0)
+    with pytest.raises(HostUnfit, match=r"missing programs"):
+        process.require_programs("mmdebstrap")
+
+
+def test_show_without_an_image(cache: Path) -> None:
+    error = failing("show")
+    assert isinstance(error, NotFound)
+    assert "larva image build" in error.hint
+
+
+@pytest.fixture
+def published(cache: Path) -> Path:
+    entry = cache / "stages" / "artifacts" / "abc"
+    entry.mkdir(parents=True)
+    (entry / "larva.qcow2").write_bytes(b"image")
+    manifest = artifacts.Manifest(
+        profile="full", version="1", suite="trixie", architecture="amd64", source="disk/1", disk_bytes=1 << 20,
+        artifacts=(artifacts.describe(entry / "larva.qcow2"),), packages=(), python=(),
+    )  # fmt: skip
+    (entry / artifacts.MANIFEST).write_bytes(codec.encode(manifest))
+    artifacts.publish(entry, cache / "images" / "full")
+    return cache / "images" / "full"
+
+
+def test_show_lists_what_was_built(published: Path) -> None:
+    done = CliRunner().invoke(image, ["show"])
+    assert done.exit_code == 0
+    assert "larva.qcow2" in done.output
+
+
+def test_lost_and_changed_artifacts_are_noticed(published: Path) -> None:
+    manifest = artifacts.read(published, "full")
+    assert artifacts.check(published, manifest) == []
+    (published / "larva.qcow2").write_bytes(b"IMAGE")
+    assert artifacts.check(published, manifest) == ["larva.qcow2"]
+    (published / "larva.qcow2").unlink()
+    with pytest.raises(NotFound, match="missing or incomplete"):
+        artifacts.read(published, "full")
+
+
+def test_publishing_moves_the_lease(published: Path, cache: Path) -> None:
+    before = published.resolve()
+    after = cache / "stages" / "artifacts" / "def"
+    after.mkdir()
+    artifacts.publish(after, published)
+    assert published.resolve() == after
+    assert list((after / "leases").iterdir())
+    assert not list((before / "leases").iterdir())
