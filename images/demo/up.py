@@ -40,7 +40,7 @@ class Demo:
     @property
     def storage(self) -> tuple[Host, ...]:
         """The hosts that give disks."""
-        return tuple(host for host in self.topology.hosts if Role.STORAGE in host.roles)
+        return tuple(host for host in self.topology.hosts if Role.STORAGE in host.roles and host.disks)
 
     def run(self, host: str, argv: Sequence[str], *, timeout: float = 60) -> str:
         """Run a program on a host and return what it prints."""
@@ -140,7 +140,7 @@ def wait_for_mesh(demo: Demo, group: str) -> list[Any]:
     rows: list[Any] = []
 
     def complete() -> bool:
-        rows[:] = demo.ask("net", "status", group, "--trials", "2", "--wait", "10", timeout=30)
+        rows[:] = demo.ask("net", "status", group, "--trials", "1", "--wait", "5", timeout=30)
         return sum(1 for row in rows for cell in row["latencies"] if cell["received"]) == count * (count - 1)
 
     wait_until("every host is present with an address", lambda: len(_present(demo, group)) == count, timeout_s=120)

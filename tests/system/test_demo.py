@@ -1,0 +1,243 @@
+"""The main job, end to end: the image on three clouds, one network, one Ceph, one volume, and what happens to it.
+
+One lab for the whole file. Tried here: a host added while the others run, one removed, one re-addressed; controller,
+etcd and the whole control node gone, a reboot without them; a cloud lost; tokens and names that must be refused.
+"""
+
+import contextlib
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from images.clouds.lab.lab import Lab
+from images.clouds.lab.topology import Role
+from images.demo.story import wait_until
+from images.demo.up import CLADNET, MOUNT_POINT, Demo, cloud_facts
+from images.demo.userdata import cloud_config, join_toml
+from larva.errors import LarvaError, ProgramFailed
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
+
+FIND_SECRETS = (
+    "find /var/lib/larva /etc/larva /etc/ceph /var/lib/ceph -type f "
+    r"\( -name '*.key' -o -name '*keyring*' -o -name join.toml -o -path '*/identity/*' \)"
+)
+LARVA = Path(sys.executable).with_name("larva")
+
+
+def larva(*words: str, timeout: float) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([LARVA, *words], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """`larva demo up` as a stranger types it; the lab is removed at the end."""
+    run_id = f"t{secrets.token_hex(3)}"
+    report = tmp_path_factory.mktemp("demo") / "up.json"
+    try:
+        done = larva("demo", "up", "--run", run_id, "--json", str(report), timeout=900)
+        assert done.returncode == 0, done.stderr
+        yield {"run": run_id, "told": done.stderr, **json.loads(report.read_text())}
+    finally:
+        larva("demo", "down", "--run", run_id, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def demo(story: dict[str, Any]) -> Demo:
+    return Demo(Lab.find(story["run"]))
+
+
+@pytest.fixture(scope="module")
+def group(demo: Demo) -> str:
+    return str(demo.ask("net", "show", CLADNET)["id"])
+
+
+def pings(demo: Demo, source: str, target: IPv4Address | str) -> bool:
+    with contextlib.suppress(ProgramFailed):
+        demo.run(source, ["ping", "-n", "-c", "1", "-W", "2", str(target)], timeout=15)
+        return True
+    return False
+
+
+def overlay_addresses(demo: Demo, group: str) -> dict[str, str]:
+    return {host["host"]: host["address"] for host in demo.ask("net", "hosts", group) if host["address"]}
+
+
+def test_up_reaches_every_milestone(story: dict[str, Any], demo: Demo) -> None:
+    assert all(step["ok"] for step in story["steps"])
+    assert "console: https://127.0.0.1:" in story["told"]
+    assert [step["name"].split(":")[0] for step in story["steps"]] == [
+        "image", "lab", "control", "hosts", "mesh", "storage", "storage", "volume",
+    ]  # fmt: skip
+    mounted = [demo.run(host.name, ["stat", "-f", "-c", "%T", str(MOUNT_POINT)]).strip() for host in demo.storage]
+    assert all("fuse" in kind or "ceph" in kind for kind in mounted)
+
+
+def test_no_unit_failed_on_any_host(demo: Demo) -> None:
+    for host in demo.topology.hosts:
+        failed = demo.run(host.name, ["systemctl", "list-units", "--failed", "--plain", "--no-legend"])
+        assert failed.strip() == "", f"{host.name}: {failed}"
+
+
+def test_secrets_on_hosts_are_private(demo: Demo) -> None:
+    for host in demo.topology.hosts:
+        loose = demo.run(host.name, ["sh", "-c", f"{FIND_SECRETS} -perm /077 || true"])
+        assert loose.strip() == "", f"{host.name}: {loose}"
+
+
+def test_nearby_hosts_meet_at_private_addresses(demo: Demo, group: str) -> None:
+    """The default rule is cost-prioritized: control and aws-1 share a network, as the provider bills it."""
+    aws = demo.topology.host("aws-1")
+    endpoints = demo.run("control", ["wg", "show", "cbnet0", "endpoints"])
+    assert f"{aws.private}:" in endpoints
+    assert f"{demo.topology.host('gcp-1').public}:" in endpoints
+
+
+def test_the_seeds_distances_show_in_the_matrix(demo: Demo, group: str) -> None:
+    demo.lab.rtt(on=True)
+    try:
+        rows = demo.ask("net", "status", group, "--trials", "2", "--wait", "30", timeout=60)
+    finally:
+        demo.lab.rtt(on=False)
+    measured = {(row["host"], cell["destination"]): cell["min_ms"] for row in rows for cell in row["latencies"]}
+    for one in demo.storage:
+        for other in demo.storage:
+            if one.cloud != other.cloud:
+                assert measured[one.name, other.name] >= demo.topology.rtt_ms(one.cloud, other.cloud)
+
+
+def test_control_plane_gone_and_traffic_goes_on(demo: Demo, group: str) -> None:
+    addresses = overlay_addresses(demo, group)
+    demo.run("control", ["systemctl", "stop", "larva-controller", "larva-etcd"], timeout=90)
+    assert pings(demo, "gcp-1", addresses["azure-1"])
+    demo.lab.machine("control").power_off(hard=True)
+    assert pings(demo, "gcp-1", addresses["azure-1"])
+    demo.run("gcp-1", ["systemctl", "restart", "larva-agent"])
+    wait_until("the agent is back", lambda: pings(demo, "gcp-1", addresses["azure-1"]), timeout_s=60)
+    demo.lab.machine("gcp-1").power_off(hard=True)
+    demo.lab.machine("gcp-1").power_on()
+    wait_until(
+        "gcp-1 is back from its cache, without etcd",
+        lambda: pings(demo, "azure-1", addresses["gcp-1"]),
+        timeout_s=120,
+    )
+    demo.lab.machine("control").power_on()
+    wait_until(
+        "the control plane is back", lambda: len(overlay_addresses(demo, group)) == len(addresses), timeout_s=120
+    )
+    assert overlay_addresses(demo, group) == addresses
+    wait_until(
+        "gcp-1's mount is back",
+        lambda: bool(demo.run("gcp-1", ["timeout", "5", "ls", str(MOUNT_POINT)]) or True),
+        timeout_s=180,
+    )
+
+
+def test_a_host_is_added_re_addressed_and_removed(demo: Demo, group: str) -> None:
+    gcp = demo.topology.host("gcp-1")
+    new = replace(
+        gcp, name="gcp-2", private=IPv4Address("10.0.0.9"), public=IPv4Address("203.0.113.80"), disks=(),
+        roles=(Role.MEMBER,),
+    )  # fmt: skip
+    demo.lab.add_host(new)
+    material = demo.ask("enrol", "token", "create", "--group", group, "--role", "member")
+    text = join_toml(roles=["member"], cloud=cloud_facts(demo.topology, new), join=material)
+    demo.lab.launch(new.name, cloud_config(text))
+    wait_until("gcp-2 has an address", lambda: "gcp-2" in overlay_addresses(demo, group), timeout_s=90)
+    address = overlay_addresses(demo, group)["gcp-2"]
+    wait_until("azure-1 reaches gcp-2", lambda: pings(demo, "azure-1", address), timeout_s=60)
+
+    demo.lab.readdress("gcp-2", public=IPv4Address("203.0.113.81"))
+    wait_until(
+        "the rules tell the new public address",
+        lambda: "203.0.113.81" in demo.run("azure-1", ["wg", "show", "cbnet0", "endpoints"]),
+        timeout_s=120,
+    )
+    wait_until("azure-1 reaches gcp-2 again", lambda: pings(demo, "azure-1", address), timeout_s=60)
+    assert overlay_addresses(demo, group)["gcp-2"] == address
+
+    demo.larva("enrol", "remove", "gcp-2")
+    wait_until("gcp-2 is gone", lambda: "gcp-2" not in overlay_addresses(demo, group), timeout_s=90)
+    wait_until(
+        "no peer sends to it", lambda: address not in demo.run("azure-1", ["wg", "show", "cbnet0"]), timeout_s=60
+    )
+    demo.lab.machine("gcp-2").stop()
+
+
+def test_an_expired_token_enrols_nobody(demo: Demo, group: str) -> None:
+    """The VM's larva-boot ends with the refusal and does not try for ever."""
+    material = demo.ask("enrol", "token", "create", "--group", group, "--role", "member", "--ttl", "1s")
+    text = join_toml(roles=["member"], cloud={}, join=material)
+    spare = replace(
+        demo.topology.host("azure-1"), name="azure-2", private=IPv4Address("10.0.0.9"),
+        public=IPv4Address("203.0.113.150"), disks=(), roles=(Role.MEMBER,),
+    )  # fmt: skip
+    demo.lab.add_host(spare)
+    demo.lab.launch(spare.name, cloud_config(text))
+    state = ["systemctl", "show", "--property=ActiveState,ExecMainStatus", "larva-boot"]
+    wait_until("larva-boot gave up", lambda: "failed" in demo.run(spare.name, state), timeout_s=90)
+    assert "ExecMainStatus=77" in demo.run(spare.name, state)
+    assert "expired" in demo.run(spare.name, ["journalctl", "--unit", "larva-boot", "--no-pager"])
+    assert spare.name not in overlay_addresses(demo, group)
+    demo.lab.machine(spare.name).stop()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["net", "create", "192.168.10.1/26", "--name", "x"], "192.168.10.0/26"),
+        (["net", "create", "nonsense", "--name", "x"], "nonsense"),
+        (["net", "create", "192.168.10.32/27", "--name", "x"], "overlap"),
+        (["net", "create", "192.168.77.0/26", "--name", CLADNET], CLADNET),
+        (["net", "show", "no-such-net"], "no-such-net"),
+        (["volume", "create", "shared", "--size", "1G"], "shared"),
+        (["volume", "create", "other", "--size", "much"], "much"),
+        (["volume", "mount", "shared", "--on", "nobody", "--at", "/mnt/x"], "nobody"),
+        (["storage", "init", "--group", CLADNET], "storage"),
+        (["enrol", "token", "create", "--group", "no-such-net"], "no-such-net"),
+    ],
+)
+def test_bad_input_is_refused_with_a_message(demo: Demo, words: list[str], said: str) -> None:
+    with pytest.raises(ProgramFailed) as caught:
+        demo.larva(*words)
+    assert said in caught.value.message
+    assert "Traceback" not in caught.value.message
+
+
+def test_bad_input_to_the_lab_is_refused(story: dict[str, Any]) -> None:
+    taken = larva("demo", "up", "--run", story["run"], timeout=120)
+    assert taken.returncode != 0
+    assert "taken" in taken.stderr
+    nobody = larva("demo", "exec", "--run", story["run"], "nobody", "--", "true", timeout=60)
+    assert nobody.returncode == 66
+    assert "hint:" in nobody.stderr
+    assert larva("demo", "prove", "--run", "nolab", timeout=60).returncode == 66
+
+
+def test_test_case_two(story: dict[str, Any], tmp_path: Path) -> None:
+    """The proof, as `larva demo prove` tells it: fails without the overlay, holds with it."""
+    report = tmp_path / "prove.json"
+    done = larva("demo", "prove", "--run", story["run"], "--json", str(report), timeout=900)
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(report.read_text())["steps"]
+    assert len(steps) == 7
+    assert all(step["ok"] and step["evidence"] for step in steps)
+
+
+def test_nothing_is_left_after_down(story: dict[str, Any]) -> None:
+    """Last: the lab is taken down, and its names are gone from namespaces, mounts and processes."""
+    done = larva("demo", "down", "--run", story["run"], timeout=120)
+    assert done.returncode == 0, done.stderr
+    left = subprocess.run(["ip", "netns"], capture_output=True, text=True, timeout=10, check=True).stdout
+    left += Path("/proc/mounts").read_text()
+    assert story["run"] not in left
+    with pytest.raises(LarvaError):
+        Lab.find(story["run"])
