@@ -1,0 +1,225 @@
+"""Storage over the CLADNet on the lab's clouds: registration, volumes, isolation, loss of a cloud, and of processes."""
+
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from images.clouds.lab import topology
+from images.clouds.lab.lab import Lab
+from images.demo import up
+from images.demo.up import Demo
+from larva.errors import LarvaError
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
+
+RUN_ID = "cbst"
+CIDR = IPv4Network(up.CIDR)
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    """Three clouds with a storage host each, storage up, one volume mounted on each storage host."""
+    Lab(RUN_ID).destroy()
+    try:
+        yield up.bring_up(topology.default(), run_id=RUN_ID)
+    finally:
+        Lab(RUN_ID).destroy()
+
+
+@pytest.fixture
+def hosts(demo: Demo) -> list[str]:
+    return [host.name for host in demo.storage]
+
+
+def wait_for(what: str, condition: Callable[[], bool], *, seconds: float) -> None:
+    """Poll until the condition holds; what it raises meanwhile belongs to the trouble it waits out."""
+    deadline = time.monotonic() + seconds
+    last: object = "it does not hold"
+    while True:
+        try:
+            if condition():
+                return
+        except LarvaError as error:
+            last = error.message
+        assert time.monotonic() < deadline, f"{what}: {last}"
+        time.sleep(0.5)
+
+
+def ceph(demo: Demo, host: str, *words: str) -> Any:
+    """Ceph's own answer, on a monitor's host."""
+    return json.loads(demo.run(host, ["ceph", "--connect-timeout", "15", *words, "--format", "json"], timeout=40))
+
+
+def refused(demo: Demo, *words: str) -> str:
+    """What `larva …` says when it must refuse."""
+    with pytest.raises(LarvaError) as caught:
+        demo.larva(*words, timeout=60)
+    return caught.value.message
+
+
+def write(demo: Demo, host: str, name: str, data: bytes) -> str:
+    path = f"{up.MOUNT_POINT}/{name}"
+    demo.lab.machine(host).run(["dd", f"of={path}", "conv=fsync", "status=none"], input=data, timeout=120)
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(demo: Demo, host: str, name: str) -> str:
+    return demo.run(host, ["sha256sum", f"{up.MOUNT_POINT}/{name}"], timeout=60).split()[0]
+
+
+def test_every_osd_registers_with_cladnet_addresses_only(demo: Demo, hosts: list[str]) -> None:
+    status = demo.ask("storage", "status")
+    assert {osd["host"] for osd in status["state"]["osds"]} == set(hosts)
+    for osd in status["state"]["osds"]:
+        assert osd["up"]
+        assert osd["is_in"]
+        assert osd["on_cladnet"]
+        assert all(IPv4Address(address) in CIDR for address in osd["addresses"])
+    for monitor in ceph(demo, hosts[0], "mon", "dump")["mons"]:
+        vector = monitor["public_addrs"]["addrvec"]
+        assert [one["type"] for one in vector] == ["v2"]
+        assert IPv4Address(vector[0]["addr"].split(":")[0]) in CIDR
+
+
+def test_copies_are_spread_over_providers(demo: Demo, hosts: list[str]) -> None:
+    pools = ceph(demo, hosts[0], "osd", "pool", "ls", "detail")
+    data = next(pool for pool in pools if pool["pool_name"] == "cladfs.data")
+    assert (data["size"], data["min_size"]) == (3, 2)
+    rules = {rule["rule_id"]: rule for rule in ceph(demo, hosts[0], "osd", "crush", "rule", "dump")}
+    assert any(step.get("type") == "region" for step in rules[data["crush_rule"]]["steps"])
+    roots = [node for node in ceph(demo, hosts[0], "osd", "tree")["nodes"] if node["type"] == "region"]
+    assert {node["name"] for node in roots} == {f"csp.{cloud.provider}" for cloud in demo.topology.clouds}
+
+
+def test_a_file_is_the_same_in_every_cloud(demo: Demo, hosts: list[str]) -> None:
+    expected = write(demo, hosts[0], "same", b"larva" * 1_000_000)
+    assert {host: digest(demo, host, "same") for host in hosts} == dict.fromkeys(hosts, expected)
+
+
+def test_keys_are_private_on_disk_and_sealed_in_etcd(demo: Demo, hosts: list[str]) -> None:
+    key = demo.run(hosts[0], ["sed", "-n", "s/.*key = //p", "/etc/ceph/ceph.client.admin.keyring"]).strip()
+    assert len(key) == 40
+    mode = demo.run(hosts[0], ["stat", "-c", "%a %U", "/etc/ceph/ceph.client.admin.keyring"]).split()
+    assert mode == ["600", "root"]
+    assert key not in demo.run(hosts[0], ["journalctl", "--no-pager", "-o", "cat"], timeout=60)
+    stored = demo.lab.machine(demo.control.name).run(
+        ["grep", "-rlaF", "-e", key, "/var/lib/larva/etcd"], ok_codes=(0, 1)
+    )
+    assert stored == ""
+
+
+def test_a_volume_s_key_opens_no_other_volume(demo: Demo, hosts: list[str]) -> None:
+    demo.larva("volume", "create", "other", "--size", "64M", "--wait", "60", timeout=80)
+    demo.larva("volume", "mount", "other", "--on", hosts[0], "--at", "/mnt/other", "--wait", "60", timeout=80)
+    demo.run(hosts[0], ["sh", "-c", "echo secret >/mnt/other/note"])
+    first, other = (
+        next(one for one in demo.ask("volume", "list") if one["name"] == name) for name in (up.VOLUME, "other")
+    )
+    directory = f"/var/lib/larva/storage/mount/{first['group']}/{up.VOLUME}"
+    entity = f"client.{up.VOLUME}.{first['id']}.{hosts[0]}"
+    name = f"volume.{other['group']}.other.{other['id']}"
+    for namespace, allowed in (
+        (name, False),
+        (name.replace(f"other.{other['id']}", f"{up.VOLUME}.{first['id']}"), True),
+    ):
+        command = ["rados", "--conf", f"{directory}/ceph.conf", "--keyring", f"{directory}/keyring", "--name", entity]
+        with contextlib.nullcontext() if allowed else pytest.raises(LarvaError, match="not permitted"):
+            demo.run(hosts[0], [*command, "--pool", "cladfs.data", "--namespace", namespace, "ls"], timeout=30)
+    demo.larva("volume", "delete", "other", "--yes", "--force", "--wait", "60", timeout=80)
+    assert "other" not in {one["name"] for one in demo.ask("volume", "list")}
+
+
+def test_a_quota_holds(demo: Demo, hosts: list[str]) -> None:
+    demo.larva("volume", "create", "small", "--size", "16M", "--wait", "60", timeout=80)
+    demo.larva("volume", "mount", "small", "--on", hosts[0], "--at", "/mnt/small", "--wait", "60", timeout=80)
+    with pytest.raises(LarvaError, match="quota"):
+        demo.run(hosts[0], ["dd", "if=/dev/zero", "of=/mnt/small/f", "bs=1M", "count=64", "oflag=sync"], timeout=100)
+    demo.larva("volume", "delete", "small", "--yes", "--force", "--wait", "60", timeout=80)
+
+
+def test_volumes_need_no_manager(demo: Demo, hosts: list[str]) -> None:
+    for host in hosts:
+        demo.run(host, ["systemctl", "stop", "ceph-mgr@*"])
+    demo.larva("volume", "create", "without", "--size", "16M", "--wait", "60", timeout=80)
+    demo.larva("volume", "delete", "without", "--yes", "--wait", "60", timeout=80)
+
+
+def test_a_client_that_crashed_is_mounted_again(demo: Demo, hosts: list[str]) -> None:
+    expected = write(demo, hosts[0], "kept", b"kept")
+    group = demo.ask("storage", "status")["specification"]["group"]
+    demo.run(hosts[1], ["systemctl", "kill", "--signal=KILL", f"larva-mount-{group}-{up.VOLUME}"])
+    wait_for("the mount is back", lambda: digest(demo, hosts[1], "kept") == expected, seconds=60)
+
+
+def test_a_client_that_was_shut_out_is_mounted_again(demo: Demo, hosts: list[str]) -> None:
+    expected = write(demo, hosts[0], "kept", b"kept")
+    active = demo.ask("storage", "status")["state"]["active_mds"][0]
+    sessions = ceph(demo, hosts[0], "tell", f"mds.{active}", "client", "ls")
+    victim = next(one for one in sessions if one["client_metadata"].get("hostname") == hosts[1])
+    demo.run(hosts[0], ["ceph", "tell", f"mds.{active}", "client", "evict", f"id={victim['id']}"], timeout=40)
+    wait_for("the mount is back", lambda: digest(demo, hosts[1], "kept") == expected, seconds=90)
+    write(demo, hosts[1], "after", b"after")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("storage", "init", "--group", up.CLADNET), "already"),
+        (("storage", "init", "--group", "nowhere"), "no CLADNet"),
+        (("volume", "create", up.VOLUME, "--size", "1G"), "already"),
+        (("volume", "create", "x", "--size", "much"), "not a size"),
+        (("volume", "create", "a/b", "--size", "1G"), "not usable"),
+        (("volume", "mount", up.VOLUME, "--on", "nobody", "--at", "/mnt/x"), "no host nobody"),
+        (("volume", "mount", up.VOLUME, "--all", "--at", "relative"), "not absolute"),
+        (("volume", "mount", "none", "--all", "--at", "/mnt/x"), "no volume"),
+        (("volume", "delete", up.VOLUME, "--yes"), "is mounted on"),
+    ],
+)
+def test_bad_input_is_refused(demo: Demo, words: tuple[str, ...], said: str) -> None:
+    assert said in refused(demo, *words)
+
+
+def test_a_path_that_is_not_empty_is_refused_by_its_host(demo: Demo, hosts: list[str]) -> None:
+    demo.larva("volume", "create", "late", "--size", "16M", "--wait", "60", timeout=80)
+    demo.run(hosts[0], ["sh", "-c", "mkdir -p /mnt/full && touch /mnt/full/there"])
+    said = refused(demo, "volume", "mount", "late", "--on", hosts[0], "--at", "/mnt/full", "--wait", "8")
+    assert f"{hosts[0]}: /mnt/full is not empty" in said
+    assert demo.run(hosts[0], ["ls", "/mnt/full"]).split() == ["there"]
+    demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "60", timeout=80)
+
+
+def test_io_goes_on_without_a_cloud_and_it_comes_back_clean(demo: Demo, hosts: list[str]) -> None:
+    lost = next(host for host in demo.storage if host.cloud != demo.control.cloud)
+    left = [host for host in hosts if host != lost.name]
+    demo.lab.cut(lost.cloud)
+    try:
+        wait_for(
+            "a write without the cloud", lambda: bool(write(demo, left[0], "meanwhile", b"meanwhile")), seconds=180
+        )
+        assert digest(demo, left[1], "meanwhile") == hashlib.sha256(b"meanwhile").hexdigest()
+    finally:
+        demo.lab.heal(lost.cloud)
+
+    def whole() -> bool:
+        state = demo.ask("storage", "status")["state"]
+        return all(osd["up"] for osd in state["osds"]) and len(state["quorum"]) == len(state["monitors"])
+
+    wait_for("every OSD and monitor is back", whole, seconds=180)
+    expected = hashlib.sha256(b"meanwhile").hexdigest()
+    wait_for("the lost cloud reads it", lambda: digest(demo, lost.name, "meanwhile") == expected, seconds=180)
+
+
+def test_a_host_that_lost_power_comes_back_by_itself(demo: Demo, hosts: list[str]) -> None:
+    expected = write(demo, hosts[0], "kept", b"kept")
+    machine = demo.lab.machine(hosts[1])
+    machine.power_off()
+    machine.power_on()
+    machine.wait_running()
+    wait_for("its volume is mounted again", lambda: digest(demo, hosts[1], "kept") == expected, seconds=180)
+    wait_for("its OSD is up again", lambda: len(up.osds_up(demo, up.CLADNET)) == len(hosts), seconds=120)
