@@ -25,11 +25,15 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 WAIT_S = 60.0
 USER_DATA = """#cloud-config
 write_files:
-- path: /etc/larva/join.toml
+- path: /etc/lab-test
   permissions: "0600"
   content: |
     host = "{host}"
+- path: /etc/larva/nftables.d/lab-test.nft
+  content: |
+    add element inet larva open_tcp {{ 7000-7001 }}
 runcmd:
+- test ! -e /etc/larva/nftables.nft || nft -f /etc/larva/nftables.nft
 - echo boot >>/root/first-boots
 """
 
@@ -90,8 +94,8 @@ def seen_as(client: Machine, server: Machine, address: IPv4Address) -> str:
 
 def test_user_data_is_applied_by_the_images_own_cloud_init(lab: Lab) -> None:
     for machine in lab.machines():
-        assert machine.run(["cat", "/etc/larva/join.toml"]) == f'host = "{machine.name}"\n'
-        assert machine.run(["stat", "-c%a", "/etc/larva/join.toml"]).strip() == "600"
+        assert machine.run(["cat", "/etc/lab-test"]) == f'host = "{machine.name}"\n'
+        assert machine.run(["stat", "-c%a", "/etc/lab-test"]).strip() == "600"
         assert machine.run(["hostname"]).strip() == machine.name
         assert machine.run(["cat", "/root/first-boots"]) == "boot\n"
         status = json.loads(machine.run(["cloud-init", "status", "--format", "json"]))
