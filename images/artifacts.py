@@ -88,7 +88,9 @@ def stage(
         )  # fmt: skip
         files.write_whole(directory / MANIFEST, codec.encode(manifest) + b"\n")
 
-    return Stage(name="artifacts", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, make=make)
+    return Stage(
+        name="artifacts", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, log_file=log_file, make=make
+    )
 
 
 def describe(path: Path) -> Artifact:

@@ -75,7 +75,9 @@ def stage(
             (directory / SEALED).unlink()
         files.write_whole(directory / REPORT, codec.encode(report) + b"\n")
 
-    return Stage(name="bake", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 3, make=make)
+    return Stage(
+        name="bake", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 3, log_file=log_file, make=make
+    )
 
 
 def boot(
@@ -104,7 +106,6 @@ def boot(
         "check": verify.ssh_check(work / "ssh_config", work / "key"), "status": str(directory / STATUS / "status"),
     }  # fmt: skip
     files.write_whole(work / "values.pkrvars.json", codec.encode(variables))
-    log_file.unlink(missing_ok=True)
     run_packer(work, log_file)
     (work / "output" / "disk.qcow2").rename(directory / SEALED)
     shutil.rmtree(work)

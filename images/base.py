@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from images import confine, layin
-from images.mirror import Mirror
+from images.mirror import MAIN_VARIABLE, Mirror
 from images.recipe import Recipe
-from images.stages import Stage, digest
+from images.stages import Stage
 from larva import process
+from larva.errors import ProgramFailed
 
 BASE_FILES = layin.LAID_IN / "base"
 """Laid in before the packages: what the initramfs is made of."""
@@ -16,24 +17,26 @@ TIMEOUT_S = 1800.0
 def stage(recipe: Recipe, mirror: Mirror, log_file: Path, files: Path | None = BASE_FILES) -> Stage:
     """Return the stage that makes `root/` of the recipe's packages; `files` are laid in before them."""
     inputs = {
-        "suite": recipe.suite,
-        "packages": " ".join(recipe.packages),
-        "exclude": " ".join(recipe.exclude),
-        "include": " ".join(recipe.include),
+        "command": " ".join(mmdebstrap(recipe, None)),
+        "sources": " ".join(mirror.sources(recipe.suite)),
         "epoch": str(recipe.epoch),
-        "mirror": " ".join(mirror.sources(recipe.suite)),
         "files": layin.read(files).digest if files else "",
-        "code": digest([Path(__file__)]),
     }
 
     def make(directory: Path) -> None:
         process.require_programs("mmdebstrap", "setpriv", "unshare")
-        confine.run(
-            [*mmdebstrap(recipe, files), recipe.suite, directory / "root", *mirror.sources(recipe.suite)],
-            timeout=TIMEOUT_S, env={"SOURCE_DATE_EPOCH": str(recipe.epoch)}, log_file=log_file,
-        )  # fmt: skip
+        try:
+            confine.run(
+                [*mmdebstrap(recipe, files), recipe.suite, directory / "root", *mirror.sources(recipe.suite)],
+                timeout=TIMEOUT_S, env={"SOURCE_DATE_EPOCH": str(recipe.epoch)}, log_file=log_file,
+            )  # fmt: skip
+        except ProgramFailed as error:
+            raise ProgramFailed(
+                error.message,
+                hint=f"if {mirror.main} does not answer, name another mirror by {MAIN_VARIABLE}; the log: {log_file}",
+            ) from error
 
-    return Stage(name="base", family=recipe.name, inputs=inputs, needs_mib=4096, make=make)
+    return Stage(name="base", family=recipe.name, inputs=inputs, needs_mib=4096, log_file=log_file, make=make)
 
 
 def mmdebstrap(recipe: Recipe, files: Path | None) -> list[str]:

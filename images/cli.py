@@ -23,7 +23,13 @@ def image() -> None:
 
 @image.command()
 @profile_option
-@click.option("--until", type=click.Choice(list(Until)), default=Until.ARTIFACTS, show_default=True, help="Stop there.")
+@click.option(
+    "--until",
+    type=click.Choice([one.value for one in Until]),
+    default=Until.ARTIFACTS.value,
+    show_default=True,
+    help="Stop there.",
+)
 @click.option(
     "--provision", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="SCRIPT",
     help="Run this as root in the booted image before it is sealed; may be repeated.",
@@ -36,7 +42,9 @@ def build(*, profile: str, until: str, provision: tuple[Path, ...]) -> None:
 
 @image.command(name="verify")
 @profile_option
-@click.option("--firmware", type=click.Choice(list(Firmware)), default=Firmware.BIOS, show_default=True)
+@click.option(
+    "--firmware", type=click.Choice([one.value for one in Firmware]), default=Firmware.BIOS.value, show_default=True
+)
 @click.option("--tree-only", is_flag=True, help="Do not boot it.")
 def verify_command(*, profile: str, firmware: str, tree_only: bool) -> None:
     """Test the root tree, and the built image by booting it."""

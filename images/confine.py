@@ -1,9 +1,12 @@
 """Run build programs so that nothing outlives the build: own process and mount namespaces, dead with their parent."""
 
+import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from larva import process
+from larva.errors import ProgramFailed
 
 PREFIX = (
     "setpriv", "--pdeathsig", "KILL", "--",
@@ -23,7 +26,7 @@ def run(
     log_file: Path | None = None,
 ) -> str:
     """Run `argv` like process.run, confined; needs root."""
-    return process.run([*PREFIX, *argv], timeout=timeout, env=env, log_file=log_file)
+    return _run(PREFIX, argv, timeout=timeout, env=env, log_file=log_file)
 
 
 def run_in(
@@ -43,4 +46,21 @@ def run_in(
     pairs = " ".join(f"{outside}:{inside}" for outside, inside in (share or {}).items())
     fixed = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", "TMPDIR": "/tmp"}  # noqa: S108 - a fresh tmpfs
     confinement: list[str | Path] = [*PREFIX[:-1], "--net", "--", "sh", ENTER, root, pairs]
-    return process.run([*confinement, *argv], timeout=timeout, env={**fixed, **(env or {})}, log_file=log_file)
+    return _run(confinement, argv, timeout=timeout, env={**fixed, **(env or {})}, log_file=log_file)
+
+
+def _run(
+    confinement: Sequence[str | Path],
+    argv: Sequence[str | Path],
+    *,
+    timeout: float,
+    env: Mapping[str, str] | None,
+    log_file: Path | None,
+) -> str:
+    """Run, and name only `argv` when it fails: how it is confined explains nothing to the reader."""
+    try:
+        return process.run([*confinement, *argv], timeout=timeout, env=env, log_file=log_file)
+    except ProgramFailed as error:
+        shown = shlex.join(os.fspath(word) for word in confinement)
+        hint = f"the whole log: {log_file}" if log_file is not None else ""
+        raise ProgramFailed(error.message.removeprefix(f"{shown} "), hint=hint) from error

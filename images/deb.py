@@ -58,7 +58,7 @@ def stage(recipe: Recipe, dependencies: Stage, dependencies_entry: Path, log_fil
         )  # fmt: skip
         shutil.rmtree(root)
 
-    return Stage(name="deb", family="", inputs=inputs, needs_mib=512, make=make)
+    return Stage(name="deb", family="", inputs=inputs, needs_mib=512, log_file=log_file, make=make)
 
 
 def package_in(entry: Path) -> Path:

@@ -76,7 +76,9 @@ def stage(recipe: Recipe, tree: Stage, tree_entry: Path, tools: Stage, tools_ent
             (directory / name).unlink()
         tool("sfdisk", "--verify", "--quiet", f"/mnt/out/{DISK}")
 
-    return Stage(name="disk", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, make=make)
+    return Stage(
+        name="disk", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, log_file=log_file, make=make
+    )
 
 
 def archive(root: Path, target: Path, epoch: int, log_file: Path) -> None:

@@ -41,4 +41,4 @@ def stage(recipe: Recipe, log_file: Path) -> Stage:
         for link in (directory / "site-packages").glob("*.dist-info/direct_url.json"):
             link.unlink()  # names a path of this machine
 
-    return Stage(name="python", family="", inputs=inputs, needs_mib=512, make=make)
+    return Stage(name="python", family="", inputs=inputs, needs_mib=512, log_file=log_file, make=make)

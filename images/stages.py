@@ -33,6 +33,7 @@ class Stage:
         inputs: everything that the result depends on, as words; the id is their hash.
         needs_mib: free disk space that making it takes, MiB.
         make: fills the directory it is given.
+        log_file: what the stage's programs write to; emptied before it is made.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Stage:
     inputs: Mapping[str, str]
     needs_mib: int
     make: Callable[[Path], None]
+    log_file: Path | None = None
 
     @property
     def id(self) -> str:
@@ -110,6 +112,8 @@ class Cache:
         if entry.exists():  # without its record: not made by this code
             shutil.rmtree(entry)
         require_space(entry.parent, stage.needs_mib)
+        if stage.log_file is not None:
+            stage.log_file.unlink(missing_ok=True)
         started = time.monotonic()
         try:
             with output.step(stage.title), files.whole_directory(entry) as temporary:

@@ -48,7 +48,7 @@ def stage(recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package
         inside("/usr/bin/larva", "--help")
         anonymise(root)
 
-    return Stage(name="tree", family=recipe.name, inputs=inputs, needs_mib=2048, make=make)
+    return Stage(name="tree", family=recipe.name, inputs=inputs, needs_mib=2048, log_file=log_file, make=make)
 
 
 def anonymise(root: Path) -> None:

@@ -137,3 +137,11 @@ def test_publishing_moves_the_lease(published: Path, cache: Path) -> None:
     assert published.resolve() == after
     assert list((after / "leases").iterdir())
     assert not list((before / "leases").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("build", ("tree", "disk", "bake", "artifacts")), ("verify", ("bios", "uefi", "secure-boot"))],
+)  # fmt: skip
+def test_choices_read_as_documented(command: str, words: tuple[str, ...]) -> None:
+    assert f"[{'|'.join(words)}]" in CliRunner().invoke(image, [command, "--help"]).output
