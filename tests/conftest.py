@@ -1,11 +1,13 @@
 """Fixtures for tests of the console: a real etcd on loopback, and what agents and storage hosts would write into it."""
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -86,6 +88,53 @@ def console_store(console_etcd: str) -> Iterator[Store]:
         for root in (keys.ROOT + "/", "cb-storage/", "larva/"):
             store.delete_prefix(root)
         yield store
+
+
+@pytest.fixture
+def serve_console(tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Start `larva console serve` on a free port of loopback, in directories of its own; it ends with the test."""
+    larva = Path(sys.executable).with_name("larva")
+    with contextlib.ExitStack() as undo:
+
+        def serve(*options: str | Path, etcd: str, password: str) -> str:
+            address = f"127.0.0.1:{free_port()}"
+            for name in ("config", "state"):
+                (tmp_path / name).mkdir(exist_ok=True)
+            join_file = tmp_path / "config" / "join.toml"
+            join_file.write_text(f'roles = ["control"]\n[control]\nadmin_password = "{password}"\n')
+            join_file.chmod(0o600)
+            log = undo.enter_context((tmp_path / "console.log").open("wb"))
+            process = subprocess.Popen(
+                [larva, "console", "serve", "--listen", address, "--etcd", etcd, *options],
+                env={**os.environ, "LARVA_STATE": str(tmp_path / "state"), "LARVA_CONFIG": str(tmp_path / "config")},
+                stdout=log, stderr=log,
+            )  # fmt: skip
+            undo.callback(_stop, process, tmp_path / "console.log")
+            _wait_for_port(address, process, tmp_path / "console.log")
+            return f"{'http' if '--insecure-http' in options else 'https'}://{address}"
+
+        yield serve
+
+
+def _stop(process: "subprocess.Popen[bytes]", log: Path) -> None:
+    process.terminate()
+    process.wait(timeout=20)
+    assert process.returncode == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def _wait_for_port(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        else:
+            return
 
 
 class Agents:

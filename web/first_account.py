@@ -53,22 +53,37 @@ def found(store: Store, state_directory: Path) -> None:
         return
     password = control_section().admin_password
     if password is None:
-        first_run = read_first_run(state_directory)
-        if first_run is None:
-            first_run = FirstRun(user=NAME, password="-".join(secrets.token_hex(3) for _ in range(4)))
-            files.write_whole(state_directory / FILE, toml.encode(first_run), mode=files.SECRET)
-        password = first_run.password
+        password = _generated(state_directory)
     elif len(password) < accounts.SHORTEST_PASSWORD:
         log.warning("the admin_password of join.toml is short; change it with `larva console password`")
     try:
         accounts.create(store, NAME, password)
     except Conflict:
-        log.info("another control node has created the first account")
-        (state_directory / FILE).unlink(missing_ok=True)
+        _forget_if_wrong(store, state_directory)
 
 
 def used(state_directory: Path, user: str) -> None:
     """Forget the generated password once its account has logged in or got another one."""
     first_run = read_first_run(state_directory)
     if first_run is not None and first_run.user == user:
+        (state_directory / FILE).unlink(missing_ok=True)
+
+
+def _generated(state_directory: Path) -> str:
+    """Return the password in `first-run`; of several processes that make it at once, one wins."""
+    made = FirstRun(user=NAME, password="-".join(secrets.token_hex(3) for _ in range(4)))
+    files.write_once(state_directory / FILE, toml.encode(made), mode=files.SECRET)
+    first_run = read_first_run(state_directory)
+    return first_run.password if first_run is not None else made.password
+
+
+def _forget_if_wrong(store: Store, state_directory: Path) -> None:
+    """Somebody was faster: a process of this host with our password, or another control node with its own."""
+    first_run = read_first_run(state_directory)
+    if first_run is None:
+        return
+    try:
+        accounts.authenticate(store, first_run.user, first_run.password)
+    except accounts.NotAuthenticated:
+        log.info("another control node has created the first account")
         (state_directory / FILE).unlink(missing_ok=True)

@@ -2,11 +2,7 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -44,44 +40,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def console_url(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[str]:
+def console_url(console_etcd: str, console_store: Store, serve_console: Callable[..., str]) -> str:
     """A console that is served as on an appliance, but for TLS."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    (tmp_path / "config").mkdir()
-    (tmp_path / "state").mkdir()
-    join_file = tmp_path / "config" / "join.toml"
-    join_file.write_text(f'roles = ["control"]\n[control]\nadmin_password = "{PASSWORD}"\n')
-    join_file.chmod(0o600)
-    larva = Path(sys.executable).with_name("larva")
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [larva, "console", "serve", "--insecure-http", "--listen", address, "--etcd", console_etcd],
-            env={**os.environ, "LARVA_STATE": str(tmp_path / "state"), "LARVA_CONFIG": str(tmp_path / "config")},
-            stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        _wait_for_port(address, process, tmp_path / "log")
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-    assert "Traceback" not in (tmp_path / "log").read_text()
-
-
-def _wait_for_port(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    host, port = address.split(":")
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except OSError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-        else:
-            return
+    return serve_console("--insecure-http", etcd=console_etcd, password=PASSWORD)
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ export function showMesh(hosts, rows) {
   const order = [...hosts].sort((a, b) => placeOf(a).localeCompare(placeOf(b)));
   const place = new Map(order.map((host, index) => {
     const angle = (2 * Math.PI * index) / order.length - Math.PI / 2;
-    return [host.host, { x: 230 + 130 * Math.cos(angle), y: 160 + 112 * Math.sin(angle), angle, host }];
+    return [host.host, { x: 250 + 120 * Math.cos(angle), y: 160 + 112 * Math.sin(angle), angle, host }];
   }));
   const lines = [];
   const labels = [];

@@ -1,0 +1,207 @@
+"""Live events over TLS, as served on an appliance: who may listen, what arrives, what happens when things break."""
+
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+import requests
+import websocket
+
+from cladnet import authority, keys, networks
+from cladnet.authority import Authority
+from cladnet.model import TestSpecification
+from cladnet.store import Store
+from web import accounts
+
+PASSWORD = "correct-horse-battery"
+PATIENCE_S = 30
+LISTEN_S = 0.3  # less than the pause between two pings, so that silence is noticed
+
+
+class Console:
+    """A served console and somebody who is logged in there."""
+
+    def __init__(self, url: str, ca: Path) -> None:
+        self.url = url
+        self.ca = ca
+        self.session = requests.Session()
+        self.session.trust_env = False  # its bundle would win over `verify`
+        self.session.verify = str(ca)
+        page = self.session.get(f"{url}/login", timeout=PATIENCE_S)
+        self.csrf = self._csrf(page.text)
+        form = {"user": "admin", "password": PASSWORD, "csrf_token": self.csrf}
+        answer = self.session.post(f"{url}/login", data=form, headers={"Referer": f"{url}/login"}, timeout=PATIENCE_S)
+        assert answer.status_code == 200, answer.text
+        self.csrf = self._csrf(answer.text)
+
+    @staticmethod
+    def _csrf(page: str) -> str:
+        found = re.search(r'name="csrf-token" content="([^"]+)"', page)
+        assert found
+        return found[1]
+
+    def listen(self, *, origin: str | None = None, cookie: bool = True) -> websocket.WebSocket:
+        """Open the page's WebSocket as a browser would."""
+        cookies = "; ".join(f"{each.name}={each.value}" for each in self.session.cookies) if cookie else None
+        return websocket.create_connection(
+            self.url.replace("https", "wss") + "/v1/events", origin=origin or self.url, cookie=cookies,
+            timeout=LISTEN_S, sslopt={"ca_certs": str(self.ca), "cert_reqs": ssl.CERT_REQUIRED},
+        )  # fmt: skip
+
+
+def until(listener: websocket.WebSocket, kind: str) -> dict[str, object]:
+    """Return the next message of that type."""
+    for message in heard(listener):
+        if message["type"] == kind:
+            return message
+    raise AssertionError("the console hung up")
+
+
+def heard(listener: websocket.WebSocket) -> Iterator[dict[str, object]]:
+    """Yield messages until the console hangs up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            said = listener.recv()
+        except websocket.WebSocketTimeoutException:
+            continue
+        if not said:
+            return
+        yield json.loads(said)
+    raise AssertionError("nothing was heard")
+
+
+def wait_until_watching(listener: websocket.WebSocket, store: Store) -> None:
+    """Return when changes of etcd arrive."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        store.put(keys.presence("probe", "host"), "host")
+        try:
+            message = json.loads(listener.recv())
+        except websocket.WebSocketTimeoutException:
+            continue
+        if message.get("cladnet") == "probe":
+            return
+    raise AssertionError("no change of etcd arrived")
+
+
+@pytest.fixture
+def console(
+    console_etcd: str, console_store: Store, tmp_path: Path, serve_console: Callable[..., str]
+) -> Iterator[Console]:
+    ca = Authority.found(tmp_path / "ca")
+    key = authority.new_key()
+    certificate = ca.issue_server(key.public_key(), common_name="console", addresses=[IPv4Address("127.0.0.1")])
+    (tmp_path / "console.pem").write_text(certificate.pem)
+    (tmp_path / "console.key").write_bytes(authority.key_pem(key))
+    (tmp_path / "ca.pem").write_text(ca.certificate_pem)
+    url = serve_console(
+        "--certificate", tmp_path / "console.pem", "--key", tmp_path / "console.key",
+        etcd=console_etcd, password=PASSWORD,
+    )  # fmt: skip
+    console = Console(url, tmp_path / "ca.pem")
+    yield console
+    console.session.close()
+
+
+def test_what_changes_in_etcd_arrives(console: Console, console_store: Store, agents) -> None:
+    with_everything = console.listen()
+    assert json.loads(with_everything.recv()) == {"type": "resync"}
+    wait_until_watching(with_everything, console_store)
+    group = networks.create(console_store, name="shop").id
+    assert until(with_everything, "cladnets")["cladnet"] == group
+    agents.join(group, "aws-1", 0)
+    while until(with_everything, "hosts")["cladnet"] != group:
+        pass  # the probes
+    test = networks.request_status_test(console_store, group)
+    assert until(with_everything, "status-test")["test"]["id"] == test.id  # type: ignore[index]
+    agents.answer(group, test, {"aws-1": {"gcp-1": 3.55}})
+    row = until(with_everything, "status")["row"]
+    assert (row["host"], row["latencies"][0]["avg_ms"]) == ("aws-1", 3.55)  # type: ignore[index]
+    console_store.delete_prefix(keys.statuses_of(group))
+    assert until(with_everything, "status-cleared")["cladnet"] == group
+    with_everything.close()
+
+
+def test_a_broken_row_of_one_host_does_not_stop_the_news(console: Console, console_store: Store, agents) -> None:
+    group = networks.create(console_store, name="shop").id
+    listener = console.listen()
+    wait_until_watching(listener, console_store)
+    console_store.put(keys.status(group, "liar"), {"host": "<b>", "latencies": 7})
+    until(listener, "status-cleared")
+    agents.answer(group, networks.request_status_test(console_store, group), {"honest": {"b": 1.0}})
+    assert until(listener, "status")["row"]["host"] == "honest"  # type: ignore[index]
+    listener.close()
+
+
+def test_several_pages_hear_the_same(console: Console, console_store: Store) -> None:
+    listeners = [console.listen() for _ in range(5)]
+    for listener in listeners:
+        wait_until_watching(listener, console_store)
+    group = networks.create(console_store, name="shop").id
+    assert [until(listener, "cladnets")["cladnet"] for listener in listeners] == [group] * 5
+    for listener in listeners:
+        listener.close()
+
+
+def test_pages_of_others_and_strangers_hear_nothing(console: Console) -> None:
+    for origin in ("https://evil.example", console.url.replace("https", "http"), "null"):
+        with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+            console.listen(origin=origin)
+        assert refused.value.status_code == 403
+    with pytest.raises(websocket.WebSocketBadStatusException) as unknown:
+        console.listen(cookie=False)
+    assert unknown.value.status_code == 401
+
+
+def test_an_ended_session_hears_no_more(console: Console, console_store: Store) -> None:
+    listener = console.listen()
+    until(listener, "resync")
+    accounts.set_password(console_store, "admin", "another-good-password")
+    assert all(message["type"] in ("resync", "hosts") for message in heard(listener))
+    listener.shutdown()
+
+
+def test_a_page_may_change_things_only_from_here(console: Console, console_store: Store) -> None:
+    headers = {"X-CSRFToken": console.csrf}
+    path = f"{console.url}/v1/cladnets"
+    for referrer in (None, "https://evil.example/"):
+        said = {**headers, **({"Referer": referrer} if referrer else {})}
+        answer = console.session.post(path, json={"name": "shop"}, headers=said, timeout=PATIENCE_S)
+        assert answer.status_code == 400
+    assert networks.list_all(console_store) == ()
+    headers["Referer"] = f"{console.url}/cladnets"
+    assert console.session.post(path, json={"name": "shop"}, headers=headers, timeout=PATIENCE_S).status_code == 201
+
+
+def test_old_tls_is_refused(console: Console) -> None:
+    cookie = next(iter(console.session.cookies))
+    assert cookie.name == "__Host-larva"
+    assert cookie.secure
+    host, port = console.url.removeprefix("https://").split(":")
+    context = ssl.create_default_context(cafile=str(console.ca))
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError), socket.create_connection((host, int(port)), timeout=PATIENCE_S) as raw:
+        context.wrap_socket(raw, server_hostname=host)
+
+
+def test_a_page_that_never_reads_costs_nobody_else(console: Console, console_store: Store, agents) -> None:
+    group = networks.create(console_store, name="shop").id
+    lazy, awake = console.listen(), console.listen()
+    wait_until_watching(awake, console_store)
+    test = TestSpecification(id="t", trials=1, asked_at=networks.request_status_test(console_store, group).asked_at)
+    row = {f"host-{number}": 1.0 for number in range(200)}
+    for number in range(300):
+        agents.answer(group, test, {f"host-{number}": row})
+    agents.join(group, "last", 1)
+    while until(awake, "hosts")["cladnet"] != group:
+        pass
+    lazy.close()
+    awake.close()

@@ -1,0 +1,31 @@
+"""What `larva console` refuses before it does anything."""
+
+import pytest
+from click.testing import CliRunner
+
+from larva.errors import HostUnfit, InvalidInput, NotFound
+from web.console import console
+
+
+@pytest.fixture(autouse=True)
+def nobody(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LARVA_STATE", str(tmp_path))
+    monkeypatch.setenv("LARVA_CONFIG", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (["serve", "--listen", "nonsense"], InvalidInput, "ADDRESS:PORT"),
+        (["serve", "--listen", "127.0.0.1:99999"], InvalidInput, "ADDRESS:PORT"),
+        (["serve", "--listen", "0.0.0.0:8443", "--insecure-http"], InvalidInput, "passwords"),
+        (["serve"], HostUnfit, "console.pem"),
+        (["first-run"], NotFound, "not enrolled"),
+        (["token"], NotFound, "not enrolled"),
+    ],
+)
+def test_it_says_what_is_wrong(arguments: list[str], error: type[Exception], said: str) -> None:
+    result = CliRunner().invoke(console, arguments)
+    assert isinstance(result.exception, error)
+    assert said in str(result.exception)
+    assert result.exception.hint

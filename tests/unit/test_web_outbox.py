@@ -1,0 +1,92 @@
+"""A page that reads slowly never costs more than its bound, and never misses what it has to know."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cladnet import keys
+from cladnet.model import HostStatus, TestSpecification
+from cladnet.store import Event
+from larva import codec
+from web.hub import Outbox
+from web.messages import (
+    CladnetsChanged,
+    HostsChanged,
+    Message,
+    Resync,
+    StatusArrived,
+    StatusCleared,
+    TestAsked,
+    VolumesChanged,
+    message_of,
+)
+
+ROW = HostStatus(host="a", test_id="t", measured_at=datetime.now(UTC), interface="cbnet0", datapath="x", latencies=())
+TEST = TestSpecification(id="t", trials=3, asked_at=datetime.now(UTC))
+LIMIT = 4
+
+messages = st.one_of(
+    st.builds(HostsChanged, cladnet=st.sampled_from("abcdefgh")),
+    st.builds(CladnetsChanged, cladnet=st.sampled_from("abcdefgh")),
+    st.just(StatusArrived(cladnet="a", row=ROW)),
+    st.just(Resync()),
+)
+
+
+@given(st.lists(messages, max_size=40))
+def test_it_is_bounded_and_holds_the_last_word_on_every_subject_or_asks_for_everything(sent: list[Message]) -> None:
+    outbox = Outbox(limit=LIMIT)
+    for message in sent:
+        outbox.put(message)
+    taken = outbox.take(timeout_s=0)
+    assert len(taken) <= LIMIT
+    if Resync() in taken:
+        assert taken == (Resync(),)
+    else:
+        assert {message.subject: message for message in taken} == {message.subject: message for message in sent}
+    assert outbox.take(timeout_s=0) == ()
+
+
+def test_a_burst_on_one_subject_is_one_message() -> None:
+    outbox = Outbox()
+    for _ in range(1000):
+        outbox.put(HostsChanged(cladnet="shop"))
+    assert outbox.take(timeout_s=0) == (HostsChanged(cladnet="shop"),)
+
+
+def test_more_subjects_than_the_bound_become_one_resync() -> None:
+    outbox = Outbox(limit=LIMIT)
+    for number in range(LIMIT + 1):
+        outbox.put(HostsChanged(cladnet=f"shop-{number}"))
+    assert outbox.take(timeout_s=0) == (Resync(),)
+
+
+def test_closing_wakes_who_takes() -> None:
+    outbox = Outbox()
+    outbox.close()
+    assert outbox.take(timeout_s=60) == ()
+    assert outbox.closed
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (keys.configuration("shop"), b"{}", CladnetsChanged(cladnet="shop")),
+        (keys.host_information("shop", "a"), b"{}", HostsChanged(cladnet="shop")),
+        (keys.rule("shop", "a"), None, HostsChanged(cladnet="shop")),
+        (keys.presence("shop", "a"), None, HostsChanged(cladnet="shop")),
+        (keys.status("shop", "a"), codec.encode(ROW), StatusArrived(cladnet="shop", row=ROW)),
+        (keys.status("shop", "a"), None, StatusCleared(cladnet="shop")),
+        (keys.status("shop", "a"), b"<broken>", StatusCleared(cladnet="shop")),
+        (keys.status("shop", "a"), b"\xff", StatusCleared(cladnet="shop")),
+        (keys.test_specification("shop"), codec.encode(TEST), TestAsked(cladnet="shop", test=TEST)),
+        ("cb-storage/volume/shop/data", b"{}", VolumesChanged(cladnet="shop")),
+        ("cb-storage/mount-state/shop/a/data", b"{}", VolumesChanged(cladnet="shop")),
+        ("cb-storage/cluster-state/shop", b"{}", None),
+        ("larva/user/admin", b"{}", None),
+    ],
+)
+def test_each_change_of_etcd_means_one_thing(key: str, value: bytes | None, message: Message | None) -> None:
+    assert message_of(Event(key, value, 7)) == message
