@@ -12,7 +12,7 @@ from cladnet.enrolment import TokenExpired, TokenUnknown
 from cladnet.model import Role
 from cladnet.store import Store
 from web import body, problems
-from web.enrolment_throttle import Throttle, TooManyFailures
+from web.throttle import Throttle, TooManyFailures
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Slow down whoever guesses passwords."""
 
-from web.enrolment_throttle import Throttle
+from web.throttle import Throttle
 
 PER_S = 300.0
 FAILURES_OF_CALLER = 6

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from larva import codec
 from larva.errors import LarvaError
 from web.accounts import NotAuthenticated
-from web.enrolment_throttle import TooManyFailures
+from web.throttle import TooManyFailures
 
 log = logging.getLogger(__name__)
 

@@ -54,7 +54,7 @@ ENGLISH = {
     "join.uses": "Hosts",
     "join.hours": "Valid for hours",
     "join.submit": "Make user-data",
-    "join.once": "Shown only now. Whoever has it can add {uses} hosts until {until}.",
+    "join.once": "Shown only now. Good until {until}; hosts that may still use it: {uses}.",
     "join.userdata": "User-data",
     "join.copy": "Copy",
     "role.storage": "storage",

@@ -16,7 +16,7 @@ from cladnet.member import Identity, Member, prepare_state
 from cladnet.model import CloudFacts, Role
 from larva import backoff, files, toml
 from larva.errors import InvalidInput, LarvaError, MalformedData, NotFound, Refused, Unavailable
-from web.enrolment_throttle import MOST_SOURCES, Throttle, TooManyFailures
+from web.throttle import MOST_SOURCES, Throttle, TooManyFailures
 
 plain = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 scalars = plain | st.integers(-(2**62), 2**62) | st.booleans() | st.floats(allow_nan=False, allow_infinity=False)

@@ -9,9 +9,9 @@ from larva.errors import LarvaError
 from web import accounts, first_account, sessions
 from web.accounts import NotAuthenticated
 from web.context import console
-from web.enrolment_throttle import TooManyFailures
 from web.pages import forms
 from web.problems import problem_of
+from web.throttle import TooManyFailures
 
 log = logging.getLogger(__name__)
 

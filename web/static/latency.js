@@ -61,7 +61,7 @@ export function showMesh(hosts, rows) {
     const latency = latencyBetween(rows, a.host, b.host) ?? latencyBetween(rows, b.host, a.host);
     const [p, q] = [place.get(a.host), place.get(b.host)];
     lines.push(draw("line", { x1: p.x, y1: p.y, x2: q.x, y2: q.y, "data-heat": latency ? heat(latency) : "none" }));
-    if (latency && latency.avg_ms !== null && order.length <= 6) {
+    if (latency && latency.avg_ms !== null && order.length <= 4) {
       // Not in the middle, where lines cross.
       labels.push(draw("text", { class: "ms", x: p.x + (q.x - p.x) * 0.36, y: p.y + (q.y - p.y) * 0.36 + 4 }, shown(latency.avg_ms)));
     }
