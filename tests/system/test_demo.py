@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect, sync_playwright
 
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.topology import Role
@@ -30,6 +31,7 @@ FIND_SECRETS = (
     "find /var/lib/larva /etc/larva /etc/ceph /var/lib/ceph -type f "
     r"\( -name '*.key' -o -name '*keyring*' -o -name join.toml -o -path '*/identity/*' \)"
 )
+CHROMIUM = "/usr/bin/chromium"
 LARVA = Path(sys.executable).with_name("larva")
 
 
@@ -230,6 +232,43 @@ def test_test_case_two(story: dict[str, Any], tmp_path: Path) -> None:
     steps = json.loads(report.read_text())["steps"]
     assert len(steps) == 7
     assert all(step["ok"] and step["evidence"] for step in steps)
+
+
+def test_a_volume_is_made_and_mounted_from_the_console(demo: Demo) -> None:
+    """A real browser on the demo's own console: what it asks for happens on the hosts."""
+    port = demo.lab.forward(demo.control.name, 8443)
+    first = demo.ask("console", "first-run")
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        page = browser.new_page(ignore_https_errors=True)
+        page.set_default_timeout(60_000)
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.goto(f"https://127.0.0.1:{port}/")
+        page.get_by_label("User").fill(first["user"])
+        page.get_by_label("Password").fill(first["password"])
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("link", name=CLADNET, exact=True).click()
+        for host in demo.storage:
+            expect(page.get_by_role("row").filter(has_text=host.name).first).to_be_visible()
+        page.get_by_role("link", name="Volumes").click()
+        page.get_by_label("Name").fill("by-hand")
+        page.get_by_role("button", name="Create").click()
+        expect(page.get_by_role("heading", name="by-hand")).to_contain_text("ready", timeout=60_000)
+        for host in demo.storage:
+            page.get_by_role("checkbox", name=host.name).check()
+        page.get_by_label("Path").fill("/mnt/by-hand")
+        page.get_by_role("button", name="Mount").click()
+        for host in demo.storage:
+            row = page.get_by_role("region", name="Where this volume is mounted").get_by_role("row", name=host.name)
+            expect(row).to_contain_text("mounted", timeout=90_000)
+        browser.close()
+    assert complaints == []
+    writer, *readers = demo.storage
+    demo.run(writer.name, ["sh", "-c", "echo by hand > /mnt/by-hand/file && sync /mnt/by-hand/file"])
+    for reader in readers:
+        assert demo.run(reader.name, ["cat", "/mnt/by-hand/file"]) == "by hand\n"
 
 
 def test_nothing_is_left_after_down(story: dict[str, Any]) -> None:
