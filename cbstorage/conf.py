@@ -32,29 +32,28 @@ class Host:
     place: Place
 
 
-# Tuned by experiment over three clouds of which one was lost: the longest pause of I/O fell from 112 s to 14 s.
-# Heartbeats and beacons are faster than Ceph's defaults, which are meant for one room; the grace for managers is
-# longer, since they are restarted often.
-_FAILURE: Mapping[str, Mapping[str, object]] = {
-    "global": {
-        "mon_client_hunt_interval": 1,
-        "mon_client_ping_interval": 2,
-        "mon_client_ping_timeout": 6,
-        "mon_osd_adjust_heartbeat_grace": "false",
-        "mon_osd_reporter_subtree_level": "region",
-        "ms_max_backoff": 3,
-        "osd_heartbeat_grace": 8,
-        "osd_heartbeat_interval": 2,
-    },
-    "mon": {
-        "mds_beacon_grace": 6,
-        "mds_beacon_mon_down_grace": 8,
-        "mon_election_timeout": 3,
-        "mon_lease": 3,
-        "mon_mgr_beacon_grace": 15,
-        "mon_tick_interval": 2,
-    },
-    "mds": {"mds_beacon_grace": 6, "mds_beacon_interval": 1, "mds_reconnect_timeout": 8},
+# Tuned by experiment over three clouds of which one was lost. Heartbeats and beacons are faster than Ceph's defaults,
+# which are meant for one room; the grace for managers is longer, since they are restarted often.
+# All of it is global: monitors and metadata servers must agree. A monitor whose `mds_beacon_grace` less its
+# `mds_beacon_interval` (4 by default) is not above its tick takes every tick for a delay of its own, resets all beacon
+# timers, and never replaces a lost metadata server (MDSMonitor::tick).
+_FAILURE: Mapping[str, object] = {
+    "mds_beacon_grace": 6,
+    "mds_beacon_interval": 1,
+    "mds_beacon_mon_down_grace": 8,
+    "mds_reconnect_timeout": 8,
+    "mon_client_hunt_interval": 1,
+    "mon_client_ping_interval": 2,
+    "mon_client_ping_timeout": 6,
+    "mon_election_timeout": 3,
+    "mon_lease": 3,
+    "mon_mgr_beacon_grace": 15,
+    "mon_osd_adjust_heartbeat_grace": "false",
+    "mon_osd_reporter_subtree_level": "region",
+    "mon_tick_interval": 2,
+    "ms_max_backoff": 3,
+    "osd_heartbeat_grace": 8,
+    "osd_heartbeat_interval": 2,
 }
 
 _CLUSTER: Mapping[str, object] = {
@@ -99,9 +98,9 @@ def render(cluster: Cluster, host: Host) -> str:
         "public_addr": host.address,
         "cluster_addr": host.address,
     }
-    for table in (_DAEMONS, _FAILURE):
-        for name, settings in table.items():
-            sections[name].update(settings)
+    sections["global"].update(_FAILURE)
+    for name, settings in _DAEMONS.items():
+        sections[name].update(settings)
     # A monitor that is not in the first map names its own address: msgr2 only.
     sections["mon"]["public_addrv"] = address_vector(host.address)
     sections["osd"]["crush_location"] = host.place.location()
@@ -110,7 +109,7 @@ def render(cluster: Cluster, host: Host) -> str:
 
 def render_client(cluster: Cluster) -> str:
     """Return the configuration file of a host that only mounts volumes."""
-    settings = {**_common(cluster), **{key: value for key, value in _FAILURE["global"].items() if "mon_client" in key}}
+    settings = {**_common(cluster), **{key: value for key, value in _FAILURE.items() if key.startswith("mon_client")}}
     return _text({"global": settings, "client": {"client_mount_timeout": 15, "fuse_disable_pagecache": "false"}})
 
 

@@ -19,6 +19,7 @@ from cbstorage import (
     sealed_keys,
     services,
     systemd,
+    tcp,
     view,
 )
 from cbstorage.model import Daemon, DaemonKind, HostDaemons, SealedKeys
@@ -97,6 +98,7 @@ class StorageHost:
             raise Unavailable("this host has no address in the CLADNet yet", hint="`larva net hosts` says why")
         if problem := preflight.check(preflight.links(), address=address, cidr=seen.specification.cidr):
             raise Unavailable(problem.found, hint=problem.remedy)
+        tcp.tune()
         identities = self._identities(seen)
         local.write_configuration(conf.render(seen.cluster(), conf.Host(address=address, place=seen.place(self._host))))
         entity = self._write_client(identities)

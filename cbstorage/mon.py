@@ -30,6 +30,7 @@ def ensure(host: str, founding: Founding, identities: Mapping[str, cephx.Identit
 
 def _make(directory: Path, host: str, founding: Founding, identities: Mapping[str, cephx.Identity]) -> None:
     # On /run: keys lie in memory only, and are gone with this block.
+    # No log file either: root would own it, and the monitor, which runs as ceph, could not write its own.
     with tempfile.TemporaryDirectory(prefix="larva-mon-", dir="/run") as scratch:
         monmap = Path(scratch) / "monmap"
         if host in {monitor.host for monitor in founding.monitors}:
@@ -43,7 +44,7 @@ def _make(directory: Path, host: str, founding: Founding, identities: Mapping[st
             process.run(
                 [
                     "ceph-mon", "--mkfs", "--id", host, "--fsid", founding.fsid, "--monmap", monmap,
-                    "--keyring", keyring, "--mon-data", unfinished,
+                    "--keyring", keyring, "--mon-data", unfinished, "--log-to-file=false",
                 ],
                 timeout=MKFS_S,
             )  # fmt: skip

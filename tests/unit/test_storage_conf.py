@@ -46,10 +46,20 @@ def test_place_follows_the_cloud() -> None:
     assert location == "root=default region=csp.aws zone=zone.aws.ap-southeast-2 host=aws-1"
 
 
-def test_a_standby_takes_over_while_a_monitor_is_down() -> None:
+def test_monitors_replace_a_lost_metadata_server() -> None:
+    """MDSMonitor::tick resets every beacon timer when it ran later than grace less interval, of the monitor's own."""
     rendered = parsed(conf.render(CLUSTER, HOST))
-    assert rendered["mon"]["mds_beacon_mon_down_grace"] == "8"
-    assert int(rendered["global"]["osd_heartbeat_grace"]) > 3 * int(rendered["global"]["osd_heartbeat_interval"])
+    monitor = {**rendered["global"], **rendered["mon"]}
+    server = {**rendered["global"], **rendered["mds"]}
+    patience = float(monitor["mds_beacon_grace"]) - float(monitor["mds_beacon_interval"])
+    assert patience >= 2 * float(monitor["mon_tick_interval"])
+    assert monitor["mds_beacon_mon_down_grace"] == "8"
+    assert all(server[key] == monitor[key] for key in monitor if key.startswith("mds_beacon"))
+
+
+def test_a_lost_osd_is_missed_after_several_heartbeats() -> None:
+    everywhere = parsed(conf.render(CLUSTER, HOST))["global"]
+    assert int(everywhere["osd_heartbeat_grace"]) > 3 * int(everywhere["osd_heartbeat_interval"])
 
 
 def test_equal_input_gives_equal_text_whatever_the_order_of_monitors() -> None:
