@@ -7,24 +7,24 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from ipaddress import AddressValueError, IPv4Address
-from typing import Any, TypeVar
 
 from cladnet import keys
 from cladnet.enrolment import enrolled_hosts, leave_group
 from cladnet.model import CladnetSpecification, CladnetState, ControlCommand, HostNetworkInformation, NetworkingRule
+from cladnet.networks import specifications
 from cladnet.planning import World, plan
 from cladnet.reconciler import Reconciler
 from cladnet.store import Condition, Delete, Store, Versioned
-from larva.errors import NotFound
+from larva.errors import InvalidInput, LarvaError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 GRACE_S = 10.0
 """A host is called unreachable when its presence has been missing for this long; the lease's own time comes on top."""
 SWEEP_S = 30.0
+RETRY_S = 10.0
 _PER_TRANSACTION = 100
 """etcd's default bound is 128 operations."""
 _PER_GROUP = (
@@ -54,34 +54,48 @@ class Controller:
 
     def reconcile(self) -> float | None:
         """Bring every CLADNet into order once; return the seconds after which a missing host's grace ends."""
-        configurations = self._store.list(keys.CONFIGURATION, CladnetSpecification).items
+        configurations = specifications(self._store)
         again: float | None = None
-        for configuration in configurations:
-            if configuration.value.state == CladnetState.DELETING:
-                self._empty(configuration.value.id, configuration)
-                continue
-            remaining = self._keep(configuration)
+        for group, configuration in configurations.items():
+            try:
+                remaining = self._bring_into_order(group, configuration)
+            except Unavailable:
+                raise
+            except LarvaError as error:  # what is wrong with one CLADNet must not stop the work for the others
+                log.warning("%s: %s", group, error.message)
+                remaining = RETRY_S
             if remaining is not None:
                 again = remaining if again is None else min(again, remaining)
+        self._missing_since = {key: since for key, since in self._missing_since.items() if key[0] in configurations}
         if self._clock() >= self._next_sweep:
-            self._sweep({configuration.value.id for configuration in configurations})
+            self._sweep(configurations.keys())
             self._next_sweep = self._clock() + SWEEP_S
         return again
+
+    def _bring_into_order(self, group: str, configuration: Versioned[CladnetSpecification]) -> float | None:
+        if configuration.value.state == CladnetState.DELETING:
+            self._empty(group, configuration)
+            return None
+        return self._keep(configuration)
 
     def _keep(self, configuration: Versioned[CladnetSpecification]) -> float | None:
         world, remaining = self._look(configuration)
         for step in plan(world):
-            done = self._store.transact(step.conditions, step.operations)
+            try:
+                done = self._store.transact(step.conditions, step.operations)
+            except InvalidInput as error:  # what one host says must not stop the work for the others
+                log.warning("%s: cannot %s: %s", configuration.value.id, step.why, error.message)
+                continue
             log.info("%s: %s%s", configuration.value.id, step.why, "" if done else ": overtaken")
         return remaining  # a step that was overtaken needs no haste: what overtook it wakes us
 
     def _look(self, configuration: Versioned[CladnetSpecification]) -> tuple[World, float | None]:
         group, store = configuration.value.id, self._store
-        rules = _by_host(store.list(keys.rules_of(group), NetworkingRule).items)
+        rules = store.children(keys.rules_of(group), NetworkingRule)
         claims = store.list(keys.addresses_of(group), str).items
-        informations = _by_host(store.list(keys.hosts_of(group), HostNetworkInformation).items)
-        present = frozenset(_by_host(store.list(keys.presences_of(group), str).items))
-        commands = _by_host(store.list(f"{keys.COMMAND}{group}/", ControlCommand).items)
+        informations = store.children(keys.hosts_of(group), HostNetworkInformation)
+        present = frozenset(keys.last_segment(key) for key in store.revisions(keys.presences_of(group)))
+        commands = store.children(keys.commands_of(group), ControlCommand)
         lost, remaining = self._lost(group, informations.keys() - present)
         world = World(
             specification=configuration,
@@ -125,18 +139,17 @@ class Controller:
         if self._store.transact([guard], [Delete(configuration.key)]):
             log.info("%s: emptied and deleted", group)
 
-    def _sweep(self, known: set[str]) -> None:
+    def _sweep(self, known: AbstractSet[str]) -> None:
         """Delete what was written late into a CLADNet that is gone, by an agent that did not know yet."""
         for prefix in _PER_GROUP:
-            for item in self._store.list(prefix, Any).items:
-                group = item.key.removeprefix(prefix).split("/", 1)[0]
+            for key, revision in self._store.revisions(prefix).items():
+                group = _group(prefix, key)
                 if group not in known:
                     gone = Condition(f"{keys.CONFIGURATION}{group}", 0)
-                    self._store.transact([gone, Condition(item.key, item.revision)], [Delete(item.key)])
+                    self._store.transact([gone, Condition(key, revision)], [Delete(key)])
 
     def _delete_group(self, prefix: str, group: str, guard: Condition) -> bool:
-        found = [item.key for item in self._store.list(prefix, Any).items]
-        mine = [key for key in found if key.removeprefix(prefix).split("/", 1)[0] == group]
+        mine = [key for key in self._store.revisions(prefix) if _group(prefix, key) == group]
         for start in range(0, len(mine), _PER_TRANSACTION):
             chunk = mine[start : start + _PER_TRANSACTION]
             if not self._store.transact([guard], [Delete(key) for key in chunk]):
@@ -144,8 +157,8 @@ class Controller:
         return True
 
 
-def _by_host(items: Iterable[Versioned[T]]) -> dict[str, Versioned[T]]:
-    return {keys.last_segment(item.key): item for item in items}
+def _group(prefix: str, key: str) -> str:
+    return key.removeprefix(prefix).split("/", 1)[0]
 
 
 def _address(key: str) -> IPv4Address | None:

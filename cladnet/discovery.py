@@ -1,11 +1,11 @@
 """What this host can find out about itself: its interfaces, the address the internet sees, where its cloud put it."""
 
+import http.client
 import json
 import logging
 import re
 import socket
 import ssl
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ def ask_public_address(server: str, ca: Path, *, timeout: float = WHOAMI_TIMEOUT
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *_https(context))
         with opener.open(url, timeout=timeout) as response:
             answer = response.read(_LONGEST_ANSWER)
-    except (OSError, urllib.error.URLError, ValueError) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:
         raise Unavailable(f"cannot ask {url} for this host's public address: {error}") from error
     return codec.decode(answer, _Whoami, source=url).address
 

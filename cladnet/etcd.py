@@ -139,6 +139,10 @@ class Cluster:
                     raise _translated(doing, endpoint, error) from error
                 uncertain = True
                 reasons[endpoint.url] = error.details() or error.code().name
+            except ValueError:  # gRPC's way to say that the channel was closed
+                if not self._closed.is_set():
+                    raise
+                break
             self.leave(endpoint)
             attempt += 1
             if attempt % len(self.endpoints) == 0:  # everybody was asked: let them come back
@@ -186,4 +190,6 @@ def _translated(doing: str, endpoint: Endpoint, error: Any) -> LarvaError:
         return Unavailable(
             f"cannot {doing}: etcd is full ({details})", hint="compact and defragment etcd, then disarm its alarm"
         )
+    if code == grpc.StatusCode.INVALID_ARGUMENT:
+        return InvalidInput(f"cannot {doing}: etcd refuses it: {details}", hint="a value may have 1.5 MB at the most")
     return Unavailable(f"cannot {doing}: {endpoint.url} answered {code.name}: {details}")

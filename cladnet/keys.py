@@ -29,12 +29,17 @@ def segment(name: str, *, what: str = "name") -> str:
     Raises:
         InvalidInput: anything else; slashes above all, since they would move a key into another host's.
     """
-    if not _SEGMENT.fullmatch(name):
+    if not is_segment(name):
         raise InvalidInput(
             f"{what} {name!r} is not usable",
             hint="use up to 63 small letters, digits and hyphens; start and end with a letter or digit",
         )
     return name
+
+
+def is_segment(name: str) -> bool:
+    """Whether segment() would take it."""
+    return _SEGMENT.fullmatch(name) is not None
 
 
 def configuration(group: str) -> str:
@@ -74,7 +79,12 @@ def rules_of(group: str) -> str:
 
 def command(group: str, host: str) -> str:
     """ControlCommand for one host."""
-    return f"{COMMAND}{segment(group, what='CLADNet id')}/{segment(host, what='host')}"
+    return f"{commands_of(group)}{segment(host, what='host')}"
+
+
+def commands_of(group: str) -> str:
+    """Prefix of every ControlCommand of a CLADNet."""
+    return f"{COMMAND}{segment(group, what='CLADNet id')}/"
 
 
 def test_specification(group: str) -> str:
@@ -110,6 +120,12 @@ def token(digest: str) -> str:
 def enrolled_host(host: str) -> str:
     """EnrolledHost: who holds a client certificate."""
     return ENROLLED_HOST + segment(host, what="host")
+
+
+def child(prefix: str, key: str) -> str | None:
+    """The name right below `prefix` that a key ends with; None for a key that none of the functions above makes."""
+    name = key.removeprefix(prefix)
+    return name if key.startswith(prefix) and is_segment(name) else None
 
 
 def last_segment(key: str) -> str:

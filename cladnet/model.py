@@ -4,6 +4,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Annotated
+
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+"""A UDP port."""
+Moment = Annotated[datetime, Meta(tz=True)]
+"""A point in time with its zone; one without could not be compared."""
 
 
 class RuleType(StrEnum):
@@ -55,7 +63,7 @@ class CladnetSpecification:
     rule_type: RuleType = RuleType.COST_PRIORITIZED
     datapath: DatapathKind = DatapathKind.AUTO
     state: CladnetState = CladnetState.ACTIVE
-    created_at: datetime
+    created_at: Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +95,7 @@ class HostNetworkInformation:
     public_address: IPv4Address | None
     """The address the internet sees; None while nobody could tell."""
     interfaces: tuple[NetworkInterface, ...]
-    listen_port: int
+    listen_port: Port
     """UDP port of the tunnel, the same inside and outside."""
     public_key: str
     """WireGuard public key: 32 bytes, base64."""
@@ -111,7 +119,7 @@ class Endpoint:
 
     kind: EndpointKind
     address: IPv4Address
-    port: int
+    port: Port
     network: IPv4Network | None = None
     """For a private endpoint: the subnet the address lies in."""
 
@@ -162,7 +170,7 @@ class TestSpecification:
     id: str
     trials: int
     """Echo requests per peer."""
-    asked_at: datetime
+    asked_at: Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +192,7 @@ class HostStatus:
 
     host: str
     test_id: str
-    measured_at: datetime
+    measured_at: Moment
     interface: str
     datapath: str
     latencies: tuple[PairLatency, ...]
@@ -200,7 +208,7 @@ class EnrolledHost:
     roles: tuple[Role, ...]
     certificate_serial: str
     """Hexadecimal."""
-    enrolled_at: datetime
+    enrolled_at: Moment
     key_digest: str = ""
     """SHA-256 of its public key (DER, hexadecimal): who holds that key may have the certificate issued anew."""
     token_digest: str = ""
@@ -225,5 +233,5 @@ class EnrolmentToken:
     group: str
     roles: tuple[Role, ...]
     """Roles a bearer may take at most."""
-    expires_at: datetime
+    expires_at: Moment
     uses_left: int

@@ -1,16 +1,17 @@
 """The life cycle of CLADNets and what is known of their hosts; the CLI and the API stand on this."""
 
 import contextlib
+import logging
 import secrets
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
-from typing import TypeVar
 
 from cladnet import cidr as ranges
 from cladnet import keys
+from cladnet.fitness import key_holders, own_networks, problem
 from cladnet.model import (
     CladnetSpecification,
     CladnetState,
@@ -26,10 +27,10 @@ from cladnet.model import (
     RuleType,
     TestSpecification,
 )  # fmt: skip
-from cladnet.store import Condition, Put, Store
+from cladnet.store import Condition, Put, Store, Versioned
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 MOST_TRIALS = 100
 _ATTEMPTS = 5
@@ -102,24 +103,18 @@ def create(
 def _range(store: Store, wanted: IPv4Network | None, existing: Iterable[CladnetSpecification]) -> IPv4Network:
     cladnets = {specification.name: specification.cidr for specification in existing}
     networks = {
-        item.value.host: own_networks(item.value)
+        keys.last_segment(item.key): own_networks(item.value)
         for item in store.list(keys.HOST_INFORMATION, HostNetworkInformation).items
     }
     taken = [*cladnets.values(), *(network for each in networks.values() for network in each)]
-    free = ranges.recommend(taken)
-    if wanted is not None:
-        ranges.check_free(wanted, cladnets=cladnets, host_networks=networks, suggestion=free)
-    return wanted or free
-
-
-def own_networks(information: HostNetworkInformation) -> tuple[IPv4Network, ...]:
-    """The networks that a host sits in by its own interfaces."""
-    return tuple(address.network for interface in information.interfaces for address in interface.addresses)
-
-
-def collision(specification: CladnetSpecification, information: HostNetworkInformation) -> IPv4Network | None:
-    """The host's own network that the CLADNet's range overlaps: joining would cut the host off from it."""
-    return next((network for network in own_networks(information) if network.overlaps(specification.cidr)), None)
+    if wanted is None:
+        return ranges.recommend(taken)
+    try:
+        suggestion = ranges.recommend(taken)
+    except Conflict:  # the range that was asked for may be free all the same
+        suggestion = None
+    ranges.check_free(wanted, cladnets=cladnets, host_networks=networks, suggestion=suggestion)
+    return wanted
 
 
 def list_all(store: Store) -> tuple[CladnetSpecification, ...]:
@@ -128,7 +123,16 @@ def list_all(store: Store) -> tuple[CladnetSpecification, ...]:
 
 
 def _all(store: Store) -> tuple[CladnetSpecification, ...]:
-    return tuple(item.value for item in store.list(keys.CONFIGURATION, CladnetSpecification).items)
+    return tuple(item.value for item in specifications(store).values())
+
+
+def specifications(store: Store) -> dict[str, Versioned[CladnetSpecification]]:
+    """Every CLADNet by its id; what stands under the id of one and is that of another is left out."""
+    found = store.children(keys.CONFIGURATION, CladnetSpecification)
+    for group in [group for group, item in found.items() if item.value.id != group]:
+        log.warning("left out: %s holds the CLADNet %.63r", found[group].key, found[group].value.id)
+        del found[group]
+    return found
 
 
 def find(store: Store, id_or_name: str) -> CladnetSpecification:
@@ -172,38 +176,27 @@ def wait_deleted(store: Store, group: str, *, wait_s: float) -> None:
 def hosts(store: Store, group: str) -> tuple[HostView, ...]:
     """Every host of a CLADNet (by id), by name, those without an address yet included."""
     specification = find(store, group)
-    informations = _by_host(store, keys.hosts_of(specification.id), HostNetworkInformation)
-    rules = _by_host(store, keys.rules_of(specification.id), NetworkingRule)
-    present = set(_by_host(store, keys.presences_of(specification.id), str))
-    return tuple(
-        _view(host, specification, informations.get(host), rules.get(host), present=host in present)
-        for host in sorted(informations.keys() | rules.keys())
-    )
-
-
-def _view(
-    host: str,
-    specification: CladnetSpecification,
-    information: HostNetworkInformation | None,
-    rule: NetworkingRule | None,
-    *,
-    present: bool,
-) -> HostView:
-    overlapped = collision(specification, information) if information else None
-    return HostView(
-        host=host,
-        address=rule.address if rule else None,
-        state=rule.state if rule else None,
-        public_address=information.public_address if information else None,
-        cloud=information.cloud if information else CloudFacts(),
-        roles=information.roles if information else (),
-        present=present,
-        problem=f"its own network {overlapped} overlaps {specification.cidr}" if overlapped else "",
-    )
-
-
-def _by_host(store: Store, prefix: str, kind: type[T]) -> dict[str, T]:
-    return {keys.last_segment(item.key): item.value for item in store.list(prefix, kind).items}
+    informations = store.children(keys.hosts_of(specification.id), HostNetworkInformation)
+    rules = store.children(keys.rules_of(specification.id), NetworkingRule)
+    present = {keys.last_segment(key) for key in store.revisions(keys.presences_of(specification.id))}
+    holders = key_holders(informations, rules)
+    views = []
+    for host in sorted(informations.keys() | rules.keys()):
+        rule = rules[host].value if host in rules else None
+        information = informations[host].value if host in informations else None
+        views.append(
+            HostView(
+                host=host,
+                address=rule.address if rule else None,
+                state=rule.state if rule else None,
+                public_address=information.public_address if information else None,
+                cloud=information.cloud if information else CloudFacts(),
+                roles=information.roles if information else (),
+                present=host in present,
+                problem=problem(host, specification, information, holders) if information else "",
+            )
+        )
+    return tuple(views)
 
 
 def control(store: Store, group: str, host: str, command: Command) -> None:
@@ -231,8 +224,8 @@ def request_status_test(store: Store, group: str, *, trials: int = 3) -> TestSpe
 
 def matrix(store: Store, group: str, test_id: str | None = None) -> tuple[HostStatus, ...]:
     """The rows of the latency matrix, by host; only those of one test if it is given."""
-    rows = _by_host(store, keys.statuses_of(find(store, group).id), HostStatus)
-    return tuple(rows[host] for host in sorted(rows) if test_id in (None, rows[host].test_id))
+    rows = store.children(keys.statuses_of(find(store, group).id), HostStatus)
+    return tuple(rows[host].value for host in sorted(rows) if test_id in (None, rows[host].value.test_id))
 
 
 def wait_matrix(store: Store, group: str, test: TestSpecification, *, wait_s: float) -> tuple[HostStatus, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from cladnet import ipam, keys, rules
+from cladnet.fitness import key_holders, key_problem, problem
 from cladnet.model import (
     CladnetSpecification,
     Command,
@@ -15,7 +16,6 @@ from cladnet.model import (
     HostState,
     NetworkingRule,
 )
-from cladnet.networks import collision
 from cladnet.store import Condition, Delete, Operation, Put, Versioned
 from larva.errors import Conflict
 
@@ -51,42 +51,45 @@ def plan(world: World) -> tuple[Step, ...]:
     Each stands on its own and is guarded by the revisions it was decided on, so that any number of controllers may
     carry out the same plan, in any order, stopping anywhere.
     """
-    group = world.specification.value.id
-    steps = []
     taken = set(world.claims)
     of_host = {claim.value: address for address, claim in world.claims.items()}
-    used_keys = {rule.value.public_key: host for host, rule in world.rules.items() if host in world.informations}
+    holders = key_holders(world.informations, world.rules)
+    steps = []
     for host in sorted(world.informations):
-        information = world.informations[host].value
-        owner = used_keys.setdefault(information.public_key, host)
-        if owner != host and host not in world.rules:
-            log.warning("%s: %s has the key of %s: a cloned machine? it gets no rule", group, host, owner)
-            continue
-        step = _keep_host(world, host, taken, of_host)
+        step = _step_for(world, host, holders, taken, of_host)
         if step is not None:
             steps.append(step)
     steps += [_drop_rule(world, host) for host in sorted(world.rules.keys() - world.informations.keys())]
-    for address, claim in world.claims.items():
-        rule = world.rules.get(claim.value)
-        if claim.value not in world.informations and rule is None:
-            steps.append(
-                Step(
-                    f"free {address} of {claim.value}",
-                    (Condition(claim.key, claim.revision), Condition(keys.rule(group, claim.value), 0)),
-                    (Delete(claim.key),),
-                )
-            )
+    for address in world.claims:
+        step = _free_claim(world, address)
+        if step is not None:
+            steps.append(step)
     return tuple(steps)
+
+
+def _step_for(
+    world: World,
+    host: str,
+    holders: Mapping[str, str],
+    taken: set[IPv4Address],
+    of_host: Mapping[str, IPv4Address],
+) -> Step | None:
+    information, rule = world.informations[host].value, world.rules.get(host)
+    trouble = key_problem(host, information, holders)
+    if rule is None:
+        trouble = trouble or problem(host, world.specification.value, information, holders)
+    if not trouble:
+        return _keep_host(world, host, taken, of_host)
+    log.warning("%s: %s %s: %s", world.specification.value.id, host, "keeps its rule" if rule else "gets none", trouble)
+    if rule is not None and holders[rule.value.public_key] != host:
+        return _drop_rule(world, host)
+    return None
 
 
 def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mapping[str, IPv4Address]) -> Step | None:
     """The step that gives a host its address and rule, or renews the rule; notes the address in `taken`."""
     group = world.specification.value.id
     information, rule = world.informations[host], world.rules.get(host)
-    overlapped = collision(world.specification.value, information.value)
-    if overlapped is not None and rule is None:
-        log.warning("%s: %s sits in %s, which overlaps the CLADNet: it gets no rule", group, host, overlapped)
-        return None
     address = _address(world, host, taken, of_host)
     if address is None:
         return None
@@ -95,7 +98,7 @@ def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mappin
         host=host,
         address=address,
         public_key=information.value.public_key,
-        endpoints=rules.candidates(information.value),
+        endpoints=rules.candidates(information.value, world.specification.value.cidr),
         cloud=information.value.cloud,
         state=_state(world, host),
     )
@@ -150,8 +153,11 @@ def _state(world: World, host: str) -> HostState:
 
 
 def _drop_rule(world: World, host: str) -> Step:
-    group, rule = world.specification.value.id, world.rules[host]
-    conditions = [Condition(rule.key, rule.revision), Condition(keys.host_information(group, host), 0)]
+    group, rule, information = world.specification.value.id, world.rules[host], world.informations.get(host)
+    conditions = [
+        Condition(rule.key, rule.revision),
+        Condition(keys.host_information(group, host), information.revision if information else 0),
+    ]
     operations: list[Operation] = [
         Delete(rule.key),
         Delete(keys.status(group, host)),
@@ -162,3 +168,17 @@ def _drop_rule(world: World, host: str) -> Step:
         conditions.append(Condition(claim.key, claim.revision))
         operations.append(Delete(claim.key))
     return Step(f"drop the rule of {host}", tuple(conditions), tuple(operations))
+
+
+def _free_claim(world: World, address: IPv4Address) -> Step | None:
+    """The step that frees an address nobody uses: its host is gone, was never one, or has another address."""
+    claim, group = world.claims[address], world.specification.value.id
+    host, conditions = claim.value, [Condition(claim.key, claim.revision)]
+    if keys.is_segment(host):
+        rule = world.rules.get(host)
+        if host in world.informations if rule is None else rule.value.address == address:
+            return None
+        if rule is not None and host not in world.informations:
+            return None  # the step that drops the rule wakes us again
+        conditions.append(Condition(keys.rule(group, host), rule.revision if rule else 0))
+    return Step(f"free {address} of {host[:63]!r}", tuple(conditions), (Delete(claim.key),))

@@ -40,6 +40,9 @@ class Presence:
             except LarvaError as error:
                 log.log(logging.DEBUG if trouble else logging.WARNING, "not seen by the control plane: %s", error)
                 trouble = True
+            except Exception:  # a defect of ours must not make the host vanish; it is logged in full
+                log.exception("not seen by the control plane: unexpected failure")
+                trouble = True
             stop.wait(REFRESH_S * random.uniform(0.8, 1.0))  # noqa: S311 - jitter
 
     def _refresh(self) -> None:
@@ -47,7 +50,7 @@ class Presence:
             return
         if self._lease is None or not self._lease.refresh():
             self._lease = self._store.lease(TTL_S)
-        elif self._store.get(self._key, str) is not None:
+        elif self._store.exists(self._key):
             return
         self._store.put(self._key, self._host, lease=self._lease)
 

@@ -102,3 +102,6 @@ class Reconciler:
             except LarvaError as error:  # forbidden for now: rights may be given while we run
                 log.warning("%s: %s", self._name, error.message)
                 stop.wait(LONGEST_RETRY_S)
+            except Exception:  # as in _loop; the regular looks go on meanwhile
+                log.exception("%s: unexpected failure of the watch", self._name)
+                stop.wait(LONGEST_RETRY_S)

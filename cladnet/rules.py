@@ -1,6 +1,7 @@
 """The networking rules as pure functions: at which addresses a host may be reached, and which of them a peer takes."""
 
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
 
 from cladnet.model import CloudFacts, Endpoint, EndpointKind, HostNetworkInformation, NetworkingRule, RuleType
 
@@ -11,23 +12,37 @@ Empty: the network is enough, as it is for providers that are not listed. After 
 (cb-network.go, SelectDestinationByRuleType)."""
 
 
-def candidates(information: HostNetworkInformation) -> tuple[Endpoint, ...]:
-    """Every endpoint at which the host may be reached: the public one first, then its own interfaces' addresses."""
+MOST_PRIVATE = 16
+"""Private endpoints of a host that are kept: more would only make its rule large, which every other host reads."""
+
+
+def candidates(information: HostNetworkInformation, overlay: IPv4Network) -> tuple[Endpoint, ...]:
+    """The endpoints at which the host may be reached: the public one first, then its own interfaces' addresses.
+
+    Args:
+        overlay: the CLADNet's range, in which no endpoint can be: a tunnel does not lead to its own entrance.
+    """
     found = []
-    if information.public_address is not None:
+    if information.public_address is not None and _leads_to_a_host(information.public_address, overlay):
         found.append(
             Endpoint(kind=EndpointKind.PUBLIC, address=information.public_address, port=information.listen_port)
         )
     for interface in information.interfaces:
         for address in interface.addresses:
-            if address.ip == information.public_address:
+            if address.ip == information.public_address or not _leads_to_a_host(address.ip, overlay):
                 continue
             found.append(
                 Endpoint(
                     kind=EndpointKind.PRIVATE, address=address.ip, port=information.listen_port, network=address.network
                 )
             )
-    return tuple(found)
+    return tuple(found[: MOST_PRIVATE + 1])
+
+
+def _leads_to_a_host(address: IPv4Address, overlay: IPv4Network) -> bool:
+    """Not this very host (whoever reads the rule), not many hosts, not nobody, not the tunnel itself."""
+    nobody = address.is_unspecified or address.is_reserved or address.is_link_local
+    return not (nobody or address.is_loopback or address.is_multicast or address in overlay)
 
 
 def choose_endpoint(me: NetworkingRule, peer: NetworkingRule, rule_type: RuleType) -> Endpoint | None:

@@ -1,14 +1,12 @@
 """Seal secrets so that only one host opens them, whoever reads etcd: NaCl sealed boxes (X25519, XSalsa20-Poly1305)."""
 
 import base64
-import binascii
 
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
-from larva.errors import MalformedData, Refused
-
-KEY_BYTES = 32
+from cladnet import curve25519
+from larva.errors import Refused
 
 
 def seal(public_key_b64: str, data: bytes) -> bytes:
@@ -20,7 +18,7 @@ def seal(public_key_b64: str, data: bytes) -> bytes:
     Raises:
         MalformedData: that is no such key.
     """
-    return SealedBox(PublicKey(_key(public_key_b64))).encrypt(data)
+    return SealedBox(PublicKey(curve25519.raw(public_key_b64))).encrypt(data)
 
 
 def open_sealed(private_key_b64: str, data: bytes) -> bytes:
@@ -34,7 +32,7 @@ def open_sealed(private_key_b64: str, data: bytes) -> bytes:
         Refused: the box was sealed for somebody else, or was changed.
     """
     try:
-        return SealedBox(PrivateKey(_key(private_key_b64))).decrypt(data)
+        return SealedBox(PrivateKey(curve25519.raw(private_key_b64))).decrypt(data)
     except CryptoError as error:
         raise Refused(
             "a sealed secret cannot be opened with this host's key",
@@ -50,17 +48,7 @@ def new_pair() -> tuple[str, str]:
 
 def public_of(private_key_b64: str) -> str:
     """Return the public key that belongs to a private one; MalformedData if it is none."""
-    return _b64(bytes(PrivateKey(_key(private_key_b64)).public_key))
-
-
-def _key(text: str) -> bytes:
-    try:
-        key = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedData("a Curve25519 key is not base64") from error
-    if len(key) != KEY_BYTES:
-        raise MalformedData(f"a Curve25519 key has {KEY_BYTES} bytes, this one {len(key)}")
-    return key
+    return _b64(bytes(PrivateKey(curve25519.raw(private_key_b64)).public_key))
 
 
 def _b64(data: bytes) -> str:

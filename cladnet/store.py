@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 from etcd3 import etcdrpc
 from etcd3.utils import prefix_range_end
 
+from cladnet import keys
 from cladnet.etcd import Cluster, Endpoint, TlsFiles
 from cladnet.member import Member, tls_files
 from cladnet.watch import Event, Relist, Watch
@@ -63,7 +64,8 @@ class Lease:
         def keep_alive(endpoint: Endpoint, seconds: float) -> int:
             stream = endpoint.lease.LeaseKeepAlive(iter([etcdrpc.LeaseKeepAliveRequest(ID=self.id)]), timeout=seconds)
             try:
-                return int(next(stream).TTL)
+                answer = next(stream, None)
+                return int(answer.TTL) if answer is not None else 0  # ended without a word
             finally:
                 stream.cancel()
 
@@ -123,7 +125,7 @@ class Store:
 
     def get(self, key: str, kind: type[T]) -> Versioned[T] | None:
         """Return the value of a key, or None; MalformedData if it is not a `kind`."""
-        response = self._range(f"get {key}", etcdrpc.RangeRequest(key=key.encode()))
+        response = self._range(f"get {key}", etcdrpc.RangeRequest(key=_bytes(key)))
         for item in response.kvs:
             return Versioned(key, codec.decode(item.value, kind, source=key), item.mod_revision)
         return None
@@ -137,12 +139,33 @@ class Store:
         response = self._range(f"list {prefix}", etcdrpc.RangeRequest(key=start, range_end=prefix_range_end(start)))
         items = []
         for item in response.kvs:
-            key = item.key.decode(errors="replace")
+            key = _text(item.key)
             try:
                 items.append(Versioned(key, codec.decode(item.value, kind, source=key), item.mod_revision))
             except MalformedData as error:
                 log.warning("left out: %s", error)
         return Snapshot(response.header.revision, tuple(items))
+
+    def children(self, prefix: str, kind: type[T]) -> dict[str, Versioned[T]]:
+        """Return the values right below a prefix by their name; keys that nobody of us would write are left out."""
+        found = {}
+        for item in self.list(prefix, kind).items:
+            name = keys.child(prefix, item.key)
+            if name is None:
+                log.warning("left out: nobody should have written %.200r", item.key)
+            else:
+                found[name] = item
+        return found
+
+    def revisions(self, prefix: str) -> dict[str, int]:
+        """Return every key under a prefix and the revision of its last writing, whatever its value is."""
+        start = prefix.encode()
+        request = etcdrpc.RangeRequest(key=start, range_end=prefix_range_end(start), keys_only=True)
+        return {_text(item.key): item.mod_revision for item in self._range(f"list {prefix}", request).kvs}
+
+    def exists(self, key: str) -> bool:
+        """Return whether a key is there, whatever its value is."""
+        return bool(self._range(f"get {key}", etcdrpc.RangeRequest(key=_bytes(key), count_only=True)).count)
 
     def create(self, key: str, value: object, *, lease: Lease | None = None) -> int:
         """Write a key that must not exist yet and return its revision; Conflict if it does."""
@@ -172,11 +195,11 @@ class Store:
             revision: delete only what was last written at this revision; Conflict if the key is there but newer.
         """
         if revision is None:
-            request = etcdrpc.DeleteRangeRequest(key=key.encode())
+            request = etcdrpc.DeleteRangeRequest(key=_bytes(key))
             return self._delete(f"delete {key}", request) > 0
         if self._commit([Condition(key, revision)], [Delete(key)]) is not None:
             return True
-        if self._range(f"get {key}", etcdrpc.RangeRequest(key=key.encode(), count_only=True)).count:
+        if self.exists(key):
             raise Conflict(f"somebody else changed {key} meanwhile", hint="read it again and retry")
         return False
 
@@ -229,9 +252,9 @@ class Store:
         """Return the revision of the transaction, None if a condition does not hold."""
         requests = [_request(operation) for operation in operations]
         request = etcdrpc.TxnRequest(compare=[_compare(condition) for condition in conditions], success=requests)
-        keys = ", ".join(operation.key for operation in operations)
+        names = ", ".join(operation.key for operation in operations)
         response, uncertain = self._cluster.call(
-            f"write {keys}", lambda end, seconds: end.kv.Txn(request, timeout=seconds)
+            f"write {names}", lambda end, seconds: end.kv.Txn(request, timeout=seconds)
         )
         if response.succeeded:
             return int(response.header.revision)
@@ -243,15 +266,24 @@ class Store:
         for request in requests:
             put = request.WhichOneof("request") == "request_put"
             key = request.request_put.key if put else request.request_delete_range.key
-            found = self._range(f"get {key.decode()}", etcdrpc.RangeRequest(key=key)).kvs
+            found = self._range(f"get {_text(key)}", etcdrpc.RangeRequest(key=key)).kvs
             if bool(found) != put or (put and found[0].value != request.request_put.value):
                 return None
             revision = max(revision, *(item.mod_revision for item in found), 0)
         return revision
 
 
+def _text(key: bytes) -> str:
+    """A key as text; what is no UTF-8 comes back as it was, so that it can be deleted."""
+    return key.decode(errors="surrogateescape")
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode(errors="surrogateescape")
+
+
 def _request(operation: Operation) -> Any:
-    key = operation.key.encode()
+    key = _bytes(operation.key)
     if isinstance(operation, Delete):
         return etcdrpc.RequestOp(request_delete_range=etcdrpc.DeleteRangeRequest(key=key))
     lease = operation.lease.id if operation.lease else 0
@@ -260,6 +292,6 @@ def _request(operation: Operation) -> Any:
 
 def _compare(condition: Condition) -> Any:
     return etcdrpc.Compare(
-        key=condition.key.encode(), result=etcdrpc.Compare.EQUAL, target=etcdrpc.Compare.MOD,
+        key=_bytes(condition.key), result=etcdrpc.Compare.EQUAL, target=etcdrpc.Compare.MOD,
         mod_revision=condition.revision,
     )  # fmt: skip

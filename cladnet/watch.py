@@ -146,7 +146,8 @@ class Watch:
             yield None
         for event in response.events:
             revision = event.kv.mod_revision
-            yield Event(event.kv.key.decode(), event.kv.value if event.type == event.PUT else None, revision)
+            value = event.kv.value if event.type == event.PUT else None
+            yield Event(event.kv.key.decode(errors="replace"), value, revision)
             self._next[position] = revision  # the rest of a transaction has the same revision: seen twice beats missed
         if response.events:
             self._next[position] = response.events[-1].kv.mod_revision + 1

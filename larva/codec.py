@@ -10,6 +10,9 @@ from larva.errors import MalformedData
 
 T = TypeVar("T")
 
+_LONGEST_REASON = 300
+_LONGEST_PLACE = 200
+
 _TEXTUAL = (
     ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network,
     ipaddress.IPv4Interface, ipaddress.IPv6Interface, Path,
@@ -26,6 +29,13 @@ def _decode_hook(wanted: type[Any], value: object) -> object:
     if wanted in _TEXTUAL and isinstance(value, str):
         return wanted(value)
     raise ValueError(f"expected {wanted.__name__}, found {value!r}")
+
+
+def _malformed(source: str, error: Exception) -> MalformedData:
+    """What the parser says repeats the value it could not read, and whoever wrote that may have written a lot."""
+    told = str(error)
+    where = told[told.rfind(" - at `") :][:_LONGEST_PLACE] if " - at `" in told else ""
+    return MalformedData(f"{source}: {told if len(told) <= _LONGEST_REASON else told[:_LONGEST_REASON] + ' …' + where}")
 
 
 def encode(value: object) -> bytes:
@@ -52,7 +62,7 @@ def decode(data: bytes | str, wanted: type[T], *, source: str) -> T:
     try:
         return msgspec.json.decode(data, type=wanted, dec_hook=_decode_hook)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedData(f"{source}: {error}") from error
+        raise _malformed(source, error) from error
 
 
 def convert(value: object, wanted: type[T], *, source: str) -> T:
@@ -60,7 +70,7 @@ def convert(value: object, wanted: type[T], *, source: str) -> T:
     try:
         return msgspec.convert(value, type=wanted, dec_hook=_decode_hook, str_keys=True)
     except msgspec.ValidationError as error:
-        raise MalformedData(f"{source}: {error}") from error
+        raise _malformed(source, error) from error
 
 
 def read_toml(path: Path, wanted: type[T]) -> T:
@@ -70,4 +80,4 @@ def read_toml(path: Path, wanted: type[T]) -> T:
     except OSError as error:
         raise MalformedData(f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise MalformedData(f"{path}: {error}") from error
+        raise _malformed(str(path), error) from error

@@ -4,12 +4,12 @@ Source: https://www.wireguard.com/xplatform/ (Configuration Protocol).
 """
 
 import base64
-import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
+from cladnet import curve25519
 from cladnet.datapath.peers import Changes
 from cladnet.datapath.protocol import PeerStatus
 from larva.errors import MalformedData, Unavailable
@@ -85,13 +85,7 @@ def check(answer: str) -> None:
 
 def to_hex(key: str) -> str:
     """A key in base64 as the protocol's 64 hexadecimal digits; MalformedData if it is no key."""
-    try:
-        raw = base64.b64decode(key, validate=True)
-    except binascii.Error as error:
-        raise MalformedData(f"{key!r} is no WireGuard key") from error
-    if len(raw) != 32:
-        raise MalformedData(f"{key!r} is no WireGuard key: {len(raw)} bytes instead of 32")
-    return raw.hex()
+    return curve25519.raw(key).hex()
 
 
 def to_base64(digits: str) -> str:

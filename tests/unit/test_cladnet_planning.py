@@ -1,5 +1,6 @@
 """The controller's plan, played by several controllers at once in memory: it never gives an address twice."""
 
+import base64
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
@@ -59,13 +60,17 @@ class Memory:
         }
 
 
+def key_of(name: str) -> str:
+    return base64.b64encode(name.encode().ljust(32, b".")).decode()
+
+
 def host_information(host: str, network: str, key: str | None = None) -> HostNetworkInformation:
     return HostNetworkInformation(
         host=host,
         public_address=None,
         interfaces=(NetworkInterface(name="eth0", mtu=1500, addresses=(IPv4Interface(network),)),),
         listen_port=51820,
-        public_key=key or f"key of {host}",
+        public_key=key_of(key or host),
         seal_key="",
     )
 
@@ -97,6 +102,16 @@ class Controllers(RuleBasedStateMachine):
     @rule(host=st.sampled_from(HOSTS), network=st.sampled_from(["10.0.0.4/24", "10.0.1.4/24", "10.77.0.5/24"]))
     def publish(self, host: str, network: str) -> None:
         self.memory.put(keys.host_information(GROUP, host), host_information(host, network))
+
+    @rule(host=st.sampled_from(HOSTS), victim=st.sampled_from(HOSTS))
+    def take_a_key(self, host: str, victim: str) -> None:
+        self.memory.put(keys.host_information(GROUP, host), host_information(host, "10.0.2.4/24", victim))
+
+    @rule(host=st.sampled_from(HOSTS), last=st.integers(1, 6))
+    def sit_on_an_address(self, host: str, last: int) -> None:
+        key = keys.address(GROUP, f"10.77.0.{last}")
+        if key not in self.memory.values:
+            self.memory.put(key, host)
 
     @rule(host=st.sampled_from(HOSTS))
     def leave(self, host: str) -> None:
@@ -154,8 +169,13 @@ class Controllers(RuleBasedStateMachine):
         assert rules.keys() <= informations.keys()
         claims = self.memory.under(keys.addresses_of(GROUP))
         assert {claim.value for claim in claims.values()} <= informations.keys()
-        fit = [h for h, i in informations.items() if "10.77" not in str(i.value.interfaces)]
-        assert len(rules) >= min(len(fit), 6)
+        public_keys = [each.value.public_key for each in rules.values()]
+        assert len(public_keys) == len(set(public_keys))
+        announced = [each.value.public_key for each in informations.values()]
+        for host in informations.keys() - rules.keys():
+            told = informations[host].value
+            shared = announced.count(told.public_key) > 1 or told.public_key in public_keys
+            assert shared or "10.77" in str(told.interfaces) or len(claims) == 6
 
 
 Controllers.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

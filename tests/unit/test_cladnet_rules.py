@@ -1,5 +1,6 @@
 """The rules: candidates of a host and the endpoint a peer takes, as a table; the peers that follow from them."""
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
@@ -24,6 +25,7 @@ from cladnet.model import (
 from cladnet.rule_cache import NetworkView
 
 KEY = "A" * 42 + "A="
+OVERLAY = IPv4Network("10.77.0.0/24")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -44,8 +46,8 @@ def rule(host: str, public: str | None, private: str, cloud: CloudFacts | None =
     return NetworkingRule(
         host=host,
         address=IPv4Address(f"10.77.0.{int.from_bytes(host.encode()) % 200 + 1}"),
-        public_key=KEY,
-        endpoints=rules.candidates(told),
+        public_key=base64.b64encode(host.encode() * 32).decode(),
+        endpoints=rules.candidates(told, OVERLAY),
         cloud=told.cloud,
     )
 
@@ -55,13 +57,13 @@ def facts(provider: str, network: str = "", subnet: str = "", zone: str = "") ->
 
 
 def test_candidates_are_the_public_address_and_those_of_the_interfaces() -> None:
-    public, private = rules.candidates(information("a", "203.0.113.1", "10.0.0.4/24"))
+    public, private = rules.candidates(information("a", "203.0.113.1", "10.0.0.4/24"), OVERLAY)
     assert (public.kind, public.address, public.port) == (EndpointKind.PUBLIC, IPv4Address("203.0.113.1"), 51820)
     assert (private.kind, private.network) == (EndpointKind.PRIVATE, IPv4Network("10.0.0.0/24"))
 
 
 def test_a_public_address_on_the_interface_itself_is_one_candidate() -> None:
-    (only,) = rules.candidates(information("a", "203.0.113.1", "203.0.113.1/24"))
+    (only,) = rules.candidates(information("a", "203.0.113.1", "203.0.113.1/24"), OVERLAY)
     assert only.kind == EndpointKind.PUBLIC
 
 
