@@ -1,7 +1,6 @@
 """The pipeline: which stage needs which, from the recipe to the artifacts."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
@@ -163,9 +162,9 @@ class Pipeline:
         manifest = artifacts.read(self.published, self.recipe.name)
         image = next(self.published / one.name for one in manifest.artifacts if one.name.endswith(".qcow2"))
         tools = self.cache.ensure(self.tools)
-        with tempfile.TemporaryDirectory(prefix="verify-", dir=self.directory) as scratch:
+        with self.cache.scratch("verify") as scratch:
             return bake.boot(
-                image, Path(scratch), tools / "root", self._log(f"verify-{firmware}"),
+                image, scratch, tools / "root", self._log(f"verify-{firmware}"),
                 epoch=self.recipe.epoch, firmware=firmware,
             )  # fmt: skip
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import random
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -147,6 +148,20 @@ class Cache:
             if seen[family] > keep and not leased(entry) and _remove(entry):
                 removed.append(entry)
         return removed
+
+    @contextlib.contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """Give a directory for work that is no stage; left behind by a killed process, the next call removes it."""
+        entry = self.directory / "scratch" / f"{name}-{os.getpid()}"
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(entry.parent)
+        temporary = entry.with_name(f".{entry.name}.{secrets.token_hex(4)}")
+        with _lock_now(entry):
+            temporary.mkdir()
+            try:
+                yield temporary
+            finally:
+                shutil.rmtree(temporary)
 
     def close(self) -> None:
         """Let go of every entry in use."""

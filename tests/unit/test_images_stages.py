@@ -183,3 +183,27 @@ def test_removed_cache_is_no_trouble(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "thing")
     assert Cache(tmp_path).prune() == []
     assert Cache(tmp_path).ensure(a_stage("a")).is_dir()
+
+
+SCRATCH = """
+import sys, time
+from pathlib import Path
+from images.stages import Cache
+with Cache(Path(sys.argv[1])).scratch("work") as place:
+    (place / "half").write_text("half")
+    print("up", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_scratch_of_the_dead_is_removed_and_of_the_living_spared(tmp_path: Path) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", SCRATCH, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    with worker:
+        assert worker.stdout.readline() == "up\n"
+        with Cache(tmp_path).scratch("work") as mine:
+            assert len(list(tmp_path.glob("scratch/.*/half"))) == 1
+        worker.kill()
+    assert not mine.exists()
+    with Cache(tmp_path).scratch("work"):
+        assert not list(tmp_path.glob("scratch/.*/half"))
