@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Mapping
 
 from cladnet import discovery, keys
 from cladnet.attachment import Attachment
@@ -31,7 +32,7 @@ class Agent:
 
     def run(self, stop: threading.Event) -> None:
         """Come up from what is on disk, then follow etcd and the kernel."""
-        self._attach(self._known.load())
+        self._attach(self._known.indexes)
         changes = threading.Thread(target=self._follow_kernel, args=(stop,), name="netlink", daemon=True)
         changes.start()
         Reconciler(self._store, [keys.enrolled_host(self._host)], self._reconcile, name="agent").run(stop)
@@ -49,17 +50,32 @@ class Agent:
         except Unavailable as error:
             log.info("going on with the CLADNets known: %s", error.message)
             return RETRY_S
-        self._attach(self._known.assign(record.value.groups if record is not None else ()))
+        groups = record.value.groups if record is not None else ()
+        wanted = assigned(self._known.indexes, tuple(group for group in groups if keys.is_segment(group)))
+        # What is left is forgotten afterwards, what is joined is noted before: whoever is killed in between finds it.
+        self._leave_all_but(wanted)
+        self._known.keep(wanted)
+        self._attach(wanted)
         return None
 
-    def _attach(self, groups: dict[str, int]) -> None:
-        with self._lock:
-            gone = [self._attached.pop(group) for group in list(self._attached) if group not in groups]
-            new = {group: index for group, index in groups.items() if group not in self._attached}
-        for attachment in gone:
+    def _leave_all_but(self, groups: Mapping[str, int]) -> None:
+        failed: LarvaError | None = None
+        for attachment in [each for group, each in self._attached.items() if group not in groups]:
             log.info("leaving %s", attachment.group)
-            attachment.leave()
-        for group, index in new.items():
+            try:
+                attachment.leave()
+            except LarvaError as error:
+                failed = error
+                continue
+            with self._lock:
+                del self._attached[attachment.group]
+        if failed is not None:
+            raise failed  # nobody else may have its interface meanwhile
+
+    def _attach(self, groups: Mapping[str, int]) -> None:
+        for group, index in groups.items():
+            if group in self._attached:
+                continue
             attachment = Attachment(self._store, self._facts, group, index)
             log.info("attaching to %s on %s", group, attachment.interface)
             attachment.start()
@@ -85,29 +101,28 @@ class GroupIndexes:
 
     def __init__(self, at_enrolment: tuple[str, ...]) -> None:
         self._path = settings.state_directory() / "groups.json"
-        self._at_enrolment = at_enrolment
+        self.indexes: Mapping[str, int] = self._load(at_enrolment)
 
-    def load(self) -> dict[str, int]:
+    def _load(self, at_enrolment: tuple[str, ...]) -> dict[str, int]:
         """What was assigned last; what enrolment said when nothing was."""
         try:
             return codec.decode(self._path.read_bytes(), dict[str, int], source=str(self._path))
         except FileNotFoundError:
-            return assigned({}, self._at_enrolment)
+            return assigned({}, at_enrolment)
         except (OSError, MalformedData) as error:
             log.warning("the list of CLADNets on disk is of no use: %s", error)
-            return assigned({}, self._at_enrolment)
+            return assigned({}, at_enrolment)
 
-    def assign(self, groups: tuple[str, ...]) -> dict[str, int]:
-        """Keep the indexes of CLADNets that stay, give new ones the lowest free, and remember."""
-        indexes = assigned(self.load(), groups)
+    def keep(self, indexes: Mapping[str, int]) -> None:
+        """Remember them; on disk too, unless it is full or read-only, which must not keep the host out."""
+        self.indexes = indexes
         try:
             files.write_if_changed(self._path, codec.encode(indexes), mode=files.SECRET)
         except OSError as error:
-            raise LarvaError(f"cannot write {self._path}: {error.strerror}") from error
-        return indexes
+            log.warning("cannot write %s, the next start may not know its CLADNets: %s", self._path, error.strerror)
 
 
-def assigned(before: dict[str, int], groups: tuple[str, ...]) -> dict[str, int]:
+def assigned(before: Mapping[str, int], groups: tuple[str, ...]) -> dict[str, int]:
     """The index of each CLADNet of `groups`: the one it had, or the lowest that no other has."""
     kept = {group: before[group] for group in groups if group in before}
     for group in groups:

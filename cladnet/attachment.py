@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -25,7 +26,7 @@ from cladnet.presence import Presence
 from cladnet.publisher import HostFacts, publish
 from cladnet.reconciler import Reconciler
 from cladnet.rule_cache import NetworkView, RuleCache
-from cladnet.store import Store
+from cladnet.store import Condition, Put, Store
 from larva.errors import LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ class Attachment:
         self._view: NetworkView | None = None
         self._datapath: Datapath | None = None
         self._chosen: DatapathKind | None = None
+        self._applying = threading.Lock()
+        self._left = False
         self._stop = threading.Event()
         self._presence = Presence(store, keys.presence(group, self._host), self._host, wanted=self._is_active)
         configuration, command = keys.configuration(group), keys.command(group, self._host)
@@ -81,7 +84,8 @@ class Attachment:
         self._view = self._cache.load()
         if self._view is not None:
             try:
-                self._apply()
+                with self._applying:
+                    self._apply()
                 log.info("%s: up from the cached rules on %s", self.group, self.interface)
             except LarvaError as error:
                 log.warning("%s: cannot come up from the cached rules: %s", self.group, error)
@@ -96,16 +100,19 @@ class Attachment:
     def stop(self) -> None:
         """End the threads; the interface stays and traffic goes on."""
         self._stop.set()
+        deadline = time.monotonic() + JOIN_S
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout=JOIN_S)
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
 
     def leave(self) -> None:
-        """stop(), and take the interface down: this host is no longer in the CLADNet."""
+        """stop(), and take the interface down: this host is no longer in the CLADNet. May be repeated."""
         self.stop()
-        self._view = None
-        self._apply()
-        self._cache.forget()
+        with self._applying:  # a thread that did not end in time must not bring the interface up again
+            self._left = True
+            self._view = None
+            self._down()
+            self._cache.forget()
         try:
             self._presence.end()
         except LarvaError as error:
@@ -120,29 +127,34 @@ class Attachment:
         return None
 
     def _reconcile_network(self) -> float | None:
-        again = None
         try:
-            view = self._read()
-            if view is None:
-                self._cache.forget()
-            elif view != self._view:
-                self._cache.save(view)
+            view, again = self._read(), None
+        except LarvaError as error:  # etcd is away, or holds what cannot be read: the tunnel still has to be kept up
+            level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
+            log.log(level, "%s: going on with the rules known: %s", self.group, error.message)
+            view, again = self._view, RETRY_S
+        with self._applying:
+            if self._left:
+                return None
             self._view = view
-        except Unavailable as error:
-            log.info("%s: going on with the rules known: %s", self.group, error.message)
-            again = RETRY_S
-        self._apply()
+            try:
+                self._apply()
+            finally:
+                if view is None:
+                    self._cache.forget()
+                else:
+                    self._cache.save(view)
         return again
 
     def _read(self) -> NetworkView | None:
         specification = self._store.get(keys.configuration(self.group), CladnetSpecification)
         if specification is None:
             return None
-        rules = self._store.list(keys.rules_of(self.group), NetworkingRule).items
+        rules = self._store.children(keys.rules_of(self.group), NetworkingRule)
         command = self._store.get(keys.command(self.group, self._host), ControlCommand)
         return NetworkView(
             specification=specification.value,
-            rules=tuple(rule.value for rule in rules if rule.value.host == keys.last_segment(rule.key)),
+            rules=tuple(rule.value for host, rule in rules.items() if rule.value.host == host),
             command=command.value.command if command else Command.UP,
         )
 
@@ -195,5 +207,7 @@ class Attachment:
             datapath=datapath.kind,
             latencies=latencies,
         )
-        self._store.put(key, status)
+        # Another test may have been asked for meanwhile, and a CLADNet that is gone wants no row.
+        if not self._stop.is_set():
+            self._store.transact([Condition(found.key, found.revision)], [Put(key, status)])
         return None

@@ -40,10 +40,16 @@ class RuleCache:
             return None
 
     def save(self, view: NetworkView) -> None:
-        """Keep a view, if it differs from the kept one."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.write_if_changed(self.path, codec.encode(view), mode=files.SECRET)
+        """Keep a view, if it differs from the kept one; a full or read-only disk is logged, and the old one stays."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.write_if_changed(self.path, codec.encode(view), mode=files.SECRET)
+        except OSError as error:
+            log.warning("cannot keep the rules for the next start in %s: %s", self.path, error.strerror)
 
     def forget(self) -> None:
         """Drop it: the CLADNet is gone, or this host left it."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("cannot delete %s: %s", self.path, error.strerror)

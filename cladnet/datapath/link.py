@@ -1,6 +1,8 @@
 """The kernel's side of a tunnel interface: its link, address and MTU, by rtnetlink."""
 
+import contextlib
 import errno
+from collections.abc import Iterator
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -12,7 +14,7 @@ from larva.errors import HostUnfit
 
 def kind_of(interface: str) -> str | None:
     """The link kind (`tun`, `wireguard`, …) of an interface, empty for a plain one; None when there is none."""
-    with IPRoute() as route:
+    with _route(f"look at {interface}") as route:
         link = _find(route, interface)
         if link is None:
             return None
@@ -22,55 +24,41 @@ def kind_of(interface: str) -> str | None:
 
 def create(interface: str, kind: str) -> None:
     """Create a link of a kind; HostUnfit when the kernel has none of that kind, no error when it is there."""
-    with IPRoute() as route:
-        try:
-            route.link("add", ifname=interface, kind=kind)
-        except NetlinkError as error:
-            if error.code == errno.EEXIST:
-                return
-            raise _unfit(f"create {interface}", error) from error
+    with _route(f"create {interface}", fine=errno.EEXIST) as route:
+        route.link("add", ifname=interface, kind=kind)
 
 
 def supports(kind: str) -> bool:
     """Whether the kernel can make links of this kind; tried with one that is removed at once."""
     probe = f"lrv-{kind[:9]}"
-    with IPRoute() as route:
-        try:
-            route.link("add", ifname=probe, kind=kind)
-        except NetlinkError as error:
-            return bool(error.code == errno.EEXIST)
-        delete(probe)
+    try:
+        create(probe, kind)
+    except HostUnfit:
+        return False
+    delete(probe)
     return True
 
 
 def delete(interface: str) -> None:
     """Delete a link; no error when it is gone."""
-    with IPRoute() as route:
+    with _route(f"delete {interface}", fine=errno.ENODEV) as route:
         link = _find(route, interface)
-        if link is None:
-            return
-        try:
+        if link is not None:
             route.link("del", index=link["index"])
-        except NetlinkError as error:
-            if error.code != errno.ENODEV:
-                raise _unfit(f"delete {interface}", error) from error
 
 
 def configure(interface: str, address: IPv4Interface, mtu: int) -> None:
     """Have exactly this address on the interface, this MTU, and the link up; what is right is not touched."""
-    with IPRoute() as route:
+    with _route(f"configure {interface}") as route:
         link = _find(route, interface)
         if link is None:
             raise HostUnfit(f"there is no interface {interface}")
         index = link["index"]
-        try:
-            if link.get_attr("IFLA_MTU") != mtu:
-                route.link("set", index=index, mtu=mtu)
-            _set_address(route, index, address)
-            if not link["flags"] & 1:  # IFF_UP
-                route.link("set", index=index, state="up")
-        except NetlinkError as error:
-            raise _unfit(f"configure {interface}", error) from error
+        if link.get_attr("IFLA_MTU") != mtu:
+            route.link("set", index=index, mtu=mtu)
+        _set_address(route, index, address)
+        if not link["flags"] & 1:  # IFF_UP
+            route.link("set", index=index, state="up")
 
 
 def _set_address(route: Any, index: int, wanted: IPv4Interface) -> None:
@@ -94,6 +82,15 @@ def _find(route: Any, interface: str) -> Any:
         raise
 
 
-def _unfit(doing: str, error: NetlinkError) -> HostUnfit:
-    hint = "run it as root" if error.code in (errno.EPERM, errno.EACCES) else ""
-    return HostUnfit(f"cannot {doing}: {error.args[-1]}", hint=hint)
+@contextlib.contextmanager
+def _route(doing: str, *, fine: int | None = None) -> Iterator[Any]:
+    """A netlink socket; what the kernel refuses becomes HostUnfit, unless it is the `fine` errno."""
+    try:
+        with IPRoute() as route:
+            yield route
+    except NetlinkError as error:
+        if error.code != fine:
+            hint = "run it as root" if error.code in (errno.EPERM, errno.EACCES) else ""
+            raise HostUnfit(f"cannot {doing}: {error.args[-1]}", hint=hint) from error
+    except OSError as error:
+        raise HostUnfit(f"cannot {doing}: no netlink socket: {error.strerror}") from error
