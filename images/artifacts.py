@@ -50,9 +50,7 @@ class Manifest:
     python: tuple[Package, ...]
 
 
-def stage(
-    recipe: Recipe, source: Stage, disk: Path, package: Stage, package_entry: Path, status: Path, log_file: Path
-) -> Stage:
+def stage(recipe: Recipe, source: Stage, disk: Path, package: Stage, package_entry: Path, status: Path) -> Stage:
     """Return the stage that makes the artifacts.
 
     Args:
@@ -61,7 +59,7 @@ def stage(
     """
     inputs = {"source": source.id, "package": package.id, "code": digest([Path(__file__)])}
 
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         process.require_programs("qemu-img", "zstd", "dpkg-query")
         ours = deb.package_in(package_entry)
         version = ours.name.split("_")[1]
@@ -88,9 +86,7 @@ def stage(
         )  # fmt: skip
         files.write_whole(directory / MANIFEST, codec.encode(manifest) + b"\n")
 
-    return Stage(
-        name="artifacts", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, log_file=log_file, make=make
-    )
+    return Stage(name="artifacts", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, make=make)
 
 
 def describe(path: Path) -> Artifact:

@@ -1,6 +1,7 @@
 """Bake: Packer boots the disk, runs the user's provisioning if there is some, checks the machine and seals it."""
 
 import logging
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ class Tool(Protocol):
 
 
 def stage(
-    recipe: Recipe, made: Stage, made_entry: Path, tools_root: Path, log_file: Path, *,
+    recipe: Recipe, made: Stage, made_entry: Path, tools_root: Path, *,
     provision: Sequence[Path] = (), firmware: Firmware = Firmware.BIOS,
 ) -> Stage:  # fmt: skip
     """Return the stage that boots `disk.raw` of the stage `made`; with provisioning it yields a sealed `disk.qcow2`."""
@@ -66,7 +67,7 @@ def stage(
         "code": digest([Path(__file__), Path(verify.__file__), Path(accelerator.__file__)]),
     }  # fmt: skip
 
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         report = boot(
             made_entry / disk.DISK, directory, tools_root, log_file,
             epoch=recipe.epoch, provision=provision, firmware=firmware,
@@ -75,9 +76,7 @@ def stage(
             (directory / SEALED).unlink()
         files.write_whole(directory / REPORT, codec.encode(report) + b"\n")
 
-    return Stage(
-        name="bake", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 3, log_file=log_file, make=make
-    )
+    return Stage(name="bake", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 3, make=make)
 
 
 def boot(
@@ -109,7 +108,8 @@ def boot(
     run_packer(work, log_file)
     (work / "output" / "disk.qcow2").rename(directory / SEALED)
     shutil.rmtree(work)
-    return Report(accelerator=fastest.name, firmware=firmware, **said(log_file.read_text(errors="replace")))  # type: ignore[arg-type]
+    ssh_s, summary = evidence(log_file.read_text(errors="replace"), log_file)
+    return Report(accelerator=fastest.name, firmware=firmware, ssh_s=ssh_s, summary=summary)
 
 
 def write_seed(work: Path, public_key: str, tools_root: Path, epoch: int) -> None:
@@ -165,12 +165,16 @@ def run_packer(work: Path, log_file: Path) -> None:
         )
 
 
-def said(text: str) -> dict[str, float | str]:
-    """Return what the boot scripts and pytest reported, from Packer's output."""
-    seconds, summary = 0.0, ""
-    for line in text.splitlines():
-        if "larva: seconds until ssh: " in line:
-            seconds = float(line.rpartition(" ")[2])
-        if " passed" in line and " in " in line:
-            summary = line.partition(": ")[2].strip()
-    return {"ssh_s": seconds, "summary": summary}
+def evidence(text: str, log_file: Path) -> tuple[float, str]:
+    """Return what Packer's output shows of a passed boot: the guest's seconds until ssh, and pytest's last line.
+
+    Raises:
+        ProgramFailed: one of them is not there. Packer ended well, and yet nothing shows that a check ran.
+    """
+    reached = re.search(r"larva: seconds until ssh: ([0-9.]+)", text)
+    passed = re.search(r"\b[1-9][0-9]* passed\b.* in [0-9.]+s.*", text)
+    if reached is None or passed is None:
+        raise ProgramFailed(
+            "the image's boot ended well, and its log shows no check that passed", hint=f"Packer's output: {log_file}"
+        )
+    return float(reached[1]), passed[0].strip()

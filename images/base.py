@@ -14,7 +14,7 @@ BASE_FILES = layin.LAID_IN / "base"
 TIMEOUT_S = 1800.0
 
 
-def stage(recipe: Recipe, mirror: Mirror, log_file: Path, files: Path | None = BASE_FILES) -> Stage:
+def stage(recipe: Recipe, mirror: Mirror, files: Path | None = BASE_FILES) -> Stage:
     """Return the stage that makes `root/` of the recipe's packages; `files` are laid in before them."""
     inputs = {
         "command": " ".join(mmdebstrap(recipe, None)),
@@ -23,7 +23,7 @@ def stage(recipe: Recipe, mirror: Mirror, log_file: Path, files: Path | None = B
         "files": layin.read(files).digest if files else "",
     }
 
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         process.require_programs("mmdebstrap", "setpriv", "unshare")
         try:
             confine.run(
@@ -36,7 +36,7 @@ def stage(recipe: Recipe, mirror: Mirror, log_file: Path, files: Path | None = B
                 hint=f"if {mirror.main} does not answer, name another mirror by {MAIN_VARIABLE}; the log: {log_file}",
             ) from error
 
-    return Stage(name="base", family=recipe.name, inputs=inputs, needs_mib=4096, log_file=log_file, make=make)
+    return Stage(name="base", family=recipe.name, inputs=inputs, needs_mib=4096, make=make)
 
 
 def mmdebstrap(recipe: Recipe, files: Path | None) -> list[str]:

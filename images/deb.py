@@ -19,7 +19,7 @@ ENVIRONMENT = Path("usr/lib/larva")
 PACKAGE_FILES = layin.LAID_IN / "package"
 
 
-def stage(recipe: Recipe, dependencies: Stage, dependencies_entry: Path, log_file: Path) -> Stage:
+def stage(recipe: Recipe, dependencies: Stage, dependencies_entry: Path) -> Stage:
     """Return the stage that makes `larva_<version>_amd64.deb` of the checkout as it is now.
 
     Args:
@@ -34,7 +34,7 @@ def stage(recipe: Recipe, dependencies: Stage, dependencies_entry: Path, log_fil
         "code": digest([Path(__file__), Path(layin.__file__)]),
     }  # fmt: skip
 
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         process.require_programs("dpkg-deb")
         version = version_of(project)
         root = directory / "tree"
@@ -58,7 +58,7 @@ def stage(recipe: Recipe, dependencies: Stage, dependencies_entry: Path, log_fil
         )  # fmt: skip
         shutil.rmtree(root)
 
-    return Stage(name="deb", family="", inputs=inputs, needs_mib=512, log_file=log_file, make=make)
+    return Stage(name="deb", family="", inputs=inputs, needs_mib=512, make=make)
 
 
 def package_in(entry: Path) -> Path:

@@ -33,14 +33,14 @@ class Tool(Protocol):
     def __call__(self, *argv: str) -> None: ...
 
 
-def stage(recipe: Recipe, tree: Stage, tree_entry: Path, tools: Stage, tools_entry: Path, log_file: Path) -> Stage:
+def stage(recipe: Recipe, tree: Stage, tree_entry: Path, tools: Stage, tools_entry: Path) -> Stage:
     """Return the stage that makes `disk.raw` from the tree with the programs of the tools tree."""
     inputs = {
         "tree": tree.id, "tools": tools.id, "disk_mib": str(recipe.disk_mib), "epoch": str(recipe.epoch),
         "files": layin.read(DISK_FILES).digest, "code": digest([Path(__file__), Path(gpt.__file__)]),
     }  # fmt: skip
 
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         layout = Layout(recipe.disk_mib)
         disk = directory / DISK
 
@@ -76,9 +76,7 @@ def stage(recipe: Recipe, tree: Stage, tree_entry: Path, tools: Stage, tools_ent
             (directory / name).unlink()
         tool("sfdisk", "--verify", "--quiet", f"/mnt/out/{DISK}")
 
-    return Stage(
-        name="disk", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, log_file=log_file, make=make
-    )
+    return Stage(name="disk", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, make=make)
 
 
 def archive(root: Path, target: Path, epoch: int, log_file: Path) -> None:

@@ -54,44 +54,42 @@ class Pipeline:
     @cached_property
     def base(self) -> Stage:
         """Debian with the recipe's packages."""
-        return base.stage(self.recipe, mirror.of_this_host(), self._log("base"))
+        return base.stage(self.recipe, mirror.of_this_host())
 
     @cached_property
     def python(self) -> Stage:
         """The locked dependencies."""
-        return python.stage(self.recipe, self._log("python"))
+        return python.stage(self.recipe)
 
     @cached_property
     def deb(self) -> Stage:
         """Our Debian package."""
         dependencies = self.python
-        return deb.stage(self.recipe, dependencies, self.cache.path(dependencies), self._log("deb"))
+        return deb.stage(self.recipe, dependencies, self.cache.path(dependencies))
 
     @cached_property
     def tree(self) -> Stage:
         """The root tree."""
         below, package = self.base, self.deb
-        return tree_stage.stage(
-            self.recipe, below, self.cache.path(below), package, self.cache.path(package), self._log("tree")
-        )
+        return tree_stage.stage(self.recipe, below, self.cache.path(below), package, self.cache.path(package))
 
     @cached_property
     def tools(self) -> Stage:
         """The programs that make the disk, in a tree of their own."""
         tools = codec.read_toml(TOOLS, recipe.Recipe)
-        return base.stage(tools, mirror.of_this_host(), self._log("tools"), files=None)
+        return base.stage(tools, mirror.of_this_host(), files=None)
 
     @cached_property
     def disk(self) -> Stage:
         """The bootable disk."""
         below, tools = self.tree, self.tools
-        return disk.stage(self.recipe, below, self.cache.path(below), tools, self.cache.path(tools), self._log("disk"))
+        return disk.stage(self.recipe, below, self.cache.path(below), tools, self.cache.path(tools))
 
     @cached_property
     def bake(self) -> Stage:
         """The boot that is the gate, and the user's provisioning."""
         return bake.stage(
-            self.recipe, self.disk, self.cache.path(self.disk), self.cache.path(self.tools) / "root", self._log("bake"),
+            self.recipe, self.disk, self.cache.path(self.disk), self.cache.path(self.tools) / "root",
             provision=self.provision,
         )  # fmt: skip
 
@@ -102,7 +100,7 @@ class Pipeline:
         image = self.cache.path(source) / (bake.SEALED if self.provision else disk.DISK)
         return artifacts.stage(
             self.recipe, source, image, self.deb, self.cache.path(self.deb),
-            self.cache.path(self.bake) / bake.STATUS, self._log("artifacts"),
+            self.cache.path(self.bake) / bake.STATUS,
         )  # fmt: skip
 
     def make_package(self) -> Path:
@@ -164,13 +162,9 @@ class Pipeline:
         tools = self.cache.ensure(self.tools)
         with self.cache.scratch("verify") as scratch:
             return bake.boot(
-                image, scratch, tools / "root", self._log(f"verify-{firmware}"),
+                image, scratch, tools / "root", self.logs / f"verify-{self.recipe.name}-{firmware}-{os.getpid()}.log",
                 epoch=self.recipe.epoch, firmware=firmware,
             )  # fmt: skip
-
-    def _log(self, name: str) -> Path:
-        """Return the file that a stage's programs write to."""
-        return self.logs / f"{name}-{self.recipe.name}.log"
 
 
 def tree(profile: str) -> Path:

@@ -14,11 +14,11 @@ PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x8
 """Newest first; Debian 13 has glibc 2.41, so these tags of PEP 600 all run there."""
 
 
-def stage(recipe: Recipe, log_file: Path) -> Stage:
+def stage(recipe: Recipe) -> Stage:
     """Return the stage that makes `site-packages/` for the recipe's Python from the lock."""
     inputs = {"lock": digest([LOCK]), "python": recipe.python, "code": digest([Path(__file__)])}
 
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         wheels = directory / "wheels"
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
         target = ["--python-version", recipe.python, "--implementation", "cp", "--only-binary=:all:"]
@@ -41,4 +41,4 @@ def stage(recipe: Recipe, log_file: Path) -> Stage:
         for link in (directory / "site-packages").glob("*.dist-info/direct_url.json"):
             link.unlink()  # names a path of this machine
 
-    return Stage(name="python", family="", inputs=inputs, needs_mib=512, log_file=log_file, make=make)
+    return Stage(name="python", family="", inputs=inputs, needs_mib=512, make=make)

@@ -33,16 +33,14 @@ class Stage:
         family: what prune counts together; usually the profile.
         inputs: everything that the result depends on, as words; the id is their hash.
         needs_mib: free disk space that making it takes, MiB.
-        make: fills the directory it is given.
-        log_file: what the stage's programs write to; emptied before it is made.
+        make: fills the directory it is given; what its programs say goes to the file given second.
     """
 
     name: str
     family: str
     inputs: Mapping[str, str]
     needs_mib: int
-    make: Callable[[Path], None]
-    log_file: Path | None = None
+    make: Callable[[Path, Path], None]
 
     @property
     def id(self) -> str:
@@ -113,12 +111,12 @@ class Cache:
         if entry.exists():  # without its record: not made by this code
             shutil.rmtree(entry)
         require_space(entry.parent, stage.needs_mib)
-        if stage.log_file is not None:
-            stage.log_file.unlink(missing_ok=True)
+        log_file = log_of(entry)
+        log_file.unlink(missing_ok=True)
         started = time.monotonic()
         try:
             with output.step(stage.title), files.whole_directory(entry) as temporary:
-                stage.make(temporary)
+                stage.make(temporary, log_file)
                 record = Record(
                     name=stage.name, family=stage.family, id=stage.id, seconds=round(time.monotonic() - started, 1),
                     made_at=datetime.now(UTC), inputs=dict(stage.inputs),
@@ -167,6 +165,11 @@ class Cache:
         """Let go of every entry in use."""
         while self._held:
             os.close(self._held.popitem()[1])
+
+
+def log_of(entry: Path) -> Path:
+    """Return the log of the programs that made an entry: one a stage's id, so that builds at once cannot mix theirs."""
+    return entry.with_name(f"{entry.name}.log")
 
 
 def leased(entry: Path) -> bool:
@@ -264,4 +267,7 @@ def _remove(entry: Path) -> bool:
     with _lock_now(entry) as locked:
         if locked and not leased(entry):
             shutil.rmtree(entry)
+            for left in entry.parent.glob(f"{entry.name}.*"):
+                if left.suffix != ".lock":
+                    left.unlink()
         return locked

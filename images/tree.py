@@ -20,7 +20,7 @@ PER_MACHINE = (
 """Removed: identity, logs, caches. The first boot makes what it needs."""
 
 
-def stage(recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package_entry: Path, log_file: Path) -> Stage:
+def stage(recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package_entry: Path) -> Stage:
     """Return the stage that makes `root/`, the tree the lab runs and the disk is made of."""
     appliance = layin.read(APPLIANCE_FILES)
     inputs = {
@@ -29,7 +29,7 @@ def stage(recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package
         "code": digest([Path(__file__), Path(confine.__file__)]),
     }  # fmt: skip
 
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         root = directory / "root"
         process.run(["cp", "-a", "--reflink=auto", base_entry / "root", root], timeout=600)
         appliance.write(root)
@@ -48,7 +48,7 @@ def stage(recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package
         inside("/usr/bin/larva", "--help")
         anonymise(root)
 
-    return Stage(name="tree", family=recipe.name, inputs=inputs, needs_mib=2048, log_file=log_file, make=make)
+    return Stage(name="tree", family=recipe.name, inputs=inputs, needs_mib=2048, make=make)
 
 
 def anonymise(root: Path) -> None:

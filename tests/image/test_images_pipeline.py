@@ -58,7 +58,7 @@ def test_package_is_reproducible(pipeline: Pipeline, tmp_path: Path) -> None:
     hashes = set()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        pipeline.deb.make(tmp_path / name)
+        pipeline.deb.make(tmp_path / name, tmp_path / "log")
         (package,) = (tmp_path / name).iterdir()
         hashes.add(sha256(package))
     assert len(hashes) == 1
@@ -67,7 +67,7 @@ def test_package_is_reproducible(pipeline: Pipeline, tmp_path: Path) -> None:
 def test_disk_is_reproducible(pipeline: Pipeline, tmp_path: Path) -> None:
     first = sha256(pipeline.make_disk())
     pipeline.cache.ensure(pipeline.tools)
-    pipeline.disk.make(tmp_path)
+    pipeline.disk.make(tmp_path, tmp_path / "log")
     assert sha256(tmp_path / "disk.raw") == first
 
 

@@ -12,7 +12,7 @@ from images.bake import Firmware
 from images.cli import image
 from images.pipeline import Pipeline
 from larva import codec, process
-from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound
+from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound, ProgramFailed
 
 SAID = """
     larva.qemu.appliance: larva: seconds until ssh: 42.17
@@ -21,9 +21,22 @@ Build 'larva.qemu.appliance' finished after 4 minutes 5 seconds.
 """
 
 
-def test_report_is_read_from_packers_words() -> None:
-    assert bake.said(SAID) == {"ssh_s": 42.17, "summary": "60 passed, 8 skipped in 76.35s (0:01:16)"}
-    assert bake.said("") == {"ssh_s": 0.0, "summary": ""}
+def test_evidence_is_read_from_packers_words(tmp_path: Path) -> None:
+    assert bake.evidence(SAID, tmp_path) == (42.17, "60 passed, 8 skipped in 76.35s (0:01:16)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        SAID.replace("60 passed, ", ""),
+        SAID.replace("60 passed", "0 passed"),
+        SAID.replace("seconds until ssh", "seconds"),
+    ],
+)
+def test_a_boot_without_evidence_does_not_pass(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ProgramFailed, match="no check that passed"):
+        bake.evidence(text, tmp_path)
 
 
 def test_bios_needs_no_flash(tmp_path: Path) -> None:

@@ -6,16 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from images.stages import Cache, Stage
+from images.stages import Cache, Stage, log_of
 from larva.errors import HostUnfit, ProgramFailed
 
 
 def a_stage(text: str = "x", *, needs_mib: int = 0, calls: list[str] | None = None) -> Stage:
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         if calls is not None:
             calls.append(text)
         (directory / "result").write_text(text)
@@ -33,7 +34,7 @@ def test_unchanged_input_makes_nothing_again(tmp_path: Path) -> None:
 
 
 def test_id_depends_on_name_and_inputs_only() -> None:
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         raise AssertionError
 
     one = Stage(name="s", family="a", inputs={"a": "1", "b": "2"}, needs_mib=1, make=make)
@@ -43,7 +44,7 @@ def test_id_depends_on_name_and_inputs_only() -> None:
 
 
 def test_failed_stage_leaves_nothing(tmp_path: Path) -> None:
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         (directory / "half").write_text("half")
         raise ProgramFailed("no")
 
@@ -65,7 +66,7 @@ def test_too_little_space_is_told_before_anything_is_made(tmp_path: Path) -> Non
 
 
 def test_full_disk_midway_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    def make(directory: Path) -> None:
+    def make(directory: Path, log_file: Path) -> None:
         (directory / "half").write_text("half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -78,7 +79,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from images.stages import Cache, Stage
-def make(directory):
+def make(directory, log_file):
     (directory / "half").write_text("half")
     print("making", flush=True)
     time.sleep(600)
@@ -113,7 +114,7 @@ import os, sys, time
 from pathlib import Path
 from images.stages import Cache, Stage
 place = Path(sys.argv[1])
-def make(directory):
+def make(directory, log_file):
     print("making", flush=True)
     (place / f"made-by-{os.getpid()}").touch()
     deadline = time.monotonic() + 30
@@ -156,6 +157,32 @@ def make_aged(directory: Path, names: str) -> dict[str, Path]:
         os.utime(entries[name], (age, age))
     cache.close()
     return entries
+
+
+def test_builds_of_different_inputs_keep_their_own_logs(tmp_path: Path) -> None:
+    """Two builds that share a cache must not read each other's words."""
+
+    def stage(text: str, meanwhile: Callable[[], object]) -> Stage:
+        def make(directory: Path, log_file: Path) -> None:
+            log_file.write_text(text)
+            meanwhile()
+            (directory / "said").write_text(log_file.read_text())
+
+        return Stage(name="thing", family="f", inputs={"text": text}, needs_mib=0, make=make)
+
+    inner = stage("inner", lambda: None)
+    outer = Cache(tmp_path).ensure(stage("outer", lambda: Cache(tmp_path).ensure(inner)))
+    assert (outer / "said").read_text() == "outer"
+    assert log_of(outer).read_text() == "outer"
+
+
+def test_prune_takes_the_log_along(tmp_path: Path) -> None:
+    entries = make_aged(tmp_path, "ab")
+    for entry in entries.values():
+        log_of(entry).write_text("said")
+    Cache(tmp_path).prune(keep=1)
+    assert not log_of(entries["a"]).exists()
+    assert log_of(entries["b"]).exists()
 
 
 def test_prune_keeps_the_most_recently_used(tmp_path: Path) -> None:
