@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cladnet import founding, joining
+from cladnet import joining
 from cladnet.join_file import JoinFile
 from cladnet.member import Identity, Member
 from cladnet.model import Role
@@ -35,6 +35,8 @@ def bring_up(wanted: JoinFile, *, patience_s: float = joining.PATIENCE_S) -> Mem
         raise HostUnfit("systemd does not run here", hint="run this on a VM of the appliance, or with its package")
     _open_firewall(wanted.roles)
     if wanted.join is None:
+        from cladnet import founding  # with what it needs half a second of a small VM; most hosts join
+
         member = founding.found(wanted, start_etcd=_start_etcd)
     else:
         member = joining.enrol(wanted, patience_s=patience_s)

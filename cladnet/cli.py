@@ -6,7 +6,7 @@ from types import FrameType
 
 import click
 
-from cladnet import enrolment, networks
+from cladnet import membership, networks
 from cladnet.member import Identity, Member
 from cladnet.model import CladnetSpecification, Command, DatapathKind, HostStatus, RuleType
 from cladnet.store import Store
@@ -156,7 +156,7 @@ def join(*, cladnet: str, host: str | None) -> None:
     """Put HOST, this one without it, into a further CLADNet."""
     with Store.of_this_host() as store:
         group = networks.find(store, cladnet).id
-        enrolment.join_group(store, host=host or Member.load().host, group=group)
+        membership.join_group(store, host=host or Member.load().host, group=group)
 
 
 @net.command()
@@ -166,7 +166,7 @@ def leave(*, cladnet: str, host: str | None) -> None:
     """Take HOST, this one without it, out of a CLADNet."""
     with Store.of_this_host() as store:
         group = networks.find(store, cladnet).id
-        enrolment.leave_group(store, host=host or Member.load().host, group=group)
+        membership.leave_group(store, host=host or Member.load().host, group=group)
 
 
 def _control(cladnet: str, host: str, command: Command) -> None:

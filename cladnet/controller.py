@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 from ipaddress import AddressValueError, IPv4Address
 
 from cladnet import keys
-from cladnet.enrolment import enrolled_hosts, leave_group
+from cladnet.membership import enrolled_hosts, leave_group
 from cladnet.model import CladnetSpecification, CladnetState, ControlCommand, HostNetworkInformation, NetworkingRule
 from cladnet.networks import specifications
 from cladnet.planning import World, plan

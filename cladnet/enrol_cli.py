@@ -1,27 +1,20 @@
-"""`larva enrol`: tokens and the hosts that used them; `larva join`: enrol this host by hand."""
+"""`larva enrol`: tokens, and the hosts that used them."""
 
-import contextlib
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import click
 
-from cladnet import boot, enrolment, networks, user_data
-from cladnet.join_file import Join, JoinFile, check_server, join_file
+from cladnet import enrolment, membership, networks, user_data
+from cladnet.join_file import Join, JoinFile
 from cladnet.model import Role
+from cladnet.role_option import role_option
 from cladnet.store import Store
-from larva import files, output, process
-from larva.errors import Conflict, HostUnfit, InvalidInput, MalformedData, NotFound, Refused
+from larva import output
+from larva.errors import InvalidInput
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,7})([smhd])")
-_ROLES = (Role.STORAGE, Role.MEMBER)
-
-ROLE_OPTION = click.option(
-    "--role", "roles", multiple=True, type=click.Choice([str(role) for role in _ROLES]), default=(str(Role.MEMBER),),
-    show_default=True, help="May be given several times.",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +38,7 @@ def token() -> None:
 
 @token.command("create")
 @click.option("--group", required=True, help="CLADNet that its bearers join: id or name.")
-@ROLE_OPTION
+@role_option
 @click.option("--ttl", default="1h", show_default=True, help="How long it is good: 90s, 30m, 1h, 7d.")
 @click.option("--uses", default=1, show_default=True, help="How many hosts it enrols.")
 @click.option("--user-data", "as_user_data", is_flag=True, help="Print cloud-init user-data, ready to launch VMs with.")
@@ -66,7 +59,7 @@ def create(*, group: str, roles: tuple[str, ...], ttl: str, uses: int, as_user_d
         output.show_json(new)
     else:
         click.echo(f"server  {new.server}\nca      {new.ca}\ntoken   {new.token}")
-        output.note(f"on the new host: larva join --server {new.server} --ca {new.ca} --token {new.token}")
+        output.note(f"on the new host, which asks for the token: larva join --server {new.server} --ca {new.ca}")
 
 
 @token.command("list")
@@ -102,7 +95,7 @@ def revoke(*, token_id: str) -> None:
 def hosts(*, as_json: bool) -> None:
     """List the hosts that hold a certificate."""
     with Store.of_this_host() as store:
-        found = enrolment.enrolled_hosts(store)
+        found = membership.enrolled_hosts(store)
     if as_json:
         output.show_json(found)
         return
@@ -122,42 +115,8 @@ def hosts(*, as_json: bool) -> None:
 def remove(*, host: str) -> None:
     """Take HOST out of the system and its CLADNets; its name is free again."""
     with Store.of_this_host() as store:
-        enrolment.remove_host(store, host)
+        membership.remove_host(store, host)
     output.note(f"{host} is removed")
-
-
-@click.command("join")
-@click.option("--server", required=True, help="The console's URL, https://ADDRESS:8443.")
-@click.option("--ca", required=True, help="Fingerprint of the system's CA, sha256:…")
-@click.option("--token", "secret", required=True, envvar="LARVA_TOKEN", help="What `larva enrol token create` printed.")
-@ROLE_OPTION
-@click.option("--host", help="The name in the system; the machine's own without it.")
-@click.option("--patience", "patience_s", default=120.0, show_default=True, help="Seconds to wait for the server.")
-def join(*, server: str, ca: str, secret: str, roles: tuple[str, ...], host: str | None, patience_s: float) -> None:
-    """Enrol this host and start its services, as a VM does from its user-data."""
-    process.require_root("joining")
-    chosen = tuple(Role(role) for role in roles)
-    target = Join(server=check_server(server, what="--server"), ca=ca, token=secret)
-    base = JoinFile.load() if join_file().is_file() else JoinFile()
-    wanted = replace(base, roles=chosen, host=host or base.host, join=target).checked(source="larva join")
-    with _kept_unless_refused(wanted):
-        member = boot.bring_up(wanted, patience_s=patience_s)
-    output.note(f"{member.host} has joined {', '.join(member.groups) or 'the system'}")
-
-
-@contextlib.contextmanager
-def _kept_unless_refused(wanted: JoinFile) -> Iterator[None]:
-    """Write the join file first, so that a reboot finishes what was begun; put the old one back on a refusal."""
-    before = join_file().read_bytes() if join_file().is_file() else None
-    wanted.save()
-    try:
-        yield
-    except (Refused, Conflict, HostUnfit, InvalidInput, MalformedData, NotFound):
-        if before is None:
-            join_file().unlink(missing_ok=True)
-        else:
-            files.write_whole(join_file(), before, mode=files.SECRET)
-        raise
 
 
 def duration_s(text: str) -> float:

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from cladnet import keys
 from cladnet.authority import Authority, Certificate, key_digest, request_key
-from cladnet.model import CladnetSpecification, CladnetState, ControlPlane, EnrolledHost, EnrolmentToken, Role
+from cladnet.membership import require_active
+from cladnet.model import CladnetSpecification, ControlPlane, EnrolledHost, EnrolmentToken, Role
 from cladnet.store import Condition, Delete, Put, Store, Versioned
 from larva.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 
@@ -104,7 +105,7 @@ def create_token(store: Store, *, group: str, roles: Sequence[Role], ttl_s: floa
         raise InvalidInput(f"a token cannot be good for {ttl_s:g} s", hint="from one second to 30 days")
     if not 1 <= uses <= MOST_USES:
         raise InvalidInput(f"a token cannot enrol {uses} hosts", hint=f"from 1 to {MOST_USES}")
-    _require_active(store, group)
+    require_active(store, group)
     now = datetime.now(UTC)
     _drop_expired(store, now)
     secret = base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").lower()
@@ -180,7 +181,7 @@ def redeem(
         else:
             token = _usable_token(store, digest, roles)
             group = token.value.group
-            network = _require_active(store, group)
+            network = require_active(store, group)
             if enrolled is not None:
                 raise HostTaken(
                     f"the host name {host} is taken",
@@ -197,57 +198,6 @@ def redeem(
                 etcd_endpoints=control_plane(store).etcd_endpoints,
             )
     raise Unavailable("too many hosts are enrolling at once", hint="try again in a moment")
-
-
-def enrolled_hosts(store: Store) -> tuple[EnrolledHost, ...]:
-    """Return every host that holds a client certificate."""
-    return tuple(item.value for item in store.list(keys.ENROLLED_HOST, EnrolledHost).items)
-
-
-def remove_host(store: Store, host: str) -> None:
-    """Take a host out of the system and of its CLADNets, and free its name; NotFound if there is none.
-
-    The controller, watching, frees its addresses and rules.
-    """
-    for _ in range(_ATTEMPTS):
-        found = _require_host(store, host)
-        gone = [Delete(found.key)]
-        for group in found.value.groups:
-            gone += [Delete(keys.host_information(group, host)), Delete(keys.presence(group, host))]
-        if store.transact([Condition(found.key, found.revision)], gone):
-            return
-    raise Conflict(f"somebody else keeps changing {host}", hint="try again")
-
-
-def join_group(store: Store, *, host: str, group: str) -> EnrolledHost:
-    """Put a host into a further CLADNet; its agent, watching, joins. No error if it is in it already.
-
-    Raises:
-        NotFound: no such host or CLADNet.
-    """
-    for _ in range(_ATTEMPTS):
-        found = _require_host(store, host)
-        if group in found.value.groups:
-            return found.value
-        network = _require_active(store, group)
-        changed = replace(found.value, groups=(*found.value.groups, group))
-        conditions = [Condition(found.key, found.revision), Condition(network.key, network.revision)]
-        if store.transact(conditions, [Put(found.key, changed)]):
-            return changed
-    raise Conflict(f"somebody else keeps changing {host}", hint="try again")
-
-
-def leave_group(store: Store, *, host: str, group: str) -> EnrolledHost:
-    """Take a host out of a CLADNet; the controller frees its address. NotFound if it is not in it."""
-    for _ in range(_ATTEMPTS):
-        found = _require_host(store, host)
-        if group not in found.value.groups:
-            raise NotFound(f"{host} is not in {group}", hint="`larva enrol hosts` shows who is where")
-        changed = replace(found.value, groups=tuple(each for each in found.value.groups if each != group))
-        gone = [Delete(keys.host_information(group, host)), Delete(keys.presence(group, host))]
-        if store.transact([Condition(found.key, found.revision)], [Put(found.key, changed), *gone]):
-            return changed
-    raise Conflict(f"somebody else keeps changing {host}", hint="try again")
 
 
 def _digest(secret: str) -> str:
@@ -320,20 +270,6 @@ def _issue_again(
         )
     renewed = replace(enrolled.value, certificate_serial=certificate.serial)
     return store.transact([Condition(enrolled.key, enrolled.revision)], [Put(enrolled.key, renewed)])
-
-
-def _require_active(store: Store, group: str) -> Versioned[CladnetSpecification]:
-    found = store.get(keys.configuration(group), CladnetSpecification)
-    if found is None or found.value.state is not CladnetState.ACTIVE:
-        raise NotFound(f"there is no CLADNet {group}", hint="`larva net list` shows them, `larva net create` makes one")
-    return found
-
-
-def _require_host(store: Store, host: str) -> Versioned[EnrolledHost]:
-    found = store.get(keys.enrolled_host(host), EnrolledHost)
-    if found is None:
-        raise NotFound(f"there is no host {host}", hint="`larva enrol hosts` shows them")
-    return found
 
 
 def _drop_expired(store: Store, now: datetime) -> None:

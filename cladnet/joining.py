@@ -13,7 +13,7 @@ from cladnet.enrolment import Enrolment
 from cladnet.join_file import Join, JoinFile
 from cladnet.member import Member, member_file, prepare_state, tls_files
 from larva import backoff, codec, files
-from larva.errors import Conflict, MalformedData, Refused
+from larva.errors import Conflict, MalformedData, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,8 @@ PATIENCE_S = 840.0
 """How long a booting VM waits for its control node, which may boot at the same time; larva-boot.service allows more."""
 
 RENEWAL = timedelta(days=60)
-"""A certificate with less than this left is asked for anew at boot."""
+"""A certificate with less than this left is asked for anew at boot; a server that does not answer then holds nobody up
+as long as the old one is good."""
 
 
 CA_PATH = "/v1/ca.pem"
@@ -53,16 +54,24 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
         raise ValueError("a host without [join] founds, it does not enrol")
     known = _enrolled(wanted.join)
     host = known.host if known else wanted.host_name()
-    if known is None or _ends_soon(tls_files().certificate):
+    answer = None
+    if known is None:
         prepare_state()
-        key = authority.read_or_create_key(tls_files().key)
-        answer = _ask(wanted, wanted.join, host, key, patience_s=patience_s)
+        answer = _ask(wanted, wanted.join, host, patience_s=patience_s)
+    elif (left := _left(tls_files().certificate)) < RENEWAL:
+        try:
+            answer = _ask(wanted, wanted.join, host, patience_s=patience_s if left <= timedelta(0) else 0.0)
+        except Unavailable as error:
+            if left <= timedelta(0):
+                raise
+            log.warning("the certificate ends in %d days and cannot be renewed now: %s", left.days, error.message)
+    if answer is not None:
         files.write_if_changed(tls_files().ca, answer.ca_pem)
         files.write_if_changed(tls_files().certificate, answer.certificate_pem)
         groups: tuple[str, ...] = (answer.group,) if answer.group else ()
         endpoints = answer.etcd_endpoints
         log.info("enrolled as %s in %s", host, answer.group)
-    else:
+    elif known is not None:
         groups, endpoints = known.groups, known.etcd_endpoints
     member = Member(
         host=host,
@@ -90,12 +99,14 @@ def _enrolled(join: Join) -> Member | None:
     return member
 
 
-def _ends_soon(certificate: Path) -> bool:
+def _left(certificate: Path) -> timedelta:
+    """How long the certificate is still good."""
     ends = authority.read_certificate(certificate.read_text(), source=str(certificate)).not_valid_after_utc
-    return ends - datetime.now(UTC) < RENEWAL
+    return ends - datetime.now(UTC)
 
 
-def _ask(wanted: JoinFile, join: Join, host: str, key: ec.EllipticCurvePrivateKey, *, patience_s: float) -> Enrolment:
+def _ask(wanted: JoinFile, join: Join, host: str, *, patience_s: float) -> Enrolment:
+    key = authority.read_or_create_key(tls_files().key)
     body = codec.encode(
         {"token": join.token, "csr": authority.signing_request(key, host), "host": host, "roles": wanted.roles}
     )

@@ -1,5 +1,6 @@
 """The command `larva`: finds its sub-commands by entry point and turns errors into messages and exit codes."""
 
+import errno
 import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
@@ -8,9 +9,17 @@ from typing import NoReturn
 import click
 
 from larva import __version__, log
-from larva.errors import ExitCode, LarvaError
+from larva.errors import ExitCode, LarvaError, SystemRefused
 
 COMMANDS = "larva.commands"
+_HINTS = {
+    errno.ENOSPC: "the disk is full; make room and run it again",
+    errno.EDQUOT: "the disk quota is used up; make room and run it again",
+    errno.EROFS: "the file system is read-only; see `dmesg` for why",
+    errno.EACCES: "run the same command with sudo",
+    errno.EPERM: "run the same command with sudo",
+    errno.EMFILE: "too many files are open; raise the limit (`ulimit -n`)",
+}
 
 
 class EntryPointGroup(click.Group):
@@ -50,6 +59,13 @@ def fail(error: LarvaError) -> NoReturn:
     sys.exit(int(error.exit_code))
 
 
+def _refused_by_the_system(error: OSError) -> LarvaError:
+    """What to say of a file or socket that nobody further in foresaw."""
+    where = f"{error.filename}: " if error.filename is not None else ""
+    hint = _HINTS.get(error.errno or 0, "run again with --debug to see where")
+    return SystemRefused(f"{where}{error.strerror or error}", hint=hint)
+
+
 def main() -> NoReturn:
     """Run `larva`; the only place where an error becomes an exit code."""
     try:
@@ -66,6 +82,10 @@ def main() -> NoReturn:
         fail(error)
     except BrokenPipeError:
         sys.exit(int(ExitCode.IO))
+    except OSError as error:
+        if os.environ.get("LARVA_DEBUG"):
+            raise
+        fail(_refused_by_the_system(error))
     except Exception as error:  # a defect of ours: say so, with the traceback only on request
         if os.environ.get("LARVA_DEBUG"):
             raise

@@ -101,6 +101,13 @@ class ProgramFailed(LarvaError):
     code = "program-failed"
 
 
+class SystemRefused(LarvaError):
+    """The operating system refused a file or a socket: no space, no right, read-only."""
+
+    exit_code = ExitCode.IO
+    code = "system-refused"
+
+
 class TimedOut(LarvaError):
     """Something did not happen within its bound."""
 

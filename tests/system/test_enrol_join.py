@@ -7,12 +7,13 @@ import stat
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cladnet import authority, enrolment, joining, keys, networks
+from cladnet import authority, enrolment, joining, keys, membership, networks
 from cladnet.authority import Authority
 from cladnet.console_client import RefusedByServer
 from cladnet.join_file import Join, JoinFile
@@ -284,9 +285,9 @@ def test_a_removed_host_frees_its_name_and_must_buy_it_again(control_node: Any, 
     token, key = make_token(uses=1), authority.new_key()
     redeem(control_node, token, "leaver", key=key)
     with control_node.store() as store:
-        enrolment.remove_host(store, "leaver")
+        membership.remove_host(store, "leaver")
         with pytest.raises(NotFound):
-            enrolment.remove_host(store, "leaver")
+            membership.remove_host(store, "leaver")
     with pytest.raises(enrolment.TokenUnknown):
         redeem(control_node, token, "leaver", key=key)
     assert redeem(control_node, make_token(), "leaver").host == "leaver"
@@ -296,15 +297,15 @@ def test_a_host_is_put_into_further_networks_and_out_of_them(control_node: Any, 
     redeem(control_node, make_token(), "wanderer")
     with control_node.store() as store:
         second = networks.create(store, name="busan", cidr="10.78.0.0/16")
-        first = enrolment.join_group(store, host="wanderer", group=second.id).groups[0]
-        assert enrolment.join_group(store, host="wanderer", group=second.id).groups == (first, second.id)
-        assert enrolment.leave_group(store, host="wanderer", group=first).groups == (second.id,)
+        first = membership.join_group(store, host="wanderer", group=second.id).groups[0]
+        assert membership.join_group(store, host="wanderer", group=second.id).groups == (first, second.id)
+        assert membership.leave_group(store, host="wanderer", group=first).groups == (second.id,)
         with pytest.raises(NotFound):
-            enrolment.leave_group(store, host="wanderer", group=first)
+            membership.leave_group(store, host="wanderer", group=first)
         with pytest.raises(NotFound):
-            enrolment.join_group(store, host="wanderer", group="nowhere")
+            membership.join_group(store, host="wanderer", group="nowhere")
         with pytest.raises(NotFound):
-            enrolment.join_group(store, host="nobody", group=second.id)
+            membership.join_group(store, host="nobody", group=second.id)
 
 
 def test_a_host_of_another_system_is_not_taken_over(
@@ -328,6 +329,25 @@ def test_a_server_that_is_not_there_is_tried_again_and_then_given_up(
     with as_host(tmp_path), pytest.raises(Unavailable, match="does not answer"):
         joining.enrol(nowhere, patience_s=1)
     assert "trying again" in caplog.text
+
+
+@pytest.mark.parametrize(("good_for", "comes_up"), [(timedelta(days=30), True), (timedelta(days=-1), False)])
+def test_a_renewal_that_nobody_answers_holds_up_no_host_whose_certificate_is_good(
+    control_node: Any, make_token: Any, as_host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    good_for: timedelta, comes_up: bool,
+) -> None:  # fmt: skip
+    with as_host(tmp_path):
+        wanted = wish(control_node, make_token(), f"renews-{good_for.days % 100}")
+        member = joining.enrol(wanted)
+        assert wanted.join is not None
+        monkeypatch.setattr(joining, "_left", lambda certificate: good_for)
+        nowhere = replace(wanted, join=replace(wanted.join, server="https://127.0.0.1:9"))
+        if comes_up:
+            assert replace(joining.enrol(nowhere), server=member.server) == member
+        else:
+            with pytest.raises(Unavailable):
+                joining.enrol(nowhere, patience_s=0.5)
+        assert joining.enrol(wanted) == member
 
 
 def test_etcd_turns_away_who_has_no_certificate_of_ours(

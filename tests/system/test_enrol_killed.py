@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cladnet import enrolment, keys, networks
+from cladnet import enrolment, keys, membership, networks
 from cladnet.member import Member
 from cladnet.model import ControlPlane, EnrolmentToken, Role
 from cladnet.store import Store
@@ -85,7 +85,7 @@ def test_a_host_killed_at_any_line_of_its_enrolment_resumes(control_node: Any, t
         left = store.get(keys.token(enrolment._digest(token)), EnrolmentToken)
         assert left is not None
         assert left.value.uses_left == 1000 - victims
-        enrolled = {host.host: host for host in enrolment.enrolled_hosts(store)}
+        enrolled = {host.host: host for host in membership.enrolled_hosts(store)}
     for number in range(1, victims + 1):
         with as_host(tmp_path / str(number)):
             assert Member.load().host == f"victim-{number}"
@@ -132,7 +132,7 @@ def test_founding_killed_after_any_file_resumes(
             ca=node.authority().fingerprint(),
             etcd_endpoints=(f"https://127.0.0.1:{node.ports.client}",),
         )
-        assert [host.host for host in enrolment.enrolled_hosts(store)] == ["control-1"]
+        assert [host.host for host in membership.enrolled_hosts(store)] == ["control-1"]
     node.close()
 
 
