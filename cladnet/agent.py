@@ -1,5 +1,6 @@
 """The agent: attaches this host to every CLADNet that its enrolment record names, and keeps it attached."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping
@@ -83,14 +84,21 @@ class Agent:
                 self._attached[group] = attachment
 
     def _follow_kernel(self, stop: threading.Event) -> None:
-        changes = discovery.Changes()
+        while not stop.is_set():
+            try:
+                with contextlib.closing(discovery.Changes()) as changes:
+                    self._poke_at(changes, stop)
+            except OSError as error:
+                log.warning("cannot follow the kernel's changes: %s", error)
+                stop.wait(RETRY_S)
+
+    def _poke_at(self, changes: discovery.Changes, stop: threading.Event) -> None:
         while not stop.is_set():
             if changes.wait(0.5):
                 with self._lock:
                     attached = list(self._attached.values())
                 for attachment in attached:
                     attachment.poke()
-        changes.close()
 
 
 class GroupIndexes:

@@ -27,7 +27,7 @@ from cladnet.publisher import HostFacts, publish
 from cladnet.reconciler import Reconciler
 from cladnet.rule_cache import NetworkView, RuleCache
 from cladnet.store import Condition, Put, Store
-from larva.errors import LarvaError, Unavailable
+from larva.errors import LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -184,13 +184,20 @@ class Attachment:
             link.delete(self.interface)  # a program that carries it ends with its interface
         self._datapath = self._chosen = None
 
+    def _has_answered(self, test: TestSpecification, key: str) -> bool:
+        try:
+            own = self._store.get(key, HostStatus)
+        except MalformedData as error:  # only this host writes here: whoever did not is written over
+            log.warning("%s: %s", self.group, error.message)
+            return False
+        return own is not None and own.value.test_id == test.id
+
     def _reconcile_test(self) -> float | None:
         found = self._store.get(keys.test_specification(self.group), TestSpecification)
         if found is None:
             return None
         test, key = found.value, keys.status(self.group, self._host)
-        own = self._store.get(key, HostStatus)
-        if own is not None and own.value.test_id == test.id:
+        if self._has_answered(test, key):
             return None
         view, datapath = self._view, self._datapath
         if view is None or datapath is None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from ipaddress import AddressValueError, IPv4Address
+from typing import Any
 
 from cladnet import keys
 from cladnet.membership import enrolled_hosts, leave_group
@@ -105,8 +106,19 @@ class Controller:
             commands={host: command.value for host, command in commands.items()},
             present=present,
             lost=lost,
+            unreadable=self._unreadable(rules.values(), keys.rules_of(group))
+            | self._unreadable(claims, keys.addresses_of(group)),
         )
         return world, remaining
+
+    def _unreadable(self, found: Iterable[Versioned[Any]], prefix: str) -> dict[str, int]:
+        """Keys under a prefix, named as they should be, whose values were left out when they were listed."""
+        readable = {item.key: item.revision for item in found}
+        return {
+            key: revision
+            for key, revision in self._store.revisions(prefix).items()
+            if key not in readable and (keys.child(prefix, key) or _address(key))
+        }
 
     def _lost(self, group: str, missing: Iterable[str]) -> tuple[frozenset[str], float | None]:
         """Of the missing hosts those whose grace is over, and the seconds until the next one's is."""

@@ -1,5 +1,6 @@
 """What this host can find out about itself: its interfaces, the address the internet sees, where its cloud put it."""
 
+import errno
 import http.client
 import json
 import logging
@@ -211,7 +212,11 @@ class Changes:
         self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
 
     def wait(self, timeout: float) -> bool:
-        """Return True when something changed within `timeout` seconds; all that is waiting counts as one."""
+        """Return True when something changed within `timeout` seconds; all that is waiting counts as one.
+
+        Raises:
+            OSError: the socket is of no use any more.
+        """
         self._socket.settimeout(timeout)
         try:
             self._socket.recv(1 << 16)
@@ -222,8 +227,9 @@ class Changes:
             return False
         except BlockingIOError:
             return True
-        except OSError as error:  # ENOBUFS: more changes than the buffer holds
-            log.debug("netlink: %s", error)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:  # more changes than the buffer holds
+                raise
             return True
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ def remove_host(store: Store, host: str) -> None:
     for _ in range(_ATTEMPTS):
         found = _require_host(store, host)
         gone = [Delete(found.key)]
-        for group in found.value.groups:
+        for group in filter(keys.is_segment, found.value.groups):
             gone += [Delete(keys.host_information(group, host)), Delete(keys.presence(group, host))]
         if store.transact([Condition(found.key, found.revision)], gone):
             return

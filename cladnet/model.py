@@ -13,6 +13,9 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Moment = Annotated[datetime, Meta(tz=True)]
 """A point in time with its zone; one without could not be compared."""
 
+Fact = Annotated[str, Meta(max_length=1024)]
+"""A provider's name for something; Azure's run to some 250 characters. It goes into a rule that every host reads."""
+
 
 class RuleType(StrEnum):
     """How a host chooses the endpoint by which it reaches a peer."""
@@ -70,12 +73,12 @@ class CladnetSpecification:
 class CloudFacts:
     """Where a VM runs, in its provider's own words; empty where nobody told."""
 
-    provider: str = ""
-    region: str = ""
-    zone: str = ""
-    network_id: str = ""
+    provider: Fact = ""
+    region: Fact = ""
+    zone: Fact = ""
+    network_id: Fact = ""
     """The VPC, VNet or virtual network."""
-    subnet_id: str = ""
+    subnet_id: Fact = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

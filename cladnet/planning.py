@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from cladnet import ipam, keys, rules
@@ -34,6 +34,8 @@ class World:
     present: AbstractSet[str]
     lost: AbstractSet[str] = frozenset()
     """Hosts whose presence has been missing for longer than the grace."""
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    """Key → revision of rules and claims, which only controllers write, that are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,10 @@ def plan(world: World) -> tuple[Step, ...]:
     taken = set(world.claims)
     of_host = {claim.value: address for address, claim in world.claims.items()}
     holders = key_holders(world.informations, world.rules)
-    steps = []
+    steps = [
+        Step(f"delete {key}, which cannot be read", (Condition(key, revision),), (Delete(key),))
+        for key, revision in world.unreadable.items()
+    ]
     for host in sorted(world.informations):
         step = _step_for(world, host, holders, taken, of_host)
         if step is not None:

@@ -17,7 +17,7 @@ from cladnet.model import (
 )
 from cladnet.store import Condition, Put, Store
 from larva import __version__
-from larva.errors import Conflict
+from larva.errors import Conflict, MalformedData
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +86,17 @@ def publish(store: Store, facts: HostFacts, group: str, *, listen_port: int) -> 
     if specification is None or specification.value.state != CladnetState.ACTIVE:
         return False
     key = keys.host_information(group, host)
-    current = store.get(key, HostNetworkInformation)
+    try:
+        current = store.get(key, HostNetworkInformation)
+        revision = current.revision if current else 0
+    except MalformedData as error:  # only this host writes here: whoever did not is written over
+        log.warning("%s: %s", group, error.message)
+        current, revision = None, store.revisions(key).get(key, 0)
     information = facts.look(listen_port=listen_port, known=current.value.public_address if current else None)
     if current is not None and current.value == information:
         return False
     conditions = [
-        Condition(key, current.revision if current else 0),
+        Condition(key, revision),
         Condition(record.key, record.revision),
         Condition(specification.key, specification.revision),
     ]

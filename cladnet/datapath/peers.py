@@ -67,4 +67,5 @@ def _must_set(peer: Peer, status: PeerStatus | None, told: Mapping[str, Endpoint
         return False
     if peer.public_key in told and told[peer.public_key] != peer.endpoint:
         return True
-    return status.last_handshake is None or now - status.last_handshake > DEAD_AFTER
+    # A handshake in the future was before a jump of the clock: nobody knows how old it is.
+    return status.last_handshake is None or abs(now - status.last_handshake) > DEAD_AFTER

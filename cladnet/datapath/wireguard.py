@@ -1,8 +1,9 @@
 """WireGuard in the kernel, by generic netlink."""
 
 import base64
+import contextlib
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Any
@@ -50,11 +51,8 @@ class KernelWireguard:
         """The peers as the kernel has them."""
         if link.kind_of(self.interface) != KIND:
             return ()
-        with WireGuard() as wireguard:
-            try:
-                return merged(wireguard.info(self.interface))
-            except NetlinkError as error:
-                raise HostUnfit(f"cannot read {self.interface}: {error.args[-1]}") from error
+        with _driver(f"read {self.interface}") as wireguard:
+            return merged(wireguard.info(self.interface))
 
     def down(self) -> None:
         """Remove the interface."""
@@ -62,12 +60,19 @@ class KernelWireguard:
         self._told = {}
 
     def _set(self, **settings: Any) -> None:
+        with _driver(f"configure {self.interface}") as wireguard:
+            wireguard.set(self.interface, **settings)
+
+
+@contextlib.contextmanager
+def _driver(doing: str) -> Iterator[Any]:
+    """A connection with the kernel's module; what it refuses becomes HostUnfit."""
+    try:
         with WireGuard() as wireguard:
-            try:
-                wireguard.set(self.interface, **settings)
-            except NetlinkError as error:
-                hint = "another program uses the port" if error.code == errno.EADDRINUSE else ""
-                raise HostUnfit(f"cannot configure {self.interface}: {error.args[-1]}", hint=hint) from error
+            yield wireguard
+    except NetlinkError as error:
+        hint = "another program uses the port" if error.code == errno.EADDRINUSE else ""
+        raise HostUnfit(f"cannot {doing}: {error.args[-1]}", hint=hint) from error
 
 
 def _request(change: PeerChange) -> dict[str, Any]:

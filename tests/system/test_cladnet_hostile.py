@@ -10,10 +10,20 @@ from typing import Any
 import pytest
 from etcd3 import etcdrpc
 
-from cladnet import keys, networks
+from cladnet import keys, membership, networks
 from cladnet.controller import Controller
-from cladnet.model import CladnetSpecification, CladnetState, HostNetworkInformation, NetworkingRule, NetworkInterface
+from cladnet.member import Identity, Member
+from cladnet.model import (
+    CladnetSpecification,
+    CladnetState,
+    EnrolledHost,
+    HostNetworkInformation,
+    NetworkingRule,
+    NetworkInterface,
+    Role,
+)
 from cladnet.presence import Presence
+from cladnet.publisher import HostFacts, publish
 from cladnet.reconciler import Reconciler
 from cladnet.store import Event, Store
 from larva.errors import Conflict, InvalidInput
@@ -235,3 +245,39 @@ def test_a_time_without_zone_in_etcd_does_not_break_the_list(store) -> None:
     raw = store_bytes(store, keys.configuration("odd")).replace(b'Z"', b'"').replace(b'+00:00"', b'"')
     write(store, keys.configuration("odd").encode(), raw)
     assert [each.name for each in networks.list_all(store)] == ["good"]
+
+
+def test_what_cannot_be_read_is_written_anew_by_whom_it_belongs_to(store) -> None:
+    group = networks.create(store, name="good", cidr="10.77.0.0/24").id
+    announce(store, group, "a", 1)
+    announce(store, group, "b", 2)
+    for key in (keys.address(group, "10.77.0.1"), keys.rule(group, "a"), keys.rule(group, "b")):
+        write(store, key.encode(), b"rubbish")
+    controller = Controller(store)
+    for _ in range(3):
+        controller.reconcile()
+    assert set(store.children(keys.rules_of(group), NetworkingRule)) == {"a", "b"}
+
+
+def test_a_host_heals_what_stands_in_its_place(store, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("LARVA_STATE", str(tmp_path))
+    group = networks.create(store, name="good", cidr="10.77.0.0/24").id
+    member = Member(
+        host="a", groups=(group,), roles=(Role.MEMBER,), server="https://127.0.0.1:9", etcd_endpoints=("x",)
+    )
+    record = EnrolledHost(
+        host="a", groups=(group,), roles=(Role.MEMBER,), certificate_serial="0", enrolled_at=datetime.now(UTC)
+    )
+    store.put(keys.enrolled_host("a"), record)
+    write(store, keys.host_information(group, "a").encode(), b"rubbish")
+    assert publish(store, HostFacts(member, Identity.load()), group, listen_port=51820)
+    assert set(store.children(keys.hosts_of(group), HostNetworkInformation)) == {"a"}
+
+
+def test_a_host_with_rubbish_in_its_record_can_be_removed(store) -> None:
+    record = EnrolledHost(
+        host="a", groups=("../x", "g-1"), roles=(Role.MEMBER,), certificate_serial="0", enrolled_at=datetime.now(UTC)
+    )
+    store.put(keys.enrolled_host("a"), record)
+    membership.remove_host(store, "a")
+    assert membership.enrolled_hosts(store) == ()

@@ -47,7 +47,8 @@ def join(store: Store, group: str, host: str, network: str = "172.20.0.4/24") ->
         HostNetworkInformation(
             host=host, public_address=IPv4Address("203.0.113.4"),
             interfaces=(NetworkInterface(name="eth0", mtu=1500, addresses=(IPv4Interface(network),)),),
-            listen_port=51820, public_key=base64.b64encode(host.encode().ljust(32)).decode(), seal_key="", cloud=CloudFacts(provider="aws"),
+            listen_port=51820, public_key=base64.b64encode(host.encode().ljust(32)).decode(), seal_key="",
+            cloud=CloudFacts(provider="aws"),
         ),
     )  # fmt: skip
     store.put(keys.presence(group, host), host)

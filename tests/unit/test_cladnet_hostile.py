@@ -135,6 +135,12 @@ def test_a_port_that_is_none_is_refused_where_it_is_read(port: int) -> None:
         codec.decode(text, HostNetworkInformation, source="etcd")
 
 
+def test_a_fact_that_is_a_book_is_refused_where_it_is_read() -> None:
+    text = codec.encode(announced("a", key_of(1))).replace(b'"region":""', b'"region":"' + b"x" * 2000 + b'"')
+    with pytest.raises(MalformedData, match="region"):
+        codec.decode(text, HostNetworkInformation, source="etcd")
+
+
 def test_a_time_without_its_zone_is_refused_where_it_is_read() -> None:
     text = codec.encode(SPECIFICATION).replace(b"2026-01-01T00:00:00Z", b"2026-01-01T00:00:00")
     with pytest.raises(MalformedData, match="created_at"):

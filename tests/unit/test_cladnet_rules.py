@@ -181,3 +181,10 @@ def test_peers_come_and_go() -> None:
     assert [(change.peer, change.endpoint) for change in changes.changed] == [(WANTED, ONE)]
     moved = differences([WANTED], [replace(ACTUAL, allowed=())], {}, NOW)
     assert [(change.peer, change.endpoint) for change in moved.changed] == [(WANTED, None)]
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=400), timedelta(days=-400)])
+def test_after_a_jump_of_the_clock_a_lost_endpoint_is_set_back(jump: timedelta) -> None:
+    roamed = replace(ACTUAL, endpoint=(IPv4Address("198.51.100.7"), 1))
+    changes = differences([WANTED], [roamed], {WANTED.public_key: WANTED.endpoint}, NOW + jump)
+    assert [change.endpoint for change in changes.changed] == [WANTED.endpoint]
