@@ -18,7 +18,7 @@ ETCD_UNIT = "larva-etcd.service"
 UNITS = {
     Role.CONTROL: (ETCD_UNIT, "larva-controller.service", "larva-console.service"),
     Role.STORAGE: ("larva-agent.service", "larva-storage.service"),
-    Role.MEMBER: ("larva-agent.service",),
+    Role.MEMBER: ("larva-agent.service", "larva-storage.service"),
 }
 FIREWALL_UNIT = "larva-firewall.service"
 FIREWALL_FILES = Path("/usr/share/larva/nftables")

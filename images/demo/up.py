@@ -93,12 +93,10 @@ def bring_up(topology: Topology, *, run_id: str | None = None, rtt: bool = False
     with story.step("storage: an OSD in every cloud, up and in") as step:
         wait_until("every OSD up and in", lambda: len(osds_up(demo, group)) == len(demo.storage), timeout_s=240)
         step.saw(*(f"osd.{osd['id']} of {osd['host']} at {osd['addresses'][0]}" for osd in osds_up(demo, group)))
-    with story.step(f"volume: {VOLUME} mounted at {MOUNT_POINT} on every storage host"):
+    with story.step(f"volume: {VOLUME} mounted at {MOUNT_POINT} on every VM"):
         demo.larva("volume", "create", VOLUME, "--group", group, "--size", VOLUME_SIZE, "--wait", "180", timeout=200)
-        hosts = [word for host in demo.storage for word in ("--on", host.name)]
-        demo.larva(
-            "volume", "mount", VOLUME, "--group", group, *hosts, "--at", str(MOUNT_POINT), "--wait", "120", timeout=140
-        )
+        where = ["--group", group, "--all", "--at", str(MOUNT_POINT)]
+        demo.larva("volume", "mount", VOLUME, *where, "--wait", "120", timeout=140)
     return demo
 
 

@@ -79,7 +79,9 @@ def test_up_reaches_every_milestone(story: dict[str, Any], demo: Demo) -> None:
     assert [step["name"].split(":")[0] for step in story["steps"]] == [
         "image", "lab", "control", "hosts", "mesh", "storage", "storage", "volume",
     ]  # fmt: skip
-    mounted = [demo.run(host.name, ["stat", "-f", "-c", "%T", str(MOUNT_POINT)]).strip() for host in demo.storage]
+    mounted = [
+        demo.run(host.name, ["stat", "-f", "-c", "%T", str(MOUNT_POINT)]).strip() for host in demo.topology.hosts
+    ]
     assert all("fuse" in kind or "ceph" in kind for kind in mounted)
 
 

@@ -197,6 +197,7 @@ def test_what_is_no_duration(text: str) -> None:
 
 def test_each_unit_is_started_once() -> None:
     assert boot.units_of((Role.STORAGE, Role.MEMBER)) == ("larva-agent.service", "larva-storage.service")
+    assert "larva-storage.service" in boot.units_of((Role.MEMBER,)), "every member mounts volumes"
     assert boot.units_of((Role.CONTROL, Role.MEMBER))[0] == boot.ETCD_UNIT
     assert {unit for role in Role for unit in boot.UNITS[role]} == set(boot.units_of(tuple(Role)))
 
