@@ -16,13 +16,15 @@ help: ## Show this list
 setup: packages $(STAMP) ## Install the Debian packages and the Python environment
 
 packages:
-	@missing=$$(grep -v '^#' requirements/debian.txt | while read -r name; do \
+	@release=$$(. /etc/os-release && echo "$$VERSION_CODENAME"); \
+	missing=$$(grep -v '^#' requirements/debian.txt | while read -r name only; do \
+	    [ "$${only:-$$release}" = "$$release" ] || continue; \
 	    dpkg-query -W -f '$${db:Status-Status}\n' "$$name" 2>/dev/null | grep -qx installed || echo "$$name"; done); \
 	if [ -n "$$missing" ]; then echo "installing:" $$missing; $(APT) update && $(APT) install -y --no-install-recommends $$missing; fi
 
 $(STAMP): requirements/dev.txt pyproject.toml | packages
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements/dev.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
