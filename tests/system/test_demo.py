@@ -23,6 +23,7 @@ from images.clouds.lab.topology import Role
 from images.demo.story import wait_until
 from images.demo.up import CLADNET, MOUNT_POINT, Demo, cloud_facts
 from images.demo.userdata import cloud_config, join_toml
+from images.pipeline import Pipeline
 from larva.errors import LarvaError, ProgramFailed
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
@@ -192,6 +193,32 @@ def test_an_expired_token_enrols_nobody(demo: Demo, group: str) -> None:
     assert "expired" in demo.run(spare.name, ["journalctl", "--unit", "larva-boot", "--no-pager"])
     assert spare.name not in overlay_addresses(demo, group)
     demo.lab.machine(spare.name).stop()
+
+
+def test_the_package_alone_makes_a_member(demo: Demo, group: str) -> None:
+    """On a running Debian 13 without our software, `dpkg --install` and `larva join` are enough."""
+    bare = replace(
+        demo.topology.host("azure-1"), name="azure-3", private=IPv4Address("10.0.0.11"),
+        public=IPv4Address("203.0.113.152"), disks=(), roles=(Role.MEMBER,),
+    )  # fmt: skip
+    demo.lab.add_host(bare)
+    machine = demo.lab.launch(bare.name, "#cloud-config\n{}\n")
+    machine.wait_running()
+    machine.run(["dpkg", "--purge", "larva"])
+    assert machine.run(["sh", "-c", "ls -d /usr/lib/larva /etc/larva /var/lib/larva/[!d]* 2>/dev/null || true"]) == ""
+
+    machine.run(["sh", "-c", "cat > /tmp/larva.deb"], input=Pipeline("full").make_package().read_bytes())
+    machine.run(["dpkg", "--install", "/tmp/larva.deb"], timeout=180)
+    material = demo.ask("enrol", "token", "create", "--group", group, "--role", "member")
+    machine.run(
+        ["larva", "join", "--server", material["server"], "--ca", material["ca"], "--role", "member"],
+        env={"LARVA_TOKEN": material["token"]}, timeout=180,
+    )  # fmt: skip
+    wait_until("azure-3 has an address", lambda: bare.name in overlay_addresses(demo, group), timeout_s=90)
+    address = overlay_addresses(demo, group)[bare.name]
+    wait_until("gcp-1 reaches azure-3", lambda: pings(demo, "gcp-1", address), timeout_s=60)
+    demo.larva("enrol", "remove", bare.name)
+    machine.stop()
 
 
 @pytest.mark.parametrize(
