@@ -1,0 +1,105 @@
+"""`larva placement`: where to put the members of a clustered service."""
+
+import dataclasses
+from pathlib import Path
+
+import click
+
+from cladnet import networks
+from cladnet.placement import candidates, recommend
+from cladnet.placement.candidates import Candidates
+from cladnet.placement.model import Failure, Recommendation, Survive
+from cladnet.store import Store
+from larva import output
+from larva.errors import InvalidInput
+
+
+@click.group()
+def placement() -> None:
+    """Find the best hosts for the members of a clustered service."""
+
+
+@placement.command("recommend")
+@click.option("--nodes", type=int, required=True, help="Members: 3, 5 or 7.")
+@click.option(
+    "--survive", type=click.Choice([str(each) for each in Survive]), required=True,
+    help="The widest single failure to survive.",
+)  # fmt: skip
+@click.option(
+    "--candidates", "file", type=click.Path(dir_okay=False, path_type=Path),
+    help="Hosts and round-trip times, TOML or JSON.",
+)  # fmt: skip
+@click.option("--net", "cladnet", metavar="CLADNET", help="The hosts of a CLADNet and its last status test.")
+@output.json_option
+def recommend_command(*, nodes: int, survive: str, file: Path | None, cladnet: str | None, as_json: bool) -> None:
+    """Say which of the five models fits, on which hosts, what they survive and what a write costs."""
+    if (file is None) == (cladnet is None):
+        raise InvalidInput("candidates come from one place", hint="give either --candidates FILE or --net CLADNET")
+    found = candidates.read(file) if file is not None else _of_cladnet(str(cladnet))
+    recommended = recommend.recommend(found.hosts, found.rtts, nodes=nodes, survive=Survive(survive))
+    recommended = dataclasses.replace(recommended, warnings=(*found.remarks, *recommended.warnings))
+    if as_json:
+        output.show_json(recommended)
+    else:
+        _show(recommended)
+
+
+def _of_cladnet(cladnet: str) -> Candidates:
+    with Store.of_this_host() as store:
+        group = networks.find(store, cladnet).id
+        return candidates.of_cladnet(networks.hosts(store, group), networks.matrix(store, group))
+
+
+def _show(found: Recommendation) -> None:
+    click.echo(f"Model {int(found.model)}: {found.title}")
+    for answer in found.path:
+        click.echo(f"  {answer.question} {'yes' if answer.yes else 'no'}")
+    click.echo(
+        f"A write waits for {found.majority} of {found.nodes}: {_ms(found.write_ms)} while {found.leader} leads, "
+        f"{_ms(found.worst_write_ms)} under the worst leader"
+    )
+    click.echo()
+    output.show_table(
+        ["member", "CSP", "region", "zone", "area", "write if it leads"],
+        [
+            [
+                each.site.host, each.site.csp, each.site.region.split("/")[1], each.site.zone.split("/")[2],
+                each.site.area, _ms(each.write_ms),
+            ]
+            for each in found.members
+        ],
+    )  # fmt: skip
+    click.echo()
+    output.show_table(
+        ["model", "", "verdict", "why"],
+        [[int(each.model), each.model.title, each.outcome, each.reason] for each in found.verdicts],
+    )
+    click.echo()
+    output.show_table(
+        ["failure of", "members left", "survived", "promised", "write meanwhile"],
+        [
+            [
+                ", ".join(f"{each.kind} {each.name}" for each in same), same[0].left,
+                "yes" if same[0].survived else "NO", "yes" if any(each.promised for each in same) else "no",
+                _ms(same[0].write_ms),
+            ]
+            for same in _by_loss(found)
+        ],
+    )  # fmt: skip
+    if found.estimated:
+        click.echo()
+        click.echo("Never measured, guessed high: " + ", ".join(f"{one} to {other}" for one, other in found.estimated))
+    for warning in found.warnings:
+        output.note(f"note: {warning}")
+
+
+def _by_loss(found: Recommendation) -> list[list[Failure]]:
+    """Failures that take the same members are one line."""
+    lines: dict[tuple[str, ...], list[Failure]] = {}
+    for failure in found.failures:
+        lines.setdefault(failure.lost, []).append(failure)
+    return list(lines.values())
+
+
+def _ms(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f} ms"
