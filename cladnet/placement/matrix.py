@@ -1,6 +1,6 @@
 """The round-trip times between all candidates: what was measured, and a pessimistic guess for what was not."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cladnet.placement.areas import distance_km
@@ -36,25 +36,25 @@ def build(sites: Sequence[Site], rtts: Sequence[Rtt]) -> Matrix:
     from both directions, the largest counts. What is left takes the largest time measured between the same zones, else
     the same regions, else the same areas; else a guess by distance.
     """
-    given = _largest({}, ((rtt.between, LOST_MS if rtt.ms is None else rtt.ms) for rtt in rtts))
-    answered = _largest({}, ((rtt.between, rtt.ms) for rtt in rtts if rtt.ms is not None))
+    given: dict[tuple[str, str], float] = {}
+    for rtt in rtts:
+        pair, value = _pair(*rtt.between), LOST_MS if rtt.ms is None else rtt.ms
+        if given.get(pair, -1.0) < value:
+            given[pair] = value
     zones = {site.zone: site for site in sites}
-    guesses = _guesses(sites, answered)
+    guess = _guesses(sites, given)
     rows: dict[tuple[str, str], tuple[float, bool]] = {}
     for one in zones.values():
         for other in zones.values():
             known = given.get(_pair(one.zone, other.zone), given.get(_pair(one.region, other.region)))
-            rows[one.zone, other.zone] = (guesses(one, other), False) if known is None else (known, True)
+            rows[one.zone, other.zone] = (guess(one, other), False) if known is None else (known, True)
     zone_of = [site.zone for site in sites]
-    ms, measured = [], []
-    for site in sites:
-        cells = [rows[site.zone, zone] for zone in zone_of]
-        ms.append([cell[0] for cell in cells])
-        measured.append(bytearray(cell[1] for cell in cells))
+    ms = [[rows[site.zone, zone][0] for zone in zone_of] for site in sites]
+    measured = [bytearray(rows[site.zone, zone][1] for zone in zone_of) for site in sites]
     index = {site.host: number for number, site in enumerate(sites)}
     for (first, second), value in given.items():
-        if first in index and second in index:
-            row, column = index[first], index[second]
+        row, column = index.get(first, -1), index.get(second, -1)
+        if row >= 0 and column >= 0:
             ms[row][column] = ms[column][row] = value
             measured[row][column] = measured[column][row] = 1
     for number in range(len(sites)):
@@ -67,43 +67,14 @@ def _pair(one: str, other: str) -> tuple[str, str]:
     return (one, other) if one <= other else (other, one)
 
 
-def _largest(
-    into: dict[tuple[str, str], float], values: Iterable[tuple[tuple[str, str], float]]
-) -> dict[tuple[str, str], float]:
-    for between, ms in values:
-        pair = _pair(*between)
-        if ms >= into.get(pair, ms):
-            into[pair] = ms
-    return into
-
-
-def _guesses(sites: Sequence[Site], answered: dict[tuple[str, str], float]) -> Callable[[Site, Site], float]:
+def _guesses(sites: Sequence[Site], given: Mapping[tuple[str, str], float]) -> Callable[[Site, Site], float]:
     """Return the guess for two sites of which nothing is given."""
-    by_host = {site.host: site for site in sites}
-    by_zone = {site.zone: site for site in sites}
-    by_region = {site.region: site for site in sites}
-    zones = _largest(
-        {},
-        (
-            ((by_host[one].zone, by_host[other].zone) if one in by_host and other in by_host else (one, other), ms)
-            for (one, other), ms in answered.items()
-        ),
-    )
-    regions = _largest(
-        {},
-        (
-            ((by_zone[one].region, by_zone[other].region) if one in by_zone and other in by_zone else (one, other), ms)
-            for (one, other), ms in zones.items()
-        ),
-    )
-    areas = _largest(
-        {},
-        (
-            ((by_region[one].area, by_region[other].area), ms)
-            for (one, other), ms in regions.items()
-            if one in by_region and other in by_region
-        ),
-    )
+    zone_of = {site.host: site.zone for site in sites}
+    area_of = {site.region: site.area for site in sites}
+    zones = _widened({pair: ms for pair, ms in given.items() if ms < LOST_MS}, zone_of)
+    region_of = {name: "/".join(name.split("/")[:2]) for pair in zones for name in pair}
+    regions = _widened(zones, region_of)
+    areas = _widened(regions, area_of)
 
     def guess(one: Site, other: Site) -> float:
         for name, known in (("zone", zones), ("region", regions), ("area", areas)):
@@ -116,3 +87,13 @@ def _guesses(sites: Sequence[Site], answered: dict[tuple[str, str], float]) -> C
         return GUESS_ANYWHERE_MS if distance is None else GUESS_BASE_MS + GUESS_MS_PER_KM * distance
 
     return guess
+
+
+def _widened(times: Mapping[tuple[str, str], float], container: Mapping[str, str]) -> dict[tuple[str, str], float]:
+    """The largest time between every two containers; what has none, as a region among hosts, stands for itself."""
+    widened: dict[tuple[str, str], float] = {}
+    for (one, other), ms in times.items():
+        pair = _pair(container.get(one, one), container.get(other, other))
+        if widened.get(pair, -1.0) < ms:
+            widened[pair] = ms
+    return widened

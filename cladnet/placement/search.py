@@ -68,15 +68,16 @@ def best(
     Returns:
         None when no pool holds a set that keeps the limits.
     """
+    cells: list[Hashable] = [tuple(domain[host] for domain in limits.domains) or host for host in range(len(rtt))]
     found: Choice | None = None
     feasible: dict[Hashable, bool] = {}
     for leader in _leaders(rtt, near, limits, pools):
-        star = _Star(rtt[leader], near[leader], limits, pools, leader)
+        star = _Star(rtt[leader], near[leader], limits, pools, cells, leader)
         cost = found.cost if found else NOTHING_YET
         if not star.may_beat(cost):
             continue
         if len(limits.domains) > 1:
-            cell = (pools[leader], *(domain[leader] for domain in limits.domains))
+            cell = (pools[leader], cells[leader])
             if cell not in feasible:
                 feasible[cell] = star.can_be_filled()
             if not feasible[cell]:
@@ -115,6 +116,8 @@ class _Star:
     near: Sequence[int]
     limits: Limits
     pools: Sequence[Hashable]
+    cells: Sequence[Hashable]
+    """For every host its domains of all kinds together."""
     leader: int
     hosts: list[int] = field(init=False)
     """Those that may matter, by distance: of hosts equal in every domain, only the nearest can be of use."""
@@ -128,9 +131,8 @@ class _Star:
         needed = majority(self.limits.nodes) - 1
         wanted = self.limits.nodes - 1
         crossing = len(self.limits.domains) > 1
-        cells: Counter[Hashable] = Counter()
-        if self.limits.domains:
-            cells[tuple(domain[self.leader] for domain in self.limits.domains)] = 1
+        most = self.limits.most if self.limits.domains else 1
+        seen = Counter([self.cells[self.leader]])
         pool = self.pools[self.leader]
         self.hosts = []
         for host in self.near:
@@ -138,14 +140,12 @@ class _Star:
                 continue
             if len(self.hosts) < needed and self.ms[host] > cost[0]:
                 return False  # the nearest that count, limits of single cells kept, are too far already
-            if self.limits.domains:
-                cell = tuple(domain[host] for domain in self.limits.domains)
-                if cells[cell] >= self.limits.most:
-                    continue
-                cells[cell] += 1
-            self.hosts.append(host)
-            if not crossing and len(self.hosts) == wanted:
-                break
+            cell = self.cells[host]
+            if seen[cell] < most:
+                seen[cell] += 1
+                self.hosts.append(host)
+                if not crossing and len(self.hosts) == wanted:
+                    break
         bound = self._bound(0, (), self.used)
         return bound is not None and bound < cost
 

@@ -45,7 +45,14 @@ WITHIN: dict[Model, Kind | None] = {
 }
 """What all members of a model have in common, and so lose together."""
 
-WORDS = {Kind.HOST: "host", Kind.ZONE: "zone", Kind.REGION: "region", Kind.AREA: "region (area)", Kind.CSP: "CSP"}
+WORDS = {Kind.HOST: "host", Kind.ZONE: "zone", Kind.REGION: "region", Kind.AREA: "region", Kind.CSP: "CSP"}
+PLURALS = {
+    Kind.HOST: "hosts",
+    Kind.ZONE: "zones",
+    Kind.REGION: "regions",
+    Kind.AREA: "regions in different areas",
+    Kind.CSP: "CSPs",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,22 +175,23 @@ def _why_impossible(sites: Sequence[Site], model: Model, kinds: Sequence[Kind], 
         most=limits.most,
         domains=tuple([domain[host] for host in hosts] for domain in limits.domains),
     )
-    return f"{WORDS[kind]} {name} comes nearest: {shortage([sites[host] for host in hosts], kinds, within)}"
+    word = "area" if kind == Kind.AREA else WORDS[kind]
+    return f"{word} {name} comes nearest: {shortage([sites[host] for host in hosts], kinds, within)}"
 
 
 def shortage(sites: Sequence[Site], kinds: Sequence[Kind], limits: Limits) -> str:
     """Say what these sites lack to hold the members."""
-    if len(sites) < limits.nodes:
+    if not kinds:
         return f"needs {limits.nodes} hosts, found {len(sites)}"
     for kind in kinds:
         sizes = Counter(site.domain(kind) for site in sites)
         needed = -(-limits.nodes // limits.most)
         listed = ", ".join(sorted(sizes))
         if len(sizes) < needed:
-            return f"needs {needed} {WORDS[kind]}s, found {len(sizes)} ({listed})"
+            return f"needs {needed} {PLURALS[kind]}, found {len(sizes)} ({listed})"
         usable = sum(min(size, limits.most) for size in sizes.values())
         if usable < limits.nodes:
-            counted = ", ".join(f"{name} {size}" for name, size in sorted(sizes.items()))
+            counted = ", ".join(f"{name} has {size}" for name, size in sorted(sizes.items()))
             return (
                 f"needs {limits.nodes} hosts with at most {limits.most} in one {WORDS[kind]}, "
                 f"found {usable} such ({counted})"
