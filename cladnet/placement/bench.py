@@ -25,14 +25,15 @@ _MS_PER_KM = 0.015
 
 
 def fleet(hosts: int, seed: int) -> Fleet:
-    """Return hosts spread over the regions of the table and every pair's round-trip time: distance, zone and noise."""
+    """Return hosts spread over many regions, and every pair's round-trip time: distance, zone, CSP and noise."""
     chance = random.Random(seed)  # noqa: S311 - a repeatable instance, no secret
     regions = [(name, region) for name, area in table().items() for region in area.regions]
-    used = chance.sample(regions, min(len(regions), max(4, hosts // 12)))
+    big = [each for each in regions if each[1].split("/")[0] in ("aws", "azure", "gcp", "alibaba", "ibm", "tencent")]
+    used = chance.sample(big, min(len(big), max(10, hosts // 12)))
     candidates = []
     areas = []
     for number in range(hosts):
-        area, region = chance.choice(used)
+        area, region = used[number % len(used)]
         csp, name = region.split("/")
         cloud = CloudFacts(provider=csp, region=name, zone=f"{name}-{chance.choice('abc')}")
         candidates.append(Candidate(host=f"host-{number:04}", cloud=cloud))

@@ -8,6 +8,8 @@ from cladnet.placement.model import Rtt, Site
 
 LOST_MS = 2000.0
 """Stands for a pair none of whose echoes came back: as long as a status test waits for one."""
+_DIGITS = 6
+"""Decimals of a millisecond that count: a nanosecond."""
 GUESS_BASE_MS = 5.0
 GUESS_MS_PER_KM = 0.03
 """4.5 times light in vacuum, there and back. The internet's median is about three times (Singla et al., "The Internet
@@ -38,7 +40,7 @@ def build(sites: Sequence[Site], rtts: Sequence[Rtt]) -> Matrix:
     """
     given: dict[tuple[str, str], float] = {}
     for rtt in rtts:
-        pair, value = _pair(*rtt.between), LOST_MS if rtt.ms is None else rtt.ms
+        pair, value = _pair(*rtt.between), LOST_MS if rtt.ms is None else round(rtt.ms, _DIGITS)
         if given.get(pair, -1.0) < value:
             given[pair] = value
     zones = {site.zone: site for site in sites}

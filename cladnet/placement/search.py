@@ -4,20 +4,22 @@ For one leader: where members are limited by at most one kind of domain, a set t
 a partition matroid, and taking the nearest host that still fits, over and over, gives a set whose k-th nearest member
 is as near as that of any other, for every k (Gale 1968). It is best for the write latency and for the sum of
 distances. With two kinds that cross (a CSP has hosts in many areas, an area has many CSPs) the sets are the
-intersection of two matroids, and greed alone may fail. Then a branch and bound takes or leaves hosts by distance;
-each limit alone, solved by greed, gives its lower bound, and where one of these two sets keeps both limits at that
-cost, it is the answer.
+intersection of two matroids, and greed alone may fail. There the least sum is a minimum-cost flow, and so is the
+question whether a write latency can be reached; where no set has both at their least, a branch and bound between them
+decides.
 
 The optimum is the best over all leaders; those whose bound does not beat the best found so far are passed over.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
+from cladnet.placement.flow import Cost, Room, cheapest
 from cladnet.placement.quorum import majority
 
-NOTHING_YET = (float("inf"), float("inf"))
+EXACT = 2.0**60
+"""Units a millisecond: floats of 4 µs and more become whole numbers without loss, so that sums and ties are exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +46,6 @@ class Choice:
     total_ms: float
     """The sum of round trips from the leader to every member: decides between equal write latencies."""
 
-    @property
-    def cost(self) -> tuple[float, float]:
-        """What is minimised, the first part first."""
-        return (self.write_ms, self.total_ms)
-
 
 def neighbours(rtt: Sequence[Sequence[float]]) -> list[list[int]]:
     """For every host the hosts by distance, itself included; equally near ones by index."""
@@ -69,33 +66,22 @@ def best(
         None when no pool holds a set that keeps the limits.
     """
     cells: list[Hashable] = [tuple(domain[host] for domain in limits.domains) or host for host in range(len(rtt))]
-    found: Choice | None = None
-    feasible: dict[Hashable, bool] = {}
+    found: _Found | None = None
     for leader in _leaders(rtt, near, limits, pools):
-        star = _Star(rtt[leader], near[leader], limits, pools, cells, leader)
-        cost = found.cost if found else NOTHING_YET
-        if not star.may_beat(cost):
-            continue
-        if len(limits.domains) > 1:
-            cell = (pools[leader], cells[leader])
-            if cell not in feasible:
-                feasible[cell] = star.can_be_filled()
-            if not feasible[cell]:
-                continue
-        found = star.solve(cost) or found
-    return found
+        star = _Star(rtt[leader], limits, cells, leader)
+        if star.gather(near[leader], pools, found.write_ms if found else None):
+            found = star.solve(found)
+    if found is None:
+        return None
+    return Choice(found.members, found.write_ms, sum(rtt[found.members[0]][member] for member in found.members))
 
 
 def most_members(hosts: Sequence[int], limits: Limits) -> int:
-    """How many of these hosts can be members at once, whatever the distances; `limits.nodes` at most.
-
-    Two crossing kinds make this a maximum flow: first kind → host's cell → second kind.
-    """
+    """How many of these hosts can be members at once, whatever the distances; `limits.nodes` at most."""
     if not limits.domains:
         return min(len(hosts), limits.nodes)
-    first, second = limits.domains[0], limits.domains[-1]
-    cells = Counter((first[host], second[host]) for host in hosts)
-    return _flow(cells, Counter(), Counter(), limits.most, limits.nodes)
+    room = Room(limits.domains[0], limits.domains[-1], limits.most, Counter(), Counter())
+    return len(cheapest(hosts, dict.fromkeys(hosts, (0, 0)), room, limits.nodes))
 
 
 def _leaders(
@@ -108,174 +94,123 @@ def _leaders(
     return sorted(able, key=lambda host: (rtt[host][near[host][rank]], host))
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The best so far."""
+
+    members: tuple[int, ...]
+    write_ms: float
+    cost: Cost
+    """Write latency and sum of distances in exact units."""
+
+
 @dataclass(slots=True)
 class _Star:
     """One leader and the hosts around it."""
 
     ms: Sequence[float]
-    near: Sequence[int]
     limits: Limits
-    pools: Sequence[Hashable]
     cells: Sequence[Hashable]
     """For every host its domains of all kinds together."""
     leader: int
-    hosts: list[int] = field(init=False)
+    hosts: list[int] = field(default_factory=list)
     """Those that may matter, by distance: of hosts equal in every domain, only the nearest can be of use."""
-    used: tuple[Counter[Hashable], ...] = field(init=False)
+    units: dict[int, int] = field(default_factory=dict)
+    """Their distances in exact units."""
 
-    def __post_init__(self) -> None:
-        self.used = tuple(Counter([domain[self.leader]]) for domain in self.limits.domains)
+    @property
+    def _quorum(self) -> int:
+        """Members besides the leader that a write waits for."""
+        return majority(self.limits.nodes) - 1
 
-    def may_beat(self, cost: tuple[float, float]) -> bool:
-        """Whether each limit alone leaves room for something cheaper; prepares `hosts` if so."""
-        needed = majority(self.limits.nodes) - 1
-        wanted = self.limits.nodes - 1
-        crossing = len(self.limits.domains) > 1
+    @property
+    def _crossing(self) -> bool:
+        return len(self.limits.domains) > 1
+
+    def gather(self, near: Sequence[int], pools: Sequence[Hashable], to_beat_ms: float | None) -> bool:
+        """Collect the hosts; False as soon as there are too few, or the nearest that fit are too far already."""
         most = self.limits.most if self.limits.domains else 1
         seen = Counter([self.cells[self.leader]])
-        pool = self.pools[self.leader]
-        self.hosts = []
-        for host in self.near:
-            if host == self.leader or self.pools[host] != pool:
+        pool = pools[self.leader]
+        for host in near:
+            if host == self.leader or pools[host] != pool:
                 continue
-            if len(self.hosts) < needed and self.ms[host] > cost[0]:
-                return False  # the nearest that count, limits of single cells kept, are too far already
+            if to_beat_ms is not None and len(self.hosts) < self._quorum and self.ms[host] > to_beat_ms:
+                return False
             cell = self.cells[host]
             if seen[cell] < most:
                 seen[cell] += 1
                 self.hosts.append(host)
-                if not crossing and len(self.hosts) == wanted:
+                self.units[host] = int(self.ms[host] * EXACT)
+                if not self._crossing and len(self.hosts) == self.limits.nodes - 1:
                     break
-        bound = self._bound(0, (), self.used)
-        return bound is not None and bound < cost
+        return len(self.hosts) >= self.limits.nodes - 1
 
-    def can_be_filled(self) -> bool:
-        """Whether any set with this leader keeps both limits."""
+    def solve(self, found: _Found | None) -> _Found | None:
+        """Return the best choice with this leader if it is better than the one found before, which is returned else."""
+        if not self._crossing:
+            return self._better(found, self.hosts)
         first, second = self.limits.domains
-        cells = Counter((first[host], second[host]) for host in self.hosts)
-        wanted = self.limits.nodes - 1
-        return _flow(cells, self.used[0], self.used[1], self.limits.most, wanted) >= wanted
-
-    def solve(self, cost: tuple[float, float]) -> Choice | None:
-        """Return the best choice with this leader if it is cheaper than `cost`."""
-        found: Choice | None = None
-        stack: list[tuple[int, tuple[int, ...], tuple[Counter[Hashable], ...]]] = [(0, (), self.used)]
+        stack: list[tuple[int, tuple[int, ...]]] = [(0, ())]
         while stack:
-            position, taken, used = stack.pop()
-            bound = self._bound(position, taken, used)
-            if bound is None or bound >= cost:
+            position, taken = stack.pop()
+            everyone = (self.leader, *taken)
+            room = Room(
+                first, second, self.limits.most,
+                Counter(first[host] for host in everyone), Counter(second[host] for host in everyone),
+            )  # fmt: skip
+            bound, found = self._bound(position, taken, room, found)
+            if bound is None or (found is not None and bound >= found.cost):
                 continue
-            whole = self._whole(position, taken, used, bound)
-            if whole is not None:
-                found = Choice((self.leader, *whole), *bound)
-                cost = bound
-                continue
-            while not self._fits(self.hosts[position], used):
+            while not self._fits(self.hosts[position], room):
                 position += 1
-            host = self.hosts[position]
-            stack.append((position + 1, taken, used))
-            with_host = tuple(
-                counts + Counter([domain[host]]) for counts, domain in zip(used, self.limits.domains, strict=True)
-            )
-            stack.append((position + 1, (*taken, host), with_host))
+            stack.append((position + 1, taken))
+            stack.append((position + 1, (*taken, self.hosts[position])))
         return found
 
     def _bound(
-        self, position: int, taken: tuple[int, ...], used: tuple[Counter[Hashable], ...]
-    ) -> tuple[float, float] | None:
-        """The least cost of any completion, by each limit alone; None when one of them allows none."""
-        bounds = [self._cost(members) for members in self._greedy(position, taken, used)]
-        if None in bounds:
-            return None
-        sure = [bound for bound in bounds if bound is not None]
-        return max(bound[0] for bound in sure), max(bound[1] for bound in sure)
+        self, position: int, taken: tuple[int, ...], room: Room, found: _Found | None
+    ) -> tuple[Cost | None, _Found | None]:
+        """The least latency and, apart from it, the least sum of any completion; and the best found on the way.
 
-    def _whole(
-        self, position: int, taken: tuple[int, ...], used: tuple[Counter[Hashable], ...], bound: tuple[float, float]
-    ) -> tuple[int, ...] | None:
-        """A greedy completion that keeps every limit and costs no more than the bound, if there is one."""
-        for members in self._greedy(position, taken, used):
-            if members is not None and self._cost(members) == bound and self._keeps(members):
-                return members
-        return None
-
-    def _greedy(
-        self, position: int, taken: tuple[int, ...], used: tuple[Counter[Hashable], ...]
-    ) -> Iterator[tuple[int, ...] | None]:
-        """For each kind of domain, the nearest members if its limit alone held for hosts still to come."""
+        The completion of least sum also bounds the latency from above. Below that, a latency can be reached if some
+        completion has few enough members beyond it: the one with the fewest, and of these the least sum, is looked at.
+        """
+        rest = [host for host in self.hosts[position:] if self._fits(host, room)]
         wanted = self.limits.nodes - 1 - len(taken)
-        domains = self.limits.domains
-        if not domains:
-            yield tuple(self.hosts[:wanted]) if len(self.hosts) >= wanted else None
-            return
-        for kind, domain in enumerate(domains):
-            counts = used[kind].copy()
-            members = list(taken)
-            for host in self.hosts[position:]:
-                if len(members) == self.limits.nodes - 1:
-                    break
-                if counts[domain[host]] < self.limits.most and self._fits(host, used):
-                    counts[domain[host]] += 1
-                    members.append(host)
-            yield tuple(members) if len(members) == self.limits.nodes - 1 else None
-
-    def _cost(self, members: tuple[int, ...] | None) -> tuple[float, float] | None:
-        """The cost of members in order of distance."""
-        if members is None:
-            return None
-        needed = majority(self.limits.nodes) - 1
-        return (
-            self.ms[members[needed - 1]] if needed else 0.0,
-            sum(self.ms[member] for member in members),
-        )
-
-    def _fits(self, host: int, used: tuple[Counter[Hashable], ...]) -> bool:
-        return all(
-            counts[domain[host]] < self.limits.most for counts, domain in zip(used, self.limits.domains, strict=True)
-        )
-
-    def _keeps(self, members: tuple[int, ...]) -> bool:
-        everyone = (self.leader, *members)
-        return all(
-            max(Counter(domain[host] for host in everyone).values()) <= self.limits.most
-            for domain in self.limits.domains
-        )
-
-
-def _flow(
-    cells: Counter[tuple[Hashable, Hashable]],
-    used_first: Counter[Hashable],
-    used_second: Counter[Hashable],
-    most: int,
-    wanted: int,
-) -> int:
-    """How many units, `wanted` at most, fit at once: `most` a row and a column less those used, and a cell's count.
-
-    Augmenting paths, a unit each: a row with room takes a cell; a full column has one of its units moved to another.
-    """
-    placed: Counter[tuple[Hashable, Hashable]] = Counter()
-    rows = Counter(dict(used_first))
-    columns = Counter(dict(used_second))
-
-    def push(row: Hashable, seen: set[Hashable]) -> bool:
-        for (of_row, column), room in cells.items():
-            if of_row != row or column in seen or placed[of_row, column] >= room:
+        nearest = cheapest(rest, {host: (0, self.units[host]) for host in rest}, room, wanted)
+        if len(nearest) < wanted:
+            return None, found
+        found = self._better(found, (*taken, *nearest))
+        latency, total = self._cost((*taken, *nearest))
+        latencies = sorted({self.units[host] for host in (*taken, *rest) if self.units[host] < latency})
+        low, high = 0, len(latencies)  # those before low cannot be reached, those from high on can
+        while low < high:
+            middle = (low + high) // 2
+            if (latencies[middle], total) >= found.cost:
+                high = middle  # whatever lies there is no better than what is found: only less is of interest
                 continue
-            seen.add(column)
-            if columns[column] < most:
-                columns[column] += 1
-                placed[row, column] += 1
-                return True
-            for other_row, other_column in list(placed):
-                if other_column == column and other_row != row and placed[other_row, column] and push(other_row, seen):
-                    placed[other_row, column] -= 1
-                    placed[row, column] += 1
-                    return True
-        return False
+            limit = latencies[middle]
+            costs = {host: (int(self.units[host] > limit), self.units[host]) for host in rest}
+            members = (*taken, *cheapest(rest, costs, room, wanted))
+            found = self._better(found, members)
+            if sum(self.units[host] <= limit for host in members) >= self._quorum:
+                high = middle
+            else:
+                low = middle + 1
+        return (latencies[low] if low < len(latencies) else latency, total), found
 
-    total = 0
-    for row in {row for row, _ in cells}:
-        while total < wanted and rows[row] < most and push(row, set()):
-            rows[row] += 1
-            total += 1
-    return total
+    def _better(self, found: _Found | None, members: Sequence[int]) -> _Found:
+        cost = self._cost(members)
+        if found is not None and found.cost <= cost:
+            return found
+        ordered = sorted(members, key=lambda host: (self.units[host], host))
+        write_ms = self.ms[ordered[self._quorum - 1]] if self._quorum else 0.0
+        return _Found((self.leader, *ordered), write_ms, cost)
+
+    def _cost(self, members: Sequence[int]) -> Cost:
+        distances = sorted(self.units[host] for host in members)
+        return (distances[self._quorum - 1] if self._quorum else 0, sum(distances))
+
+    def _fits(self, host: int, room: Room) -> bool:
+        return room.used_first[room.first[host]] < room.most and room.used_second[room.second[host]] < room.most
