@@ -1,6 +1,7 @@
 """The pipeline: which stage needs which, from the recipe to the artifacts."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cached_property
@@ -11,7 +12,7 @@ from images import tree as tree_stage
 from images.bake import Firmware, Report
 from images.stages import Cache, Stage
 from larva import codec, process, settings
-from larva.errors import InvalidInput
+from larva.errors import HostUnfit, InvalidInput
 
 TOOLS = Path(__file__).parent / "tools.toml"
 
@@ -126,6 +127,7 @@ class Pipeline:
     def make_bake(self) -> Report:
         """Return what the gate showed, booted now if anything changed."""
         if not self.cache.has(self.bake):
+            require_packer()
             self.make_disk()
             self.cache.ensure(self.tools)
         report = self.cache.ensure(self.bake) / bake.REPORT
@@ -165,6 +167,15 @@ class Pipeline:
                 image, scratch, tools / "root", self.logs / f"verify-{self.recipe.name}-{firmware}-{os.getpid()}.log",
                 epoch=self.recipe.epoch, firmware=firmware,
             )  # fmt: skip
+
+
+def require_packer() -> None:
+    """Raise HostUnfit unless Packer is there: asked first, because the stages before the boot take minutes."""
+    if shutil.which("packer") is None:
+        raise HostUnfit(
+            "missing program: packer, which boots the image for its tests",
+            hint="Debian 12: run `make setup`; Debian 13 has no such package, and that of Debian 12 works there",
+        )
 
 
 def tree(profile: str) -> Path:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from images import accelerator, artifacts, bake
+from images import accelerator, artifacts, bake, mirror
 from images.bake import Firmware
 from images.cli import image
-from images.pipeline import Pipeline
+from images.pipeline import Pipeline, Until
 from larva import codec, process
 from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound, ProgramFailed
 
@@ -104,6 +104,18 @@ def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         bake.boot(tmp_path / "d", tmp_path, tmp_path, tmp_path / "log", epoch=0)
     with pytest.raises(HostUnfit, match=r"missing programs"):
         process.require_programs("mmdebstrap")
+
+
+def test_missing_packer_is_told_before_anything_is_built(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(process, "require_root", lambda _doing: None)
+    monkeypatch.setattr(mirror, "of_this_host", lambda: mirror.Mirror(main="http://127.0.0.1:9", security=""))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostUnfit, match="packer") as caught:
+        Pipeline("full").build(Until.ARTIFACTS)
+    assert "Debian 13" in caught.value.hint
+    assert not any(cache.rglob("root"))
 
 
 def test_show_without_an_image(cache: Path) -> None:
