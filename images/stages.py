@@ -89,22 +89,23 @@ class Cache:
             TimedOut: another build held the same stage for too long.
         """
         entry = self.path(stage)
-        if entry in self._held:
-            return entry
         entry.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _open_lock(entry)
-        try:
-            if _share_or_own(descriptor, stage, made=lambda: self.has(stage)):
-                output.note(f"· {stage.title}: unchanged")
-            else:
-                remove_stale(entry.parent, mine=entry)
-                self._make(stage, entry)
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
-            os.utime(entry)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        self._held[entry] = descriptor
+        while entry not in self._held:
+            descriptor = _open_lock(entry)
+            try:
+                if _share_or_own(descriptor, stage, made=lambda: self.has(stage)):
+                    output.note(f"· {stage.title}: unchanged")
+                else:
+                    remove_stale(entry.parent, mine=entry)
+                    self._make(stage, entry)
+                    # flock(2): a conversion lets go for a moment, in which another build may prune what is new.
+                    fcntl.flock(descriptor, fcntl.LOCK_SH)
+                if self.has(stage):
+                    os.utime(entry)
+                    self._held[entry] = descriptor
+            finally:
+                if entry not in self._held:
+                    os.close(descriptor)
         return entry
 
     def _make(self, stage: Stage, entry: Path) -> None:
@@ -265,7 +266,7 @@ def _lock_now(entry: Path) -> Iterator[bool]:
 
 def _remove(entry: Path) -> bool:
     with _lock_now(entry) as locked:
-        if locked and not leased(entry):
+        if locked and entry.exists() and not leased(entry):  # another pruner may have been here first
             shutil.rmtree(entry)
             for left in entry.parent.glob(f"{entry.name}.*"):
                 if left.suffix != ".lock":

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -234,3 +235,12 @@ def test_scratch_of_the_dead_is_removed_and_of_the_living_spared(tmp_path: Path)
     assert not mine.exists()
     with Cache(tmp_path).scratch("work"):
         assert not list(tmp_path.glob("scratch/.*/half"))
+
+
+def test_builds_that_prune_at_once_do_not_trip_over_each_other(tmp_path: Path) -> None:
+    names = "abcdefghijklmnopqrstuvwxyz"
+    make_aged(tmp_path, names)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        removed = [entry for found in pool.map(lambda _: Cache(tmp_path).prune(keep=1), range(16)) for entry in found]
+    assert len(set(removed)) == len(names) - 1
+    assert len(Cache(tmp_path).records()) == 1
