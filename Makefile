@@ -3,7 +3,7 @@
 PYTHON ?= /usr/bin/python3
 VENV   := .venv
 LARVA  := $(VENV)/bin/larva
-SUDO   := $(if $(filter 0,$(shell id -u)),,sudo)
+SUDO   := $(if $(filter 0,$(shell id -u)),,sudo $(if $(LARVA_CACHE),--preserve-env=LARVA_CACHE))
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 STAMP  := $(VENV)/.ready
 
@@ -29,16 +29,16 @@ $(STAMP): requirements/dev.txt pyproject.toml | packages
 	@touch $@
 
 demo: setup ## Build the image, launch it on three clouds, prove network and storage, leave the console running
-	$(SUDO) $(LARVA) demo up --replace
-	$(SUDO) $(LARVA) demo prove
+	$(SUDO) $(LARVA) demo up --run demo --replace
+	$(SUDO) $(LARVA) demo prove --run demo
 
-down: setup ## Remove every lab that a demo left running
+down: setup ## Take down every lab of this machine
 	$(SUDO) $(LARVA) demo down --all
 
 test: setup ## Run every test, the slow ones included
 	$(SUDO) $(VENV)/bin/pytest
 
-test-quick: setup ## Run what needs no root and no machine: seconds
+test-quick: setup ## Run what needs no root and no lab, in under a minute
 	$(VENV)/bin/pytest tests/unit
 
 image: setup ## Build and verify the appliance image
@@ -57,12 +57,12 @@ format: setup ## Rewrite the sources in the house style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-lock: setup ## Renew the lock files (needs `pip install uv` somewhere on PATH)
+lock: setup ## Renew the lock files (needs uv on PATH)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q \
 	    pyproject.toml -o requirements/appliance.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q \
 	    --extra build --extra dev -c requirements/appliance.txt pyproject.toml -o requirements/dev.txt
 
-clean: ## Remove the environment and what the tools left; build results stay in ~/.cache/larva
+clean: ## Remove the environment and what the tools left; build results stay (`larva image prune`)
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -87,6 +87,8 @@ def prove(*, run_id: str | None, topology_file: Path | None, half: str | None, j
             story.write(json_file)
     seconds = sum(step.seconds for step in story.steps)
     output.note(f"proved: {len(story.steps)} steps in {seconds:.0f} s")
+    if running is not None:
+        _show_console(running)
 
 
 def _show_console(running: Demo) -> None:

@@ -36,5 +36,5 @@ def ssh_command(directory: Path, host: Host, namespace: str, *, user: str = USER
         "nsenter", f"--net={network.path_of(namespace)}", "ssh", "-i", str(directory / _KEY),
         "-o", f"UserKnownHostsFile={directory / 'known_hosts'}", "-o", f"HostKeyAlias={host.name}",
         "-o", "StrictHostKeyChecking=accept-new", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10",
-        f"{user}@{host.private}",
+        "-o", "LogLevel=ERROR", f"{user}@{host.private}",
     ]  # fmt: skip
