@@ -1,6 +1,5 @@
 """`larva demo`: the whole idea on three clouds of one machine."""
 
-import contextlib
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from images.demo import prove as proof
 from images.demo.story import Story
 from images.demo.up import Demo, bring_up
 from larva import output, process
-from larva.errors import LarvaError, NotFound
+from larva.errors import LarvaError
 
 CONSOLE_PORT = 8443
 DEFAULT_RUN = "demo"
@@ -47,9 +46,9 @@ def up(*, topology_file: Path | None, run_id: str, rtt: bool, replace: bool, jso
     """Build the image if it is not there, launch it on the lab's clouds, and bring network, storage and a volume up."""
     process.require_root("the lab")
     plan = topology.load(topology_file) if topology_file else topology.default()
-    if replace:
-        with contextlib.suppress(NotFound):
-            Lab.find(run_id).destroy()
+    if replace and any(lab.run_id == run_id for lab in Lab.all()):
+        with output.step(f"lab {run_id}: the one that was up is taken down"):
+            Lab(run_id).destroy()
     story = Story()
     try:
         running = bring_up(plan, run_id=run_id, rtt=rtt, story=story)

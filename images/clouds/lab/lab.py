@@ -302,7 +302,8 @@ class Lab:
             except FileExistsError as error:
                 if run_id is not None:
                     raise Conflict(
-                        f"the run id {run_id} is taken", hint=f"end that lab with `larva demo down --run {run_id}`"
+                        f"the run id {run_id} is taken",
+                        hint=f"end that lab with `larva demo down --run {run_id}`, or choose another id with --run",
                     ) from error
             else:
                 return lab
