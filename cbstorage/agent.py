@@ -6,11 +6,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cbstorage import keys
 from cbstorage.daemons import StorageHost
 from cbstorage.keeper import VolumeKeeper
-from cbstorage.model import ClusterSpecification
-from cbstorage.mounts import MountKeeper
+from cbstorage.mounts import MountKeeper, remembered_groups
 from cladnet.keys import enrolled_host
 from cladnet.member import Member
 from cladnet.model import EnrolledHost, Role
@@ -58,44 +56,36 @@ class StorageAgent:
             Reconciler(self._store, prefixes, self._reconcile, name="storage groups").run(stop)
 
     def _reconcile(self) -> None:
-        wanted = self._groups()
+        told = self._told()
+        wanted = told if told is not None else set(self._working) | set(self._member.groups)
         for group in self._working.keys() - wanted:
             log.info("no longer in CLADNet %s", group)
             self._working.pop(group).end()
         for group in wanted - self._working.keys():
             log.info("serving storage of CLADNet %s", group)
             self._working[group] = GroupWork(list(self._reconcilers(group)))
+        if told is not None:
+            for group in remembered_groups() - told:
+                MountKeeper(self._store, group, self._member.host).release()
 
-    def _groups(self) -> set[str]:
-        """This host's CLADNets as etcd has them; as enrolment left them while it does not answer."""
+    def _told(self) -> set[str] | None:
+        """This host's CLADNets as etcd has them; None while nobody tells: then those of its enrolment count."""
         try:
             enrolled = self._store.get(enrolled_host(self._member.host), EnrolledHost)
         except LarvaError as error:
             log.warning("the CLADNets of this host are taken from its enrolment: %s", error.message)
-            return set(self._working) | set(self._member.groups)
-        return set(enrolled.value.groups) if enrolled else set(self._member.groups)
+            return None
+        return set(enrolled.value.groups) if enrolled else None
 
     def _reconcilers(self, group: str) -> Iterator[Reconciler]:
         host = self._member.host
         mounts = MountKeeper(self._store, group, host)
         yield Reconciler(self._store, mounts.prefixes(), mounts.reconcile, name=f"mounts of {group}")
-        if Role.STORAGE in self._member.roles and self._serves(group):
+        if Role.STORAGE in self._member.roles:
             daemons = StorageHost(self._store, group, host, tuple(map(Path, self._member.storage_devices)))
             yield Reconciler(self._store, daemons.prefixes(), daemons.reconcile, name=f"daemons of {group}")
             volumes = VolumeKeeper(self._store, group, host)
             yield Reconciler(self._store, volumes.prefixes(), volumes.reconcile, name=f"volumes of {group}")
-
-    def _serves(self, group: str) -> bool:
-        """Ceph's files have room for one cluster a host: the first CLADNet's that was served stays."""
-        others = [name for name in self._working if name != group]
-        if not others:
-            return True
-        with contextlib.suppress(LarvaError):
-            taken = [name for name in others if self._store.get(keys.cluster(name), ClusterSpecification)]
-            if not taken:
-                return True
-        log.warning("this host gives its disks to another CLADNet already; in %s it only mounts", group)
-        return False
 
     def _end_all(self) -> None:
         for work in self._working.values():

@@ -1,6 +1,7 @@
 """Cephx keys and keyring files: made here, so that a key is never on a command line or in a program's output."""
 
 import base64
+import re
 import secrets
 import struct
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 _AES = 1
 """CEPH_CRYPTO_AES, the only key type of Ceph 18 (src/include/ceph_fs.h)."""
 _SECRET_BYTES = 16
+_KEY = re.compile(r"[A-Za-z0-9+/]{20,200}={0,2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,11 @@ def new_key(*, created_s: int) -> str:
     """
     head = struct.pack("<HIIH", _AES, created_s & 0xFFFFFFFF, 0, _SECRET_BYTES)
     return base64.b64encode(head + secrets.token_bytes(_SECRET_BYTES)).decode()
+
+
+def is_key(text: str) -> bool:
+    """Whether a text has a key's form, so that it can be a line of a keyring and nothing more."""
+    return _KEY.fullmatch(text) is not None
 
 
 def keyring(*identities: Identity) -> str:

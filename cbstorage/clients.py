@@ -84,7 +84,7 @@ class FuseClient:
         return shutil.which("ceph-fuse") is not None and Path("/dev/fuse").exists()
 
     def mount(self, mount: Mount) -> None:
-        """Start it and wait until the kernel shows the mount."""
+        """Start it and wait until the kernel shows the mount; a path that `mount_point.check` took needs no escape."""
         systemd.stop(mount.unit)
         systemd.run_as_unit(
             mount.unit,
@@ -96,11 +96,11 @@ class FuseClient:
                 f"Description=Volume at {mount.path}",
                 "KillMode=mixed",
                 "TimeoutStopSec=10",
-                f"ExecStopPost=-/bin/umount --lazy {_quoted(mount.path)}",
+                f'ExecStopPost=-/bin/umount --lazy "{mount.path}"',
             ],
         )  # fmt: skip
         deadline = time.monotonic() + MOUNT_S
-        while is_mounted(mount.path) is None:
+        while mounted_at(mount.path) is None:
             if systemd.state(mount.unit) not in ("active", "activating"):
                 raise ProgramFailed(f"ceph-fuse: {systemd.last_words(mount.unit) or 'ended without a word'}")
             if time.monotonic() > deadline:
@@ -114,8 +114,27 @@ CLIENTS: tuple[Client, ...] = (KernelClient(), FuseClient())
 """In the order in which they are preferred."""
 
 
-def is_mounted(path: Path) -> str | None:
-    """The type of the file system mounted at exactly this path, the topmost one; None without any.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mounted:
+    """What the kernel's table says is mounted somewhere."""
+
+    kind: str
+    """The file system's type, as ext4."""
+    source: str
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is CephFS, of whichever client."""
+        return self.kind == "ceph" or self.kind.startswith("fuse.ceph")
+
+    @property
+    def client(self) -> str:
+        """The driver behind it, for a volume."""
+        return "kernel" if self.kind == "ceph" else "ceph-fuse"
+
+
+def mounted_at(path: Path) -> Mounted | None:
+    """What is mounted at exactly this path, the topmost one; None without any.
 
     It reads the kernel's table and never touches the mount, which might not answer.
     """
@@ -123,14 +142,34 @@ def is_mounted(path: Path) -> str | None:
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields = line.split(" ")
         if _unescaped(fields[4]) == str(path):
-            found = fields[fields.index("-") + 1]
+            kind, source = fields[fields.index("-") + 1 :][:2]
+            found = Mounted(kind=kind, source=_unescaped(source))
     return found
 
 
-def unmount(unit: str, path: Path) -> None:
-    """Take a mount away, whatever state it is in: at once for new users, in the background for those inside."""
+def is_ours(mounted: Mounted, *, unit: str, source: str) -> bool:
+    """Whether a mounted volume is the one that `unit` (ceph-fuse) or `source` (the kernel's client) stands for."""
+    if mounted.kind == "ceph":
+        return mounted.source.endswith(f"={source}")
+    return mounted.is_volume and systemd.state(unit) not in ("inactive", "failed")
+
+
+def unmount(unit: str, path: Path, *, source: str) -> None:
+    """Take a volume away, whatever state it is in: at once for new users, in the background for those inside.
+
+    What else is mounted at the path stays: the host's own file system, or another volume.
+    """
+    mounted = mounted_at(path)
+    ours = mounted is not None and is_ours(mounted, unit=unit, source=source)
     systemd.stop(unit)
-    if is_mounted(path) is not None:
+    if ours:
+        take_away(path)
+
+
+def take_away(path: Path) -> None:
+    """Unmount a volume that is still mounted here."""
+    mounted = mounted_at(path)
+    if mounted is not None and mounted.is_volume:
         process.run(["umount", "--lazy", path], timeout=UNMOUNT_S, ok_codes=(0, 32))
 
 
@@ -143,9 +182,3 @@ def _unescaped(text: str) -> str:
     for code, letter in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         text = text.replace(code, letter)
     return text
-
-
-def _quoted(path: Path) -> str:
-    """For a command line in a unit (systemd.service(5)): quotes, and percent signs and dollars doubled."""
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cbstorage import assignment, keys
+from cbstorage import assignment, keys, sizes
 from cbstorage.assignment import Candidate
+from cbstorage.device import SMALLEST_BYTES
 from cbstorage.model import ClusterSpecification, ClusterState, Health, HostDaemons
 from cladnet import networks
 from cladnet.model import Role
@@ -40,8 +41,12 @@ def create(
     Raises:
         NotFound: no such CLADNet or host.
         Conflict: it has a storage cluster.
-        InvalidInput: it has no storage host, or the monitors cannot be as asked.
+        InvalidInput: it has no storage host, or monitors or OSDs cannot be as asked.
     """
+    if osd_file_bytes is not None and not SMALLEST_BYTES <= osd_file_bytes <= sizes.LARGEST:
+        raise InvalidInput(
+            f"an OSD of {osd_file_bytes} bytes cannot be", hint=f"{sizes.show(SMALLEST_BYTES)} is the least"
+        )
     network = networks.find(store, cladnet)
     views = networks.hosts(store, network.id)
     candidates = [
@@ -108,7 +113,7 @@ def find(store: Store, cladnet: str | None = None) -> ClusterView:
 
 def only_group(store: Store) -> str:
     """Return the id of the only CLADNet with a storage cluster; an error that says what to do otherwise."""
-    groups = [item.value.group for item in store.list(keys.CLUSTER, ClusterSpecification).items]
+    groups = list(store.children(keys.CLUSTER, ClusterSpecification))
     if not groups:
         raise NotFound("there is no storage cluster yet", hint="larva storage init --group CLADNET makes one")
     if len(groups) > 1:

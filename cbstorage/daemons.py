@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cbstorage import (
     cephx,
+    claim,
     conf,
     founding,
     keys,
@@ -16,6 +17,7 @@ from cbstorage import (
     mon,
     osd,
     preflight,
+    records,
     sealed_keys,
     services,
     systemd,
@@ -27,7 +29,7 @@ from cbstorage.monitor import Monitors, QuorumStatus
 from cbstorage.view import View
 from cladnet.member import Identity
 from cladnet.store import Store
-from larva.errors import LarvaError, Unavailable
+from larva.errors import LarvaError, MalformedData, SystemRefused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +46,14 @@ class Problems:
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Keep an error of ours and go on behind the block."""
+        """Keep an error of ours, or the system's refusal (a full disk), and go on behind the block."""
         try:
             yield
         except LarvaError as error:
             self.found.append(error)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            self.found.append(SystemRefused(f"{where}{error.strerror or error}"))
 
     def text(self) -> str:
         """All of them for people."""
@@ -83,6 +88,7 @@ class StorageHost:
             if seen is None:
                 return SETTLED_S
             with problems.kept():
+                claim.stake(self._group, seen.specification.fsid)
                 self._step(seen, problems)
         except Unavailable:
             # etcd is away: what was made already must run all the same, above all after a reboot.
@@ -104,6 +110,8 @@ class StorageHost:
         entity = self._write_client(identities)
         if self._host in seen.specification.mon_hosts and seen.founding is not None:
             with problems.kept():
+                if not identities.keys() >= {cephx.MON, cephx.ADMIN}:
+                    raise Unavailable("this host has not been given a monitor's keys yet")
                 mon.ensure(self._host, seen.founding, identities)
         try:
             connection = Monitors(local.CONFIGURATION, entity=entity, keyring=local.keyring_of(entity))
@@ -147,6 +155,8 @@ class StorageHost:
 
     def _write_client(self, identities: dict[str, cephx.Identity]) -> str:
         entity = cephx.ADMIN if cephx.ADMIN in identities else cephx.storage_host(self._host)
+        if entity not in identities:
+            raise MalformedData(f"this host was given no key of {entity}", hint="the monitors' hosts give it anew")
         local.write_client_keyring(identities[entity])
         return entity
 
@@ -199,9 +209,7 @@ class StorageHost:
             problem=problem,
         )
         key = keys.daemons(self._group, self._host)
-        current = self._store.get(key, HostDaemons)
-        if current is None or current.value != report:
-            self._store.put(key, report)
+        records.tell(self._store, key, report)
 
 
 def _address_is_here() -> bool:

@@ -25,6 +25,10 @@ class Label:
     whoami: str = ""
     mkfs_done: str = ""
 
+    def is_finished(self, fsid: str) -> bool:
+        """Whether it carries a whole OSD of that cluster."""
+        return self.ceph_fsid == fsid and self.mkfs_done == "yes"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
@@ -59,12 +63,13 @@ def decide(device: Path, contents: Contents, *, fsid: str, osd_uuid: str) -> Fat
     """
     label = contents.label
     if label is not None:
-        if label.ceph_fsid == fsid and label.mkfs_done == "yes":
+        if label.is_finished(fsid):
             return Fate.KEEP
         if label.osd_uuid == osd_uuid:
             return Fate.MAKE  # our own mkfs, killed half-way
+        whose = "that was never finished" if label.ceph_fsid == fsid else "of another cluster"
         raise HostUnfit(
-            f"{device} holds an OSD of another cluster ({label.ceph_fsid or label.osd_uuid})",
+            f"{device} holds an OSD {whose} ({label.ceph_fsid or label.osd_uuid})",
             hint=f"if its data may go: ceph-bluestore-tool zap-device --dev {device} --yes-i-really-really-mean-it",
         )
     if contents.signature or not contents.blank:
@@ -101,8 +106,10 @@ def make_file(device: Path, size_bytes: int) -> None:
     if Path("/dev") in device.parents:
         raise HostUnfit(f"{device} is not there", hint="`lsblk` lists the machine's disks")
     device.parent.mkdir(parents=True, exist_ok=True)
-    with device.open("xb") as file:
+    unfinished = device.with_name(f".{device.name}.new")  # of full size before it has its name: we may be killed here
+    with unfinished.open("wb") as file:
         file.truncate(size_bytes)
+    unfinished.rename(device)
 
 
 def _label(device: Path, head: bytes) -> Label:

@@ -1,12 +1,12 @@
 """The reconciler of volumes: the leading monitor's host makes, sizes, hands out and removes them."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
 
-from cbstorage import cephx, keys, local, pools, sealed_keys, services, tree, view
+from cbstorage import cephx, claim, keys, local, pools, records, sealed_keys, services, tree, view
 from cbstorage.model import (
     FILE_SYSTEM,
     MountSpecification,
@@ -18,13 +18,10 @@ from cbstorage.model import (
 )
 from cbstorage.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.view import View
-from cladnet.keys import last_segment
 from cladnet.store import Condition, Delete, Store, Versioned
 from larva.errors import LarvaError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 LOOK_S = 30.0
 """Between two counts of the bytes in use."""
@@ -90,6 +87,11 @@ def _has_key(given: Versioned[SealedKeys] | None, entity: str, seal_key: str) ->
     return given is not None and given.value.seal_key == seal_key and given.value.keys[0].entity == entity
 
 
+def _is_mount_entity(entity: str, host: str, name: str) -> bool:
+    """Whether an identity is one by which this host mounts a volume of this name: what stands in etcd may say more."""
+    return re.fullmatch(rf"client\.{re.escape(name)}\.[0-9a-f]{{8}}\.{re.escape(host)}", entity) is not None
+
+
 class VolumeKeeper:
     """The volumes of one CLADNet, as a monitor's host keeps them; only the leading monitor's acts."""
 
@@ -114,6 +116,8 @@ class VolumeKeeper:
         keyring = local.keyring_of(cephx.ADMIN)
         if seen is None or self._host not in seen.specification.mon_hosts or not keyring.exists():
             return LOOK_S
+        if claim.current() != claim.Claim(group=self._group, fsid=seen.specification.fsid):
+            return LOOK_S  # this host's keys and ceph.conf are another cluster's
         desired = self._desired()
         if not desired.volumes and not desired.handed_out:
             return LOOK_S
@@ -130,17 +134,13 @@ class VolumeKeeper:
             return UNSETTLED_S
 
     def _desired(self) -> Desired:
-        def pairs(prefix: str, kind: type[T]) -> dict[tuple[str, str], Versioned[T]]:
-            return {keys.host_and_volume(item.key): item for item in self._store.list(prefix, kind).items}
-
         group = self._group
-        states = self._store.list(keys.volume_states_of(group), VolumeState)
         return Desired(
-            volumes=self._store.list(keys.volumes_of(group), VolumeSpecification).items,
-            states={last_segment(item.key): item.value for item in states.items},
-            mounts={pair: item.value for pair, item in pairs(keys.mounts_of(group), MountSpecification).items()},
-            reports={pair: item.value for pair, item in pairs(keys.mount_states_of(group), MountState).items()},
-            handed_out=pairs(keys.mount_keys_of(group), SealedKeys),
+            volumes=tuple(records.volumes(self._store, group).values()),
+            states=records.volume_states(self._store, group),
+            mounts={pair: item.value for pair, item in records.mounts_of(self._store, group).items()},
+            reports={pair: item.value for pair, item in records.mount_states_of(self._store, group).items()},
+            handed_out=records.mount_keys_of(self._store, group),
         )
 
     def _act(self, monitors: Monitors, seen: View, desired: Desired) -> bool:
@@ -155,13 +155,25 @@ class VolumeKeeper:
         for mount in todo.hand_out:
             volume = volumes[mount.volume]
             given = desired.handed_out.get((mount.host, mount.volume))
-            self._hand_out(monitors, seen, volume, mount.host, given)
+            settled &= self._apart(partial(self._hand_out, monitors, seen, volume, mount.host, given))
         for pair in todo.take_back:
-            self._take_back(monitors, *pair, desired.handed_out[pair])
+            settled &= self._apart(partial(self._take_back, monitors, *pair, desired.handed_out[pair]))
         for item in todo.remove:
             settled &= self._try(item.value, partial(self._remove, item))
+        settled &= not todo.remove  # one that is not through yet goes on with the next look
         self._count(desired)
         return settled
+
+    def _apart(self, action: Callable[[], None]) -> bool:
+        """Run one host's step; its trouble keeps no other host waiting."""
+        try:
+            action()
+        except Unavailable:
+            raise
+        except LarvaError as error:
+            log.warning("%s", error.message)
+            return False
+        return True
 
     def _try(self, volume: VolumeSpecification, action: Callable[[], None]) -> bool:
         """Run one volume's step; its trouble is written where its owner looks, and keeps no other volume waiting."""
@@ -215,6 +227,9 @@ class VolumeKeeper:
 
     def _take_back(self, monitors: Monitors, host: str, name: str, given: Versioned[SealedKeys]) -> None:
         for one in given.value.keys:
+            if not _is_mount_entity(one.entity, host, name):
+                log.warning("%s is not taken back: %s names it", one.entity, given.key)
+                continue
             try:
                 monitors.run("auth rm", entity=one.entity)
             except NotFound:
@@ -224,7 +239,9 @@ class VolumeKeeper:
 
     def _remove(self, item: Versioned[VolumeSpecification]) -> None:
         volume = item.value
-        self._order(remove=(volume.path,))
+        if self._order(remove=(volume.path,)).unfinished:
+            log.info("volume %s: what was in it is still being removed", volume.name)
+            return
         state = keys.volume_state(self._group, volume.name)
         self._store.transact([Condition(item.key, item.revision)], [Delete(item.key), Delete(state)])
         log.info("removed volume %s", volume.name)

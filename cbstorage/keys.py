@@ -1,6 +1,6 @@
 """Where storage lives in etcd: `cb-storage/{what}/{group}/{host}/…`, so that a host can be granted its own prefixes."""
 
-from cladnet.keys import segment
+from cladnet.keys import is_segment, segment
 
 ROOT = "cb-storage"
 
@@ -128,7 +128,10 @@ def mount_states_of(group: str) -> str:
     return f"{MOUNT_STATE}{_group(group)}/"
 
 
-def host_and_volume(key: str) -> tuple[str, str]:
-    """The host and the volume a mount, mount key or mount state key ends with."""
-    _, host, name = key.rsplit("/", 2)
-    return host, name
+def host_and_volume(prefix: str, key: str) -> tuple[str, str] | None:
+    """The host and the volume that a key below `prefix` ends with; None for a key that none of the functions makes."""
+    names = key.removeprefix(prefix).split("/")
+    if not key.startswith(prefix) or len(names) != 2 or not all(map(is_segment, names)):
+        return None
+    host, volume = names
+    return host, volume

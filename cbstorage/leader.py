@@ -12,7 +12,7 @@ from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.view import View
 from cladnet.store import Store
-from larva.errors import Conflict
+from larva.errors import Conflict, LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,12 @@ def lead(
 ) -> None:
     """Give other storage hosts their keys, keep pools and file system right, publish how the cluster is."""
     for host in seen.storage_hosts():
-        _give_keys(store, monitors, seen, host, identities)
+        try:
+            _give_keys(store, monitors, seen, host, identities)
+        except Unavailable:
+            raise
+        except LarvaError as error:  # one host's odd seal key keeps nobody else waiting
+            log.warning("storage host %s has no keys: %s", host, error.message)
     pools.ensure(monitors, seen.storage_hosts())
     _mute(monitors)
     _publish(store, seen.group, observe.cluster_state(monitors, quorum, seen.specification.cidr))
@@ -72,7 +77,10 @@ def _give_keys(
 
 def _publish(store: Store, group: str, state: ClusterState) -> None:
     key = keys.cluster_state(group)
-    current = store.get(key, ClusterState)
+    try:
+        current = store.get(key, ClusterState)
+    except MalformedData:
+        current = None
     stale = current is None or datetime.now(UTC) - current.value.observed_at > FRESH
     if stale or current is None or not observe.same(current.value, state):
         store.put(key, state)

@@ -1,17 +1,13 @@
 """The files of Ceph on this host: where they are, whose they are, and how they are written."""
 
-import logging
 import os
 import pwd
-import shutil
 from pathlib import Path
 
 from cbstorage import cephx, conf
 from cbstorage.model import DaemonKind
 from larva import files, settings
 from larva.errors import HostUnfit
-
-log = logging.getLogger(__name__)
 
 CONFIGURATION = conf.DIRECTORY / "ceph.conf"
 
@@ -94,10 +90,3 @@ def private_directory(*parts: str) -> Path:
         path /= part
         path.mkdir(mode=0o700, exist_ok=True)
     return path
-
-
-def remove_tree(directory: Path) -> None:
-    """Remove a directory that an interrupted step left."""
-    if directory.exists():
-        log.info("removing %s, which an interrupted step left", directory)
-        shutil.rmtree(directory)

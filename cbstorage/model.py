@@ -4,6 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated
+
+from msgspec import Meta
+
+# Until etcd has access rules for each host, any member can write any key: these bounds keep what becomes a path, a
+# unit's name, a capability or a line of ceph.conf from being anything else. They hold where a value is read.
+Name = Annotated[str, Meta(pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
+"""A host, a CLADNet's id or a volume, as in the keys (`cladnet.keys.segment`)."""
+Fsid = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+VolumeId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
+Size = Annotated[int, Meta(ge=1, le=1 << 60)]
+"""Bytes. CephFS keeps a quota in 63 bits."""
 
 FILE_SYSTEM = "cladfs"
 """The one CephFS of a cluster; tenants and volumes are directories of it."""
@@ -13,15 +25,15 @@ FILE_SYSTEM = "cladfs"
 class ClusterSpecification:
     """A storage cluster as its creator wants it: `cb-storage/cluster/{group}`. One CLADNet has at most one."""
 
-    group: str
-    fsid: str
+    group: Name
+    fsid: Fsid
     """UUID of the Ceph cluster."""
     cidr: IPv4Network
     """The CLADNet's: the only network a daemon may have an address in."""
-    mon_hosts: tuple[str, ...]
-    mgr_hosts: tuple[str, ...]
-    mds_hosts: tuple[str, ...]
-    osd_file_bytes: int = 8 << 30
+    mon_hosts: tuple[Name, ...]
+    mgr_hosts: tuple[Name, ...]
+    mds_hosts: tuple[Name, ...]
+    osd_file_bytes: Size = 8 << 30
     """Size of a sparse file that a host names as an OSD device and that does not exist yet."""
     created_at: datetime
 
@@ -30,7 +42,7 @@ class ClusterSpecification:
 class Monitor:
     """A monitor's name, which is its host's, and its address in the CLADNet."""
 
-    host: str
+    host: Name
     address: IPv4Address
 
 
@@ -38,8 +50,8 @@ class Monitor:
 class Founding:
     """The first monitor map: `cb-storage/founding/{group}`. Who creates it founds the cluster."""
 
-    founder: str
-    fsid: str
+    founder: Name
+    fsid: Fsid
     monitors: tuple[Monitor, ...]
     founded_at: datetime
 
@@ -59,7 +71,7 @@ class SealedKeys:
     """The keys of one host, or of one mount on it, and the seal key they were sealed to."""
 
     seal_key: str
-    keys: tuple[SealedKey, ...]
+    keys: Annotated[tuple[SealedKey, ...], Meta(min_length=1)]
 
 
 class DaemonKind(StrEnum):
@@ -86,7 +98,7 @@ class Daemon:
 class HostDaemons:
     """What runs on one storage host: `cb-storage/daemons/{group}/{host}`."""
 
-    host: str
+    host: Name
     address: IPv4Address | None
     """Its address in the CLADNet, once known."""
     daemons: tuple[Daemon, ...] = ()
@@ -157,11 +169,11 @@ class VolumePhase(StrEnum):
 class VolumeSpecification:
     """A volume as its creator wants it: `cb-storage/volume/{group}/{name}`."""
 
-    group: str
-    name: str
-    id: str
+    group: Name
+    name: Name
+    id: VolumeId
     """Eight hexadecimal digits; keeps a volume apart from an earlier one of the same name."""
-    size_bytes: int
+    size_bytes: Size
     """Quota."""
     phase: VolumePhase = VolumePhase.ACTIVE
     created_at: datetime
@@ -197,9 +209,9 @@ class VolumeState:
 class MountSpecification:
     """This host should have this volume mounted: `cb-storage/mount/{group}/{host}/{volume}`; unmounting deletes it."""
 
-    volume: str
-    volume_id: str
-    host: str
+    volume: Name
+    volume_id: VolumeId
+    host: Name
     path: str
     """Absolute path on the host."""
 
@@ -216,9 +228,9 @@ class MountPhase(StrEnum):
 class MountState:
     """How a mount stands: `cb-storage/mount-state/{group}/{host}/{volume}`, written by that host only."""
 
-    volume: str
-    volume_id: str
-    host: str
+    volume: Name
+    volume_id: VolumeId
+    host: Name
     path: str
     phase: MountPhase
     client: str = ""

@@ -1,5 +1,6 @@
 """A monitor on this host: its data made once, from the first map or the running cluster's, then its unit started."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,8 @@ def _make(directory: Path, host: str, founding: Founding, identities: Mapping[st
             _present_map(monmap)
         keyring = Path(scratch) / "keyring"
         files.write_whole(keyring, _keyring(identities), mode=files.SECRET)
+        for left in directory.parent.glob(f".{directory.name}.*"):  # of a mkfs that was killed: there is a key in it
+            shutil.rmtree(left)
         # A sibling that becomes the data directory in one rename: an interrupted mkfs is never taken for a monitor.
         with files.whole_directory(directory) as unfinished:
             process.run(

@@ -239,17 +239,22 @@ class Monitors:
                 "Ceph's Python module rados is not here", hint="run this on a storage host of the appliance"
             ) from error
         self._rados: Any = rados
-        self._cluster: Any = rados.Rados(
-            conffile=str(configuration),
-            name=entity,
-            conf={
-                "keyring": str(keyring),
-                "client_mount_timeout": str(CONNECT_S),
-                "rados_mon_op_timeout": str(COMMAND_S),
-                "log_to_stderr": "false",
-                "log_file": "",
-            },
-        )
+        try:
+            self._cluster: Any = rados.Rados(
+                conffile=str(configuration),
+                name=entity,
+                conf={
+                    "keyring": str(keyring),
+                    "client_mount_timeout": str(CONNECT_S),
+                    "rados_mon_op_timeout": str(COMMAND_S),
+                    "log_to_stderr": "false",
+                    "log_file": "",
+                },
+            )
+        except rados.Error as error:
+            raise Unavailable(
+                f"{configuration} cannot be used: {error}", hint="it is written once the host joined"
+            ) from error
         try:
             self._cluster.connect(timeout=CONNECT_S)
         except rados.Error as error:

@@ -1,19 +1,21 @@
 """The reconciler of mounts, on every host: what is wanted is mounted and kept mounted, the rest is taken away."""
 
+import contextlib
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from cbstorage import cephx, clients, conf, keys, local, sealed_keys, view
+from cbstorage import cephx, clients, conf, keys, local, mount_point, records, sealed_keys, systemd, view
 from cbstorage.clients import CLIENTS, Mount
-from cbstorage.model import MountPhase, MountSpecification, MountState, SealedKeys, VolumeSpecification
+from cbstorage.model import MountPhase, MountSpecification, MountState, SealedKeys
 from cbstorage.mount_probe import Answer, MountProbe
-from cladnet.keys import last_segment
+from cladnet.keys import child, is_segment
 from cladnet.member import Identity
 from cladnet.store import Store
 from larva import codec, files
-from larva.errors import Conflict, HostUnfit, LarvaError, Unavailable
+from larva.errors import HostUnfit, InvalidInput, LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -53,48 +55,68 @@ class MountKeeper:
             reports = self._reports()
         except Unavailable:
             # etcd is away: what was mounted before is kept, or mounted again after a reboot.
-            for known in self._remembered().values():
-                self._keep(known)
+            for name, known in self._remembered().items():
+                with _apart(name):
+                    self._keep(known)
             raise
         remembered = self._remembered()
-        for name in (remembered.keys() | reports.keys()) - wanted.keys():
-            self._drop(name, remembered.get(name), reports.get(name))
+        for name in (remembered.keys() | reports) - wanted.keys():
+            with _apart(name):
+                self._drop(name, remembered.get(name))
+        refusals = _refusals(wanted)
         for name, specification in wanted.items():
             old = remembered.get(name)
-            if old is not None and _moved(old.specification, specification):
-                self._drop(name, old, reports.get(name))
-            if seen is not None:
-                self._bring(seen, specification)
+            with _apart(name):
+                if old is not None and (name in refusals or _moved(old.specification, specification)):
+                    self._drop(name, old)
+                if name in refusals:
+                    self._report(specification, MountPhase.FAILED, problem=refusals[name])
+                elif seen is not None:
+                    self._bring(seen, specification)
         return CHECK_S
 
-    def _wanted(self) -> dict[str, MountSpecification]:
-        found = self._store.list(keys.mounts_on(self._group, self._host), MountSpecification)
-        return {item.value.volume: item.value for item in found.items}
+    def release(self) -> None:
+        """Take every volume of this CLADNet away, because this host has left it."""
+        for name, known in self._remembered().items():
+            with _apart(name):
+                self._drop(name, known)
+        with contextlib.suppress(OSError):  # one of them could not be taken away: it is tried again
+            local.private_directory("mount", self._group).rmdir()
 
-    def _reports(self) -> dict[str, MountState]:
-        found = self._store.list(keys.mount_states_on(self._group, self._host), MountState)
-        return {last_segment(item.key): item.value for item in found.items}
+    def _wanted(self) -> dict[str, MountSpecification]:
+        found = records.mounts_on(self._store, self._group, self._host)
+        return {name: item.value for name, item in found.items()}
+
+    def _reports(self) -> set[str]:
+        """The volumes that this host has said something of."""
+        prefix = keys.mount_states_on(self._group, self._host)
+        return {name for key in self._store.revisions(prefix) if (name := child(prefix, key)) is not None}
 
     def _bring(self, seen: view.View, specification: MountSpecification) -> None:
         name = specification.volume
-        key = self._store.get(keys.mount_key(self._group, self._host, name), SealedKeys)
-        volume = self._store.get(keys.volume(self._group, name), VolumeSpecification)
-        if key is None or volume is None or volume.value.id != specification.volume_id:
-            self._report(specification, MountPhase.PENDING, problem="waits for the storage hosts to hand out its key")
-            return
         try:
+            key = self._store.get(keys.mount_key(self._group, self._host, name), SealedKeys)
+            volume = records.volume(self._store, self._group, name)
+            if key is None or volume is None or volume.value.id != specification.volume_id:
+                waiting = "waits for the storage hosts to hand out its key"
+                self._report(specification, MountPhase.PENDING, problem=waiting)
+                return
             opened = sealed_keys.open_keys(Identity.load().seal_private, key.value)
-            identity = next(iter(opened.values()))
+            entity = volume.value.entity(self._host)
+            if entity not in opened:
+                raise MalformedData(f"what this host was given is no key of volume {name}")
             known = Known(
                 specification=specification,
                 fsid=seen.specification.fsid,
-                entity=identity.entity,
+                entity=entity,
                 source=volume.value.path,
                 monitors=tuple(monitor.address for monitor in seen.monitors()),
             )
-            self._remember(known, identity, seen)
-        except LarvaError as error:
-            self._report(specification, MountPhase.FAILED, problem=error.message)
+            self._remember(known, opened[entity], seen)
+        except Unavailable:
+            raise
+        except (LarvaError, OSError) as error:
+            self._report(specification, MountPhase.FAILED, problem=_words(error))
             return
         phase, client, problem = self._keep(known)
         self._report(specification, phase, client=client, problem=problem)
@@ -103,24 +125,29 @@ class MountKeeper:
         """Mount if it is not, mount again if it died; return how it stands."""
         specification = known.specification
         path = Path(specification.path)
-        kind = clients.is_mounted(path)
-        if kind is not None and not _is_volume(kind):
-            return MountPhase.FAILED, "", f"something else ({kind}) is mounted at {path}: choose another path"
-        if kind is not None:
+        unit = self._unit(specification.volume)
+        mounted = clients.mounted_at(path)
+        if mounted is not None:
+            if not mounted.is_volume:
+                words = f"something else ({mounted.kind}) is mounted at {path}: choose another path"
+                return MountPhase.FAILED, "", words
+            ours = clients.is_ours(mounted, unit=unit, source=known.source)
             answer, words = self._probe.ask(path)
+            if answer is not Answer.DEAD and not ours:
+                return MountPhase.FAILED, "", f"another volume is mounted at {path}: choose another path"
             if answer is Answer.ALIVE:
-                return MountPhase.MOUNTED, _client_name(kind), ""
+                return MountPhase.MOUNTED, mounted.client, ""
             if answer is Answer.SILENT:
-                return MountPhase.FAILED, _client_name(kind), f"{path} does not answer ({words}): is the cluster up?"
+                return MountPhase.FAILED, mounted.client, f"{path} does not answer ({words}): is the cluster up?"
             log.warning("volume %s at %s died (%s); mounting it again", specification.volume, path, words)
-            clients.unmount(self._unit(specification.volume), path)
+            clients.unmount(unit, path, source=known.source)
+            clients.take_away(path)  # a dead one serves nobody, whoever mounted it
         try:
-            _prepare(path)
+            mount_point.prepare(path)
             client = self._mount(known)
         except (LarvaError, OSError) as error:
-            words = error.message if isinstance(error, LarvaError) else f"{path}: {error.strerror}"
-            log.warning("volume %s: %s", specification.volume, words)
-            return MountPhase.FAILED, "", words
+            log.warning("volume %s at %s: %s", specification.volume, path, _words(error))
+            return MountPhase.FAILED, "", _words(error)
         log.info("mounted volume %s at %s with %s", specification.volume, path, client)
         return MountPhase.MOUNTED, client, ""
 
@@ -151,11 +178,12 @@ class MountKeeper:
         usable[-1].mount(mount)
         return usable[-1].name
 
-    def _drop(self, name: str, known: Known | None, report: MountState | None) -> None:
-        path = known.specification.path if known else report.path if report else None
-        if path is not None and known is not None:
-            clients.unmount(self._unit(name), Path(path))
-            log.info("took volume %s away from %s", name, path)
+    def _drop(self, name: str, known: Known | None) -> None:
+        if known is not None:
+            clients.unmount(self._unit(name), Path(known.specification.path), source=known.source)
+            log.info("took volume %s away from %s", name, known.specification.path)
+        else:
+            systemd.stop(self._unit(name))  # in case the record of it was lost
         self._forget(name)
         self._store.delete(keys.mount_state(self._group, self._host, name))
 
@@ -172,12 +200,11 @@ class MountKeeper:
             problem=problem,
         )
         key = keys.mount_state(self._group, self._host, specification.volume)
-        current = self._store.get(key, MountState)
-        if current is None or current.value != report:
-            self._store.put(key, report)
+        records.tell(self._store, key, report)
 
     def _unit(self, volume: str) -> str:
-        return f"larva-mount-{self._group}-{volume}.service"
+        # An underscore is in no name: no two CLADNets and volumes share a unit.
+        return f"larva-mount-{self._group}_{volume}.service"
 
     def _directory(self, volume: str) -> Path:
         return local.private_directory("mount", self._group, volume)
@@ -191,7 +218,10 @@ class MountKeeper:
     def _remembered(self) -> dict[str, Known]:
         found = {}
         for path in sorted(local.private_directory("mount", self._group).glob("*/mount.json")):
-            found[path.parent.name] = codec.decode(path.read_bytes(), Known, source=str(path))
+            try:
+                found[path.parent.name] = codec.decode(path.read_bytes(), Known, source=str(path))
+            except MalformedData as error:  # as good as lost: it is written again if it is wanted
+                log.warning("left out: %s", error)
         return found
 
     def _forget(self, volume: str) -> None:
@@ -203,22 +233,42 @@ class MountKeeper:
             directory.rmdir()
 
 
+def remembered_groups() -> set[str]:
+    """The CLADNets of which this host has volumes mounted, by what it wrote down."""
+    return {path.name for path in local.private_directory("mount").iterdir() if is_segment(path.name)}
+
+
 def _moved(old: MountSpecification, new: MountSpecification) -> bool:
     return (old.path, old.volume_id) != (new.path, new.volume_id)
 
 
-def _is_volume(kind: str) -> bool:
-    return kind == "ceph" or kind.startswith("fuse.ceph")
+def _refusals(wanted: Mapping[str, MountSpecification]) -> dict[str, str]:
+    """Why wishes cannot be granted, by volume; of two that collide the first by name stands."""
+    refused: dict[str, str] = {}
+    for name, wish in sorted(wanted.items()):
+        try:
+            if mount_point.check(wish.path) != wish.path:
+                refused[name] = f"mount path {wish.path!r} is not plain"
+        except InvalidInput as error:
+            refused[name] = error.message
+        for other in sorted(wanted.keys() - refused.keys()):
+            if other < name and mount_point.collide(wanted[other].path, wish.path):
+                refused[name] = f"volume {other} is wanted at {wanted[other].path}"
+    return refused
 
 
-def _client_name(kind: str) -> str:
-    return "kernel" if kind == "ceph" else "ceph-fuse"
+@contextlib.contextmanager
+def _apart(name: str) -> Iterator[None]:
+    """Keep one volume's trouble from the others; etcd's absence concerns them all."""
+    try:
+        yield
+    except Unavailable:
+        raise
+    except (LarvaError, OSError) as error:
+        log.warning("volume %s: %s", name, _words(error))
 
 
-def _prepare(path: Path) -> None:
-    """Make the mount point, or refuse one that would hide something."""
-    if path.is_symlink():
-        raise HostUnfit(f"{path} is a symbolic link", hint="mount at the directory itself")
-    path.mkdir(parents=True, exist_ok=True)
-    if any(path.iterdir()):
-        raise Conflict(f"{path} is not empty", hint="choose another path, or empty it")
+def _words(error: LarvaError | OSError) -> str:
+    if isinstance(error, LarvaError):
+        return error.message
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)

@@ -8,6 +8,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from cbstorage import cephx, local, systemd
 from cbstorage.device import Fate, decide, inspect, make_file
@@ -70,8 +71,9 @@ def _make(monitors: Monitors | None, device: Path, record: Record | None, *, fsi
     if record is None:
         record = Record(device=device, uuid=str(uuid.uuid4()), key=cephx.new_key(created_s=int(time.time())))
         contents = inspect(device)
-        if contents.label is not None and contents.label.ceph_fsid == fsid:
-            return _adopt(device, contents.label.osd_uuid, int(contents.label.whoami), fsid)
+        label = contents.label
+        if label is not None and label.is_finished(fsid) and label.whoami.isdecimal():
+            return _adopt(device, label.osd_uuid, int(label.whoami), fsid)
         decide(device, contents, fsid=fsid, osd_uuid=record.uuid)  # refuses before an id is taken
         _remember(record, fsid)
     if monitors is None:
@@ -95,9 +97,7 @@ def _adopt(device: Path, osd_uuid: str, osd_id: int, fsid: str) -> Record:
     directory = local.data_directory(DaemonKind.OSD, str(osd_id))
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     process.run(["ceph-bluestore-tool", "prime-osd-dir", "--dev", device, "--path", directory], timeout=60, secret=True)
-    block = directory / "block"
-    if not block.is_symlink():
-        block.symlink_to(device)
+    _lead(directory, device)
     local.give_to_ceph(directory)
     log.info("took over osd.%d on %s", osd_id, device)
     record = Record(device=device, uuid=osd_uuid, key="", osd_id=osd_id, made=True)
@@ -110,11 +110,20 @@ def _lay_out(device: Path, record: Record, osd_id: int) -> None:
     identity = cephx.Identity(entity=f"osd.{osd_id}", key=record.key)
     local.write_daemon_keyring(DaemonKind.OSD, str(osd_id), identity)
     directory = local.data_directory(DaemonKind.OSD, str(osd_id))
-    block = directory / "block"
-    if not block.is_symlink():
-        block.symlink_to(device)
+    _lead(directory, device)
     local.give_to_ceph(directory)
     _own(device)
+
+
+def _lead(directory: Path, device: Path) -> None:
+    """Make `block` lead to the device, also where it led to one that has another name now."""
+    block = directory / "block"
+    if block.is_symlink() and block.readlink() == device:
+        return
+    new = directory / "block.new"
+    new.unlink(missing_ok=True)
+    new.symlink_to(device)
+    new.replace(block)
 
 
 def _own(device: Path) -> None:
@@ -137,7 +146,7 @@ def _wipe_label(device: Path) -> None:
 
 
 def _record_file(device: Path, fsid: str) -> Path:
-    name = str(device).strip("/").replace("/", "-")
+    name = quote(str(device), safe="")  # /a-b and /a/b are two devices
     return local.private_directory("osd", fsid) / f"{name}.json"
 
 

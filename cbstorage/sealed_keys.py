@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterable
 
-from cbstorage.cephx import Identity
+from cbstorage.cephx import Identity, is_key
 from cbstorage.model import SealedKey, SealedKeys
 from cladnet import seal
 from larva.errors import MalformedData
@@ -22,12 +22,15 @@ def seal_keys(seal_key: str, identities: Iterable[Identity]) -> SealedKeys:
 
 
 def open_keys(seal_private: str, sealed: SealedKeys) -> dict[str, Identity]:
-    """Return the identities by entity; Refused if they were sealed for another key."""
+    """Return the identities by entity; Refused if they were sealed for another key, MalformedData if they are none."""
     found = {}
     for one in sealed.keys:
         try:
             box = base64.b64decode(one.box, validate=True)
         except binascii.Error as error:
             raise MalformedData(f"the sealed key of {one.entity} is not base64") from error
-        found[one.entity] = Identity(entity=one.entity, key=seal.open_sealed(seal_private, box).decode())
+        key = seal.open_sealed(seal_private, box).decode(errors="replace")
+        if not is_key(key):
+            raise MalformedData(f"what was sealed as the key of {one.entity} is none")
+        found[one.entity] = Identity(entity=one.entity, key=key)
     return found

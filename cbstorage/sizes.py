@@ -7,6 +7,9 @@ from larva.errors import InvalidInput
 SMALLEST_VOLUME = 4 << 20
 """CephFS quotas of this order are still meaningful: one object of the default layout."""
 
+LARGEST = 1 << 60
+"""CephFS keeps a quota in 63 bits; this is an exbibyte."""
+
 _UNITS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGTP]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 
@@ -16,7 +19,10 @@ def parse(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise InvalidInput(f"{text!r} is not a size", hint="write a number and a unit, as 500M, 1G or 2T")
-    return int(float(match[1]) * 1024 ** _UNITS[match[2].upper()])
+    size = float(match[1]) * 1024 ** _UNITS[match[2].upper()]
+    if size > LARGEST:
+        raise InvalidInput(f"{text[:40]!r} is too large", hint=f"{show(LARGEST)} is the most")
+    return int(size)
 
 
 def show(size: int) -> str:

@@ -7,6 +7,7 @@ libcephfs may wait without end for a metadata server, so it runs in a child proc
 import contextlib
 import stat
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from cbstorage.model import FILE_SYSTEM
 from larva import codec, process
 
 MAKE_S = 40
-REMOVE_S = 600
+REMOVE_S = 20.0
+"""A removal gives way to other volumes after this long, and is taken up again."""
 TRASH = "/trash"
 
 
@@ -42,9 +44,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What it did; bytes in use by path."""
+    """What it did."""
 
     used_bytes: dict[str, int]
+    """By path."""
+    unfinished: tuple[str, ...] = ()
+    """Paths whose removal goes on with the next order for them."""
 
 
 def carry_out(order: Order) -> Answer:
@@ -54,7 +59,7 @@ def carry_out(order: Order) -> Answer:
         TimedOut: the metadata servers did not answer in time.
         ProgramFailed: the file system refused; the message has its words.
     """
-    bound = REMOVE_S if order.remove else MAKE_S
+    bound = MAKE_S + REMOVE_S * len(order.remove)
     answer = process.run([sys.executable, "-m", "cbstorage.tree"], input=codec.encode(order), timeout=bound)
     return codec.decode(answer, Answer, source="python -m cbstorage.tree")
 
@@ -91,32 +96,56 @@ class Tree:
         except self._errors.ObjectNotFound:
             return 0
 
-    def remove(self, path: str) -> None:
-        """Remove a directory and all in it: out of sight in one step, then for good."""
+    def remove(self, path: str, *, deadline: float) -> bool:
+        """Remove a directory and all in it: out of sight in one step, then for good; False when time ran out.
+
+        Args:
+            deadline: of time.monotonic().
+        """
         with contextlib.suppress(self._errors.ObjectExists):
             self._fs.mkdir(TRASH, 0o700)
         trash = f"{TRASH}/{path.rsplit('/', 1)[-1]}"
         with contextlib.suppress(self._errors.ObjectNotFound):  # an earlier attempt came this far
             self._fs.rename(path, trash)
-        self._purge(trash.encode())
+        return self._purge(trash.encode(), deadline)
 
-    def _purge(self, path: bytes) -> None:
+    def _purge(self, top: bytes, deadline: float) -> bool:
+        """Empty a tree from below, in a loop: its owner made it as deep as he liked."""
+        stack = [top]
+        while stack:
+            below = self._unlink_files(stack[-1], deadline)
+            if below is None:
+                return False
+            if below:
+                stack += below
+                continue
+            with contextlib.suppress(self._errors.ObjectNotFound):
+                self._fs.rmdir(stack[-1])
+            stack.pop()
+        return True
+
+    def _unlink_files(self, path: bytes, deadline: float) -> list[bytes] | None:
+        """Remove what is no directory and return the directories; None when time ran out."""
         try:
             handle = self._fs.opendir(path)
         except self._errors.ObjectNotFound:
-            return
-        entries = []
+            return []
+        names = []
         while entry := self._fs.readdir(handle):
             if entry.d_name not in (b".", b".."):
-                entries.append(entry.d_name)
+                names.append(entry.d_name)
         self._fs.closedir(handle)
-        for name in entries:
+        directories = []
+        for name in names:
+            if time.monotonic() > deadline:
+                return None
             child = path + b"/" + name
-            if stat.S_ISDIR(self._fs.lstat(child).st_mode):
-                self._purge(child)
-            else:
-                self._fs.unlink(child)
-        self._fs.rmdir(path)
+            with contextlib.suppress(self._errors.ObjectNotFound):
+                if stat.S_ISDIR(self._fs.lstat(child).st_mode):
+                    directories.append(child)
+                else:
+                    self._fs.unlink(child)
+        return directories
 
 
 def run(order: Order) -> Answer:
@@ -125,9 +154,8 @@ def run(order: Order) -> Answer:
     try:
         for wish in order.make:
             tree.make(wish)
-        for path in order.remove:
-            tree.remove(path)
-        return Answer(used_bytes={path: tree.count(path) for path in order.count})
+        unfinished = tuple(path for path in order.remove if not tree.remove(path, deadline=time.monotonic() + REMOVE_S))
+        return Answer(used_bytes={path: tree.count(path) for path in order.count}, unfinished=unfinished)
     finally:
         tree.close()
 

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import TypeVar
 
 import cladnet.keys
-from cbstorage import conf, keys
+from cbstorage import conf, keys, records
 from cbstorage.crush import Place, place
 from cbstorage.model import ClusterSpecification, Founding, Monitor
-from cladnet.model import HostNetworkInformation, NetworkingRule, Role
-from cladnet.store import Store
+from cladnet.model import EnrolledHost, HostNetworkInformation, NetworkingRule, Role
+from cladnet.store import Store, Versioned
 from larva.errors import NotFound
+
+T = TypeVar("T", HostNetworkInformation, NetworkingRule, EnrolledHost)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,7 @@ class View:
     founding: Founding | None
     rules: dict[str, NetworkingRule]
     hosts: dict[str, HostNetworkInformation]
+    enrolled: dict[str, EnrolledHost]
 
     def address(self, host: str) -> IPv4Address | None:
         """A host's address in the CLADNet, once the controller gave one."""
@@ -44,8 +48,10 @@ class View:
         return place(host, rule.cloud)
 
     def storage_hosts(self) -> list[str]:
-        """Hosts of the role storage, by name."""
-        return sorted(host for host, information in self.hosts.items() if Role.STORAGE in information.roles)
+        """Hosts that may give disks, by name: enrolled as such. What a host says of itself would not be enough."""
+        return sorted(
+            host for host in self.hosts if host in self.enrolled and Role.STORAGE in self.enrolled[host].roles
+        )
 
 
 def prefixes(group: str) -> list[str]:
@@ -59,12 +65,19 @@ def read(store: Store, group: str) -> View | None:
     if specification is None:
         return None
     founding = store.get(keys.founding(group), Founding)
-    rules = store.list(cladnet.keys.rules_of(group), NetworkingRule)
-    hosts = store.list(cladnet.keys.hosts_of(group), HostNetworkInformation)
+    rules = store.children(cladnet.keys.rules_of(group), NetworkingRule)
+    hosts = store.children(cladnet.keys.hosts_of(group), HostNetworkInformation)
+    enrolled = store.children(cladnet.keys.ENROLLED_HOST, EnrolledHost)
     return View(
         group=group,
         specification=specification.value,
         founding=founding.value if founding else None,
-        rules={item.value.host: item.value for item in rules.items},
-        hosts={item.value.host: item.value for item in hosts.items},
+        rules=_by_name(rules),
+        hosts=_by_name(hosts),
+        enrolled=_by_name(enrolled),
     )
+
+
+def _by_name(found: dict[str, Versioned[T]]) -> dict[str, T]:
+    """What each host's key holds; nothing for a host whose value says that it is another's."""
+    return {name: item.value for name, item in records.agreeing(found, lambda name, it: it.host == name).items()}

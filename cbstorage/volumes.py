@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import TypeVar
 
-from cbstorage import keys, sizes
+from cbstorage import keys, mount_point, records, sizes
 from cbstorage.model import (
     ClusterSpecification,
     MountPhase,
@@ -18,18 +17,10 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )  # fmt: skip
-from cladnet.keys import hosts_of, last_segment
+from cladnet.keys import hosts_of, is_segment
 from cladnet.model import HostNetworkInformation
 from cladnet.store import Condition, Delete, Operation, Put, Store
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
-
-PROTECTED = frozenset(
-    ["/", "/bin", "/home", "/lib", "/lib32", "/lib64", "/opt", "/root", "/sbin", "/srv", "/var", "/var/lib", "/tmp"]  # noqa: S108
-)
-"""Directories of the system that no volume may cover."""
-
-SYSTEM = ("/boot", "/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var/lib/ceph", "/var/lib/larva")
-"""Directories in which no volume may lie either."""
 
 SMALLEST = sizes.SMALLEST_VOLUME
 POLL_S = 0.3
@@ -89,6 +80,8 @@ def create(store: Store, group: str, name: str, size_bytes: int) -> VolumeSpecif
         raise InvalidInput(
             f"a volume of {size_bytes} bytes is too small", hint=f"ask for {sizes.show(SMALLEST)} or more"
         )
+    if size_bytes > sizes.LARGEST:
+        raise InvalidInput("the volume is too large", hint=f"ask for {sizes.show(sizes.LARGEST)} or less")
     if store.get(keys.cluster(group), ClusterSpecification) is None:
         raise NotFound(f"CLADNet {group} has no storage cluster", hint=f"larva storage init --group {group}")
     specification = VolumeSpecification(
@@ -106,8 +99,8 @@ def create(store: Store, group: str, name: str, size_bytes: int) -> VolumeSpecif
 def list_all(store: Store, group: str | None = None) -> tuple[VolumeView, ...]:
     """Return every volume, of one group or of all, by group and name."""
     if group is None:
-        found = store.list(keys.VOLUME, VolumeSpecification)
-        groups = sorted({item.value.group for item in found.items})
+        found = {key.removeprefix(keys.VOLUME).partition("/")[0] for key in store.revisions(keys.VOLUME)}
+        groups = sorted(filter(is_segment, found))
     else:
         groups = [group]
     return tuple(view for name in groups for view in _views(store, name))
@@ -133,10 +126,10 @@ def mount(
     Raises:
         NotFound: the volume or a host does not exist.
         InvalidInput: the path cannot be used.
-        Conflict: a host has this volume at another path, or another volume at this path.
+        Conflict: a host has this volume at another path, or another volume at this path, in it or around it.
     """
-    place = mount_point(path)
-    volume = store.get(keys.volume(group, name), VolumeSpecification)
+    place = mount_point.check(path)
+    volume = records.volume(store, group, name)
     if volume is None:
         raise _unknown(group, name)
     if volume.value.phase is VolumePhase.DELETING:
@@ -152,13 +145,14 @@ def mount(
     # Writing the volume anew gives it another revision, so that a deletion that runs at the same time fails.
     conditions = [Condition(volume.key, volume.revision)]
     operations: list[Operation] = [Put(volume.key, volume.value)]
+    there = _mounts_everywhere(store)
     specifications = []
     for host in wanted:
-        there = {item.value.volume: item for item in store.list(keys.mounts_on(group, host), MountSpecification).items}
         wish = MountSpecification(volume=name, volume_id=volume.value.id, host=host, path=place)
-        _refuse_clash(wish, [item.value for item in there.values()])
+        on_host = [(whose, other) for whose, other in there if other.host == host]
+        _refuse_clash(group, wish, on_host)
         specifications.append(wish)
-        if name not in there:
+        if not any(whose == group and other.volume == name for whose, other in on_host):
             key = keys.mount(group, host, name)
             conditions.append(Condition(key, 0))
             operations.append(Put(key, wish))
@@ -194,10 +188,10 @@ def delete(store: Store, group: str, name: str, *, force: bool = False) -> None:
         NotFound: no such volume.
         Conflict: it is mounted somewhere, and `force` is not set.
     """
-    volume = store.get(keys.volume(group, name), VolumeSpecification)
+    volume = records.volume(store, group, name)
     if volume is None:
         raise _unknown(group, name)
-    mounts = [item for item in store.list(keys.mounts_of(group), MountSpecification).items if item.value.volume == name]
+    mounts = [item for (_, volume_name), item in records.mounts_of(store, group).items() if volume_name == name]
     if mounts and not force:
         hosts = ", ".join(sorted(item.value.host for item in mounts))
         raise Conflict(f"volume {name} is mounted on {hosts}", hint=f"larva volume unmount {name} --all, or --force")
@@ -205,21 +199,6 @@ def delete(store: Store, group: str, name: str, *, force: bool = False) -> None:
     operations: list[Operation] = [deleting, *(Delete(item.key) for item in mounts)]
     if not store.transact([Condition(volume.key, volume.revision)], operations):
         raise Conflict(f"somebody else changed volume {name} meanwhile", hint="retry")
-
-
-def mount_point(path: str) -> str:
-    """Return the path without needless parts; InvalidInput if no volume may be mounted there."""
-    if not path.startswith("/"):
-        raise InvalidInput(
-            f"mount path {path!r} is not absolute", hint=f"write it from the root, as /srv/{path or 'data'}"
-        )
-    place = PurePosixPath(path)
-    if ".." in place.parts or any(ord(letter) < 32 for letter in path):
-        raise InvalidInput(f"mount path {path!r} is not plain", hint="leave out .. and control characters")
-    text = "/" + "/".join(place.parts[1:])
-    if text in PROTECTED or any(text == system or text.startswith(f"{system}/") for system in SYSTEM):
-        raise InvalidInput(f"{text} belongs to the system", hint="choose a directory of its own, as /srv/data")
-    return text
 
 
 def wait_ready(store: Store, group: str, name: str, *, timeout_s: float) -> VolumeView:
@@ -286,14 +265,21 @@ def _hosts(store: Store, group: str) -> set[str]:
     return {item.value.host for item in store.list(hosts_of(group), HostNetworkInformation).items}
 
 
-def _refuse_clash(wish: MountSpecification, there: Sequence[MountSpecification]) -> None:
-    for other in there:
-        if other.volume == wish.volume and other.path != wish.path:
-            raise Conflict(
-                f"{wish.host} has volume {wish.volume} at {other.path} already", hint="unmount it there first"
-            )
-        if other.volume != wish.volume and other.path == wish.path:
-            raise Conflict(f"{wish.host} has volume {other.volume} at {wish.path}", hint="choose another path")
+def _mounts_everywhere(store: Store) -> list[tuple[str, MountSpecification]]:
+    """Every wanted mount with its CLADNet: a host in two of them has one tree of directories all the same."""
+    found = store.list(keys.MOUNT, MountSpecification).items
+    return [(item.key.removeprefix(keys.MOUNT).partition("/")[0], item.value) for item in found]
+
+
+def _refuse_clash(group: str, wish: MountSpecification, there: Sequence[tuple[str, MountSpecification]]) -> None:
+    for whose, other in there:
+        if (whose, other.volume) == (group, wish.volume):
+            if other.path != wish.path:
+                raise Conflict(
+                    f"{wish.host} has volume {wish.volume} at {other.path} already", hint="unmount it there first"
+                )
+        elif mount_point.collide(other.path, wish.path):
+            raise Conflict(f"{wish.host} has volume {other.volume} at {other.path}", hint="choose another path")
 
 
 def _unknown(group: str, name: str) -> LarvaError:
@@ -301,12 +287,10 @@ def _unknown(group: str, name: str) -> LarvaError:
 
 
 def _views(store: Store, group: str) -> list[VolumeView]:
-    specifications = [item.value for item in store.list(keys.volumes_of(group), VolumeSpecification).items]
-    states = {
-        last_segment(item.key): item.value for item in store.list(keys.volume_states_of(group), VolumeState).items
-    }
-    wanted = [item.value for item in store.list(keys.mounts_of(group), MountSpecification).items]
-    actual = [item.value for item in store.list(keys.mount_states_of(group), MountState).items]
+    specifications = [item.value for item in records.volumes(store, group).values()]
+    states = records.volume_states(store, group)
+    wanted = [item.value for item in records.mounts_of(store, group).values()]
+    actual = [item.value for item in records.mount_states_of(store, group).values()]
     return [_view(volume, states.get(volume.name), wanted, actual) for volume in specifications]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
@@ -18,14 +19,13 @@ from larva.errors import LarvaError
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
 
-RUN_ID = "cbst"
+RUN_ID = f"cs{secrets.token_hex(3)}"
 CIDR = IPv4Network(up.CIDR)
 
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Demo]:
     """Three clouds with a storage host each, storage up, one volume mounted on each storage host."""
-    Lab(RUN_ID).destroy()
     try:
         yield up.bring_up(topology.default(), run_id=RUN_ID)
     finally:
@@ -159,7 +159,7 @@ def test_volumes_need_no_manager(demo: Demo, hosts: list[str]) -> None:
 def test_a_client_that_crashed_is_mounted_again(demo: Demo, hosts: list[str]) -> None:
     expected = write(demo, hosts[0], "kept", b"kept")
     group = demo.ask("storage", "status")["specification"]["group"]
-    demo.run(hosts[1], ["systemctl", "kill", "--signal=KILL", f"larva-mount-{group}-{up.VOLUME}"])
+    demo.run(hosts[1], ["systemctl", "kill", "--signal=KILL", f"larva-mount-{group}_{up.VOLUME}"])
     wait_for("the mount is back", lambda: digest(demo, hosts[1], "kept") == expected, seconds=60)
 
 
@@ -182,7 +182,10 @@ def test_a_client_that_was_shut_out_is_mounted_again(demo: Demo, hosts: list[str
         (("volume", "create", "x", "--size", "much"), "not a size"),
         (("volume", "create", "a/b", "--size", "1G"), "not usable"),
         (("volume", "mount", up.VOLUME, "--on", "nobody", "--at", "/mnt/x"), "no host nobody"),
+        (("volume", "create", "x", "--size", "99999P"), "too large"),
         (("volume", "mount", up.VOLUME, "--all", "--at", "relative"), "not absolute"),
+        (("volume", "mount", up.VOLUME, "--all", "--at", "/root/.ssh"), "not plain"),
+        (("volume", "mount", up.VOLUME, "--all", "--at", "/etc/x"), "belongs to the system"),
         (("volume", "mount", "none", "--all", "--at", "/mnt/x"), "no volume"),
         (("volume", "delete", up.VOLUME, "--yes"), "is mounted on"),
     ],
@@ -198,6 +201,24 @@ def test_a_path_that_is_not_empty_is_refused_by_its_host(demo: Demo, hosts: list
     assert f"{hosts[0]}: /mnt/full is not empty" in said
     assert demo.run(hosts[0], ["ls", "/mnt/full"]).split() == ["there"]
     demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "60", timeout=80)
+
+
+def test_what_the_host_itself_has_mounted_stays(demo: Demo, hosts: list[str]) -> None:
+    demo.larva("volume", "create", "late", "--size", "16M", "--wait", "60", timeout=80)
+    demo.run(hosts[0], ["sh", "-c", "mkdir -p /mnt/disk && mount -t tmpfs own /mnt/disk && touch /mnt/disk/there"])
+    said = refused(demo, "volume", "mount", "late", "--on", hosts[0], "--at", "/mnt/disk", "--wait", "8")
+    assert "something else (tmpfs) is mounted at /mnt/disk" in said
+    demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "60", timeout=80)
+    assert demo.run(hosts[0], ["ls", "/mnt/disk"]).split() == ["there"]
+    demo.run(hosts[0], ["umount", "/mnt/disk"])
+
+
+def test_a_volume_is_removed_whatever_was_put_in_it(demo: Demo, hosts: list[str]) -> None:
+    deep = "import os\nfor _ in range(1100):\n os.mkdir('d'); open('f', 'w').close(); os.chdir('d')"
+    demo.larva("volume", "create", "late", "--size", "64M", "--wait", "60", timeout=80)
+    demo.larva("volume", "mount", "late", "--on", hosts[0], "--at", "/mnt/late", "--wait", "60", timeout=80)
+    demo.run(hosts[0], ["sh", "-c", 'cd /mnt/late && python3 -c "$0"', deep], timeout=120)
+    demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "150", timeout=170)
 
 
 def test_io_goes_on_while_a_cloud_is_cut_off_and_it_comes_back_clean(demo: Demo, hosts: list[str]) -> None:
@@ -234,3 +255,13 @@ def test_a_host_that_lost_power_comes_back_by_itself(demo: Demo, hosts: list[str
     machine.wait_running()
     wait_for("its volume is mounted again", lambda: digest(demo, hosts[1], "kept") == expected, seconds=180)
     wait_for("its OSD is up again", lambda: len(up.osds_up(demo, up.CLADNET)) == len(hosts), seconds=120)
+
+
+def test_a_host_that_leaves_the_cladnet_keeps_no_volume(demo: Demo) -> None:
+    host = demo.control.name
+    mounted = ["sh", "-c", f"grep -q ' {up.MOUNT_POINT} ' /proc/self/mountinfo && echo yes || echo no"]
+    assert demo.run(host, mounted).strip() == "yes"
+    demo.larva("net", "leave", up.CLADNET, host)
+    wait_for("its volume is taken away", lambda: demo.run(host, mounted).strip() == "no", seconds=60)
+    demo.larva("net", "join", up.CLADNET, host)
+    wait_for("its volume is back", lambda: demo.run(host, mounted).strip() == "yes", seconds=120)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage import clients, keeper, sizes, volumes
+from cbstorage import clients, keeper, mount_point, sizes
 from cbstorage.keeper import Desired
 from cbstorage.model import (
     MountPhase,
@@ -136,9 +136,9 @@ def test_a_shown_size_is_nearly_the_size(size: int) -> None:
     assert abs(sizes.parse(sizes.show(size)) - size) <= size / 1000 + 1
 
 
-@pytest.mark.parametrize("path", ["/srv/data", "/mnt/shared", "/home/me/work", "/data"])
+@pytest.mark.parametrize("path", ["/srv/data", "/mnt/shared", "/home/me/work", "/data", "/srv/дата 1"])
 def test_usable_mount_points(path: str) -> None:
-    assert volumes.mount_point(f"{path}/") == path
+    assert mount_point.check(f"{path}/") == path
 
 
 @pytest.mark.parametrize(
@@ -155,16 +155,26 @@ def test_usable_mount_points(path: str) -> None:
         "/srv/../etc",
         "/a\nb",
         "/var/lib/larva/x",
+        "/var/spool/cron/crontabs",
+        "/lib/systemd/system-generators",
+        "/root/.ssh",
+        "/home/me/.ssh",
+        "/srv/$HOME",
+        "/srv/%n",
+        '/srv/a"b',
+        "/srv/-rf",
         "/tmp",
     ],
 )
 def test_unusable_mount_points(path: str) -> None:
     with pytest.raises(InvalidInput):
-        volumes.mount_point(path)
+        mount_point.check(path)
 
 
-def test_a_directory_answers(tmp_path: Path) -> None:
-    assert MountProbe().ask(tmp_path) == (Answer.ALIVE, "")
+@pytest.mark.parametrize("name", ["data", "a b", "дата", "d'or"])
+def test_a_directory_answers_whatever_its_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    assert MountProbe().ask(tmp_path / name) == (Answer.ALIVE, "")
 
 
 def test_a_path_that_is_gone_is_dead(tmp_path: Path) -> None:
@@ -173,7 +183,7 @@ def test_a_path_that_is_gone_is_dead(tmp_path: Path) -> None:
 
 def test_a_shut_out_client_is_dead_although_its_root_may_answer() -> None:
     words = "stat: cannot statx '/m/.larva-is-it-alive': Cannot send after transport endpoint shutdown"
-    assert judge(Path("/m"), words) == (Answer.DEAD, "Cannot send after transport endpoint shutdown")
+    assert judge(words) == (Answer.DEAD, "Cannot send after transport endpoint shutdown")
 
 
 def test_a_question_without_an_answer_is_left_behind_and_not_asked_twice(
@@ -199,5 +209,8 @@ def test_a_question_without_an_answer_is_left_behind_and_not_asked_twice(
 
 
 def test_what_is_mounted_is_read_from_the_kernel_s_table() -> None:
-    assert clients.is_mounted(Path("/proc")) == "proc"
-    assert clients.is_mounted(Path("/no/such/mount")) is None
+    found = clients.mounted_at(Path("/proc"))
+    assert found is not None
+    assert found.kind == "proc"
+    assert not found.is_volume
+    assert clients.mounted_at(Path("/no/such/mount")) is None

@@ -1,0 +1,91 @@
+"""Storage's values as etcd has them, by their keys: one that does not say what its key says is left out.
+
+Whoever writes another's name into a value of its own would otherwise speak for that other.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from cbstorage import keys
+from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
+from cladnet.store import Store, Versioned
+from larva.errors import MalformedData
+
+log = logging.getLogger(__name__)
+
+K = TypeVar("K")
+T = TypeVar("T")
+
+
+def volumes(store: Store, group: str) -> dict[str, Versioned[VolumeSpecification]]:
+    """The volumes of a group, by name."""
+    found = store.children(keys.volumes_of(group), VolumeSpecification)
+    return agreeing(found, lambda name, volume: (volume.group, volume.name) == (group, name))
+
+
+def volume(store: Store, group: str, name: str) -> Versioned[VolumeSpecification] | None:
+    """One volume, or None; MalformedData if what stands there is none."""
+    found = store.get(keys.volume(group, name), VolumeSpecification)
+    return found if found is not None and (found.value.group, found.value.name) == (group, name) else None
+
+
+def volume_states(store: Store, group: str) -> dict[str, VolumeState]:
+    """What was made of the volumes of a group, by name."""
+    return {name: item.value for name, item in store.children(keys.volume_states_of(group), VolumeState).items()}
+
+
+def mounts_on(store: Store, group: str, host: str) -> dict[str, Versioned[MountSpecification]]:
+    """The mounts wanted on one host, by volume."""
+    found = store.children(keys.mounts_on(group, host), MountSpecification)
+    return agreeing(found, lambda name, wish: (wish.host, wish.volume) == (host, name))
+
+
+def mounts_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[MountSpecification]]:
+    """The mounts wanted in a group, by host and volume."""
+    found = _pairs(store, keys.mounts_of(group), MountSpecification)
+    return agreeing(found, lambda pair, wish: (wish.host, wish.volume) == pair)
+
+
+def mount_states_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[MountState]]:
+    """How the mounts of a group stand, by host and volume."""
+    found = _pairs(store, keys.mount_states_of(group), MountState)
+    return agreeing(found, lambda pair, state: (state.host, state.volume) == pair)
+
+
+def mount_keys_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[SealedKeys]]:
+    """The keys that hosts were given for volumes of a group, by host and volume."""
+    return _pairs(store, keys.mount_keys_of(group), SealedKeys)
+
+
+def tell(store: Store, key: str, value: object) -> None:
+    """Write what this host has to say, unless it stands there; what cannot be read is written over."""
+    try:
+        current = store.get(key, type(value))
+    except MalformedData as error:
+        log.warning("written anew: %s", error)
+        current = None
+    if current is None or current.value != value:
+        store.put(key, value)
+
+
+def agreeing(found: Mapping[K, Versioned[T]], agrees: Callable[[K, T], bool]) -> dict[K, Versioned[T]]:
+    """Return what agrees with its own key, and warn of the rest."""
+    kept = {}
+    for name, item in found.items():
+        if agrees(name, item.value):
+            kept[name] = item
+        else:
+            log.warning("left out: %s says that it is another's", item.key)
+    return kept
+
+
+def _pairs(store: Store, prefix: str, kind: type[T]) -> dict[tuple[str, str], Versioned[T]]:
+    found = {}
+    for item in store.list(prefix, kind).items:
+        pair = keys.host_and_volume(prefix, item.key)
+        if pair is None:
+            log.warning("left out: nobody should have written %.200r", item.key)
+        else:
+            found[pair] = item
+    return found
