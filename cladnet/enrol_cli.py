@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
 from cladnet import enrolment, membership, networks, user_data
-from cladnet.join_file import Join, JoinFile
+from cladnet.join_file import Join, JoinFile, Storage
 from cladnet.model import Role
 from cladnet.role_option import role_option
 from cladnet.store import Store
@@ -42,10 +43,21 @@ def token() -> None:
 @click.option("--ttl", default="1h", show_default=True, help="How long it is good: 90s, 30m, 1h, 7d.")
 @click.option("--uses", default=1, show_default=True, help="How many hosts it enrols.")
 @click.option("--user-data", "as_user_data", is_flag=True, help="Print cloud-init user-data, ready to launch VMs with.")
+@click.option(
+    "--device", "devices", multiple=True, metavar="PATH", type=click.Path(path_type=Path),
+    help="For the user-data: a disk that storage hosts give, as /dev/vdb. May be given several times.",
+)  # fmt: skip
 @output.json_option
-def create(*, group: str, roles: tuple[str, ...], ttl: str, uses: int, as_user_data: bool, as_json: bool) -> None:
+def create(
+    *, group: str, roles: tuple[str, ...], ttl: str, uses: int, as_user_data: bool, devices: tuple[Path, ...],
+    as_json: bool,
+) -> None:  # fmt: skip
     """Create a token; its secret is shown this once."""
     chosen = tuple(Role(role) for role in roles)
+    if devices and not (as_user_data and Role.STORAGE in chosen):
+        raise click.UsageError("--device goes with --user-data and --role storage")
+    if not all(device.is_absolute() for device in devices):
+        raise click.UsageError("--device: start the path with /")
     seconds = duration_s(ttl)
     with Store.of_this_host() as store:
         place = enrolment.control_plane(store)
@@ -54,7 +66,9 @@ def create(*, group: str, roles: tuple[str, ...], ttl: str, uses: int, as_user_d
     new = NewToken(server=place.server, ca=place.ca, token=secret)
     if as_user_data:
         join = Join(server=new.server, ca=new.ca, token=new.token)
-        click.echo(user_data.cloud_config(JoinFile(roles=chosen, join=join)), nl=False)
+        click.echo(
+            user_data.cloud_config(JoinFile(roles=chosen, join=join, storage=Storage(devices=devices))), nl=False
+        )
     elif as_json:
         output.show_json(new)
     else:

@@ -134,11 +134,14 @@ def test_what_is_no_address_of_a_console(url: str) -> None:
         check_server(url, what="x")
 
 
-def test_user_data_holds_the_join_file_that_cloud_init_will_write() -> None:
-    join = JoinFile(roles=(Role.MEMBER,), join=Join(server="https://x:1", ca=PIN, token="t"))
+@pytest.mark.parametrize("devices", [(), (Path("/dev/vdb"), Path("/var/osd.img"))])
+def test_user_data_holds_the_join_file_that_cloud_init_will_write(devices: tuple[Path, ...]) -> None:
+    join = JoinFile(
+        roles=(Role.MEMBER,), join=Join(server="https://x:1", ca=PIN, token="t"), storage=Storage(devices=devices)
+    )
     lines = user_data.cloud_config(join).splitlines()
     assert lines[0] == "#cloud-config"
-    assert "devices" not in join.text(), "what nobody set is not shown to people"
+    assert ("devices" in join.text()) == bool(devices), "what nobody set is not shown to people"
     start = lines.index("    content: |") + 1
     content = "\n".join(line.removeprefix("      ") for line in lines[start:]) + "\n"
     assert content == join.text()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -217,3 +218,17 @@ def test_every_error_of_a_refusal_has_a_code_of_its_own() -> None:
 
     leaves: list[type[LarvaError]] = [HostTaken, RoleRefused, TokenExpired, TokenUnknown]
     assert len({leaf.code for leaf in leaves}) == len(leaves)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--role", "storage", "--device", "/dev/vdb"], "--user-data"),
+        (["--user-data", "--device", "/dev/vdb"], "--role storage"),
+        (["--user-data", "--role", "storage", "--device", "vdb"], "start the path with /"),
+    ],
+)
+def test_disks_are_for_the_user_data_of_storage_hosts(words: list[str], said: str) -> None:
+    result = CliRunner().invoke(enrol_cli.enrol, ["token", "create", "--group", "demo", *words])
+    assert result.exit_code == 2
+    assert said in result.output
