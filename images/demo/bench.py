@@ -47,8 +47,11 @@ def lab(*, quick: bool) -> list[Result]:
 
 def _milestones() -> dict[str, float]:
     story = Story()
-    demo = bring_up(topology.default(), run_id=f"b{secrets.token_hex(3)}", story=story)
-    demo.lab.destroy()
+    run_id = f"b{secrets.token_hex(3)}"
+    try:
+        bring_up(topology.default(), run_id=run_id, story=story)
+    finally:
+        Lab(run_id).destroy()
     passed = 0.0
     ends = []
     for step in story.steps:

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 from images import pipeline
 from images.clouds.lab.lab import Lab
-from images.clouds.lab.topology import Role, Topology
+from images.clouds.lab.topology import Host, Role, Topology
 from images.demo.overlay import test_case_two_over_cladnet
 from images.demo.poc import test_case_two_without_overlay
 from images.demo.story import Story
 from images.demo.up import CLADNET, PROFILE, Demo
+from larva.errors import InvalidInput
 
+CLOUDS = 3
 _NOTHING_TO_JOIN = "#cloud-config\n{}\n"
 
 
@@ -18,7 +20,7 @@ def without_overlay(story: Story, topology: Topology) -> None:
 
     The first of them also runs the monitor. The lab is removed at the end, however it ends.
     """
-    hosts = tuple(host for host in topology.hosts if Role.STORAGE in host.roles)
+    hosts = storage_hosts(topology)
     lab = Lab.create(replace(topology, hosts=hosts), pipeline.tree(PROFILE))
     try:
         machines = lab.launch_all({host.name: _NOTHING_TO_JOIN for host in hosts})
@@ -30,12 +32,25 @@ def without_overlay(story: Story, topology: Topology) -> None:
             monitor=machines[first.name],
             monitor_private=str(first.private),
             monitor_public=str(first.public),
+            private_networks=[topology.cloud(host.cloud).private for host in hosts],
             storage=dict(machines),
         )
     finally:
         lab.destroy()
 
 
+def storage_hosts(topology: Topology) -> tuple[Host, ...]:
+    """Return the hosts that give disks; InvalidInput unless they are in three clouds, which the story is about."""
+    hosts = tuple(host for host in topology.hosts if Role.STORAGE in host.roles and host.disks)
+    clouds = {host.cloud for host in hosts}
+    if len(clouds) < CLOUDS:
+        raise InvalidInput(
+            f"the topology has storage hosts with a disk in {len(clouds)} clouds", hint=f"the proof needs {CLOUDS}"
+        )
+    return hosts
+
+
 def over_cladnet(story: Story, demo: Demo) -> None:
     """Tell the half that works on a demo that is up."""
+    storage_hosts(demo.topology)
     test_case_two_over_cladnet(story, demo, demo.ask("net", "show", CLADNET)["id"])

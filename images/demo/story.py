@@ -65,8 +65,8 @@ class Story:
         return bool(self.steps) and all(step.ok for step in self.steps)
 
     def write(self, file: Path) -> None:
-        """Write the steps as JSON: `{"steps": [{"name", "ok", "seconds", "evidence"}]}`."""
-        files.write_whole(file, codec.encode({"steps": self.steps}) + b"\n")
+        """Write it as JSON: `{"ok", "steps": [{"name", "ok", "seconds", "evidence"}]}`."""
+        files.write_whole(file, codec.encode({"ok": self.ok, "steps": self.steps}) + b"\n")
 
 
 def wait_until(what: str, holds: Callable[[], bool], *, timeout_s: float, every_s: float = 0.5) -> None:

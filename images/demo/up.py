@@ -42,6 +42,11 @@ class Demo:
         """The hosts that give disks."""
         return tuple(host for host in self.topology.hosts if Role.STORAGE in host.roles and host.disks)
 
+    @property
+    def osd_count(self) -> int:
+        """How many OSDs there have to be: one a disk."""
+        return sum(len(host.disks) for host in self.storage)
+
     def run(self, host: str, argv: Sequence[str], *, timeout: float = 60) -> str:
         """Run a program on a host and return what it prints."""
         return self.lab.machine(host).run(list(argv), timeout=timeout)
@@ -91,7 +96,7 @@ def bring_up(topology: Topology, *, run_id: str | None = None, rtt: bool = False
         demo.larva("storage", "init", "--group", group)
         wait_until("quorum", lambda: _quorum(demo, group), timeout_s=180)
     with story.step("storage: an OSD in every cloud, up and in") as step:
-        wait_until("every OSD up and in", lambda: len(osds_up(demo, group)) == len(demo.storage), timeout_s=240)
+        wait_until("every OSD up and in", lambda: len(osds_up(demo, group)) == demo.osd_count, timeout_s=240)
         step.saw(*(f"osd.{osd['id']} of {osd['host']} at {osd['addresses'][0]}" for osd in osds_up(demo, group)))
     with story.step(f"volume: {VOLUME} mounted at {MOUNT_POINT} on every VM"):
         demo.larva("volume", "create", VOLUME, "--group", group, "--size", VOLUME_SIZE, "--wait", "180", timeout=200)

@@ -1,5 +1,6 @@
 """A checked workload on one VM: numbered records appended and synced one by one, and the pauses between them."""
 
+import contextlib
 import hashlib
 import json
 import secrets
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from images.demo.story import wait_until
 from images.demo.up import MOUNT_POINT, Demo
+from larva.errors import LarvaError
 
 # Appends records of 13 bytes until its stop file appears. A record counts once fsync has returned: acknowledged.
 _WRITER = """
@@ -51,13 +53,22 @@ class Workload:
     name: str
 
     @classmethod
-    def start(cls, demo: Demo, host: str) -> "Workload":
+    def named(cls, demo: Demo, host: str) -> "Workload":
+        """Return one that does not run yet, under a name of its own."""
+        return cls(demo, host, f"proof-{secrets.token_hex(4)}")
+
+    def start(self) -> None:
         """Start it, and return when its first record is acknowledged."""
-        workload = cls(demo, host, f"proof-{secrets.token_hex(4)}")
-        words = ["python3", "-c", _WRITER, workload.log, workload._stop_file, workload._result_file]
-        demo.run(host, ["systemd-run", "--quiet", "--collect", f"--unit={workload.name}", *words])
-        wait_until("the writer writes", lambda: workload.seen().records > 0, timeout_s=60)
-        return workload
+        words = ["python3", "-c", _WRITER, self.log, self._stop_file, self._result_file]
+        self.demo.run(self.host, ["systemd-run", "--quiet", "--collect", f"--unit={self.name}", *words])
+        wait_until("the writer writes", lambda: self.seen().records > 0, timeout_s=60)
+
+    def remove(self) -> None:
+        """End it, however far it came, and remove its files."""
+        files = [self.log, self._stop_file, self._result_file]
+        for words in (["systemctl", "kill", "--signal=KILL", self.name], ["rm", "-f", *files]):
+            with contextlib.suppress(LarvaError):
+                self.demo.run(self.host, words)
 
     @property
     def log(self) -> str:
