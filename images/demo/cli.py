@@ -7,11 +7,12 @@ import click
 from images.clouds.lab import topology
 from images.clouds.lab.cli import COMMANDS, run_option
 from images.clouds.lab.lab import Lab
+from images.clouds.lab.state import check_run_id
 from images.demo import prove as proof
 from images.demo.story import Story
 from images.demo.up import Demo, bring_up
 from larva import output, process
-from larva.errors import LarvaError
+from larva.errors import Conflict, LarvaError
 
 CONSOLE_PORT = 8443
 DEFAULT_RUN = "demo"
@@ -46,7 +47,12 @@ def up(*, topology_file: Path | None, run_id: str, rtt: bool, replace: bool, jso
     """Build the image if it is not there, launch it on the lab's clouds, and bring network, storage and a volume up."""
     process.require_root("the lab")
     plan = topology.load(topology_file) if topology_file else topology.default()
-    if replace and any(lab.run_id == run_id for lab in Lab.all()):
+    check_run_id(run_id)
+    if any(lab.run_id == run_id for lab in Lab.all()):
+        if not replace:
+            raise Conflict(
+                f"a lab {run_id} is there already", hint="--replace takes it down first, --run gives the new one a name"
+            )
         with output.step(f"lab {run_id}: the one that was up is taken down"):
             Lab(run_id).destroy()
     story = Story()

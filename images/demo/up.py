@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from images import pipeline
+from images.clouds.lab import leftovers, preflight
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.topology import Host, Role, Topology
 from images.demo.story import Story, wait_until
@@ -76,6 +77,7 @@ def bring_up(topology: Topology, *, run_id: str | None = None, rtt: bool = False
         LarvaError: something did not come up; the lab is kept for a look when it had been built.
     """
     story = story if story is not None else Story()
+    preflight.check_machine(topology, leftovers.data_root())  # the image may take minutes
     with story.step("image: the root tree is there"):
         tree = pipeline.tree(PROFILE)
     with story.step(f"lab: {len(topology.clouds)} clouds, an internet between them"):

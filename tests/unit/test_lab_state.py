@@ -16,6 +16,7 @@ from images.clouds.lab.cli import COMMANDS
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.light import ASSEMBLE, ENTER, MASKED, SUPERVISE, environment
 from images.clouds.lab.state import Phase, State, StateFile
+from images.demo.cli import up
 from larva import settings
 from larva.errors import Conflict, HostUnfit, InvalidInput, LarvaError, NotFound
 
@@ -194,6 +195,25 @@ def test_preflight_names_missing_programs(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostUnfit, match=r"missing programs: ip, .*unshare"):
         preflight.check(PLAN, tmp_path, tmp_path)
+
+
+def test_what_the_demo_lacks_is_said_before_an_image_is_built(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(preflight, "PROGRAMS", ("no-such-program",))
+    made("taken", places)
+
+    def error(*words: str) -> BaseException | None:
+        return CliRunner().invoke(up, words).exception
+
+    assert isinstance(error("--run", "UP"), InvalidInput)
+    taken = error("--run", "taken")
+    assert isinstance(taken, Conflict)
+    assert "--replace" in taken.hint
+    assert Lab.find("taken").state.phase is Phase.UP
+    unfit = error("--run", "new")
+    assert isinstance(unfit, HostUnfit)
+    assert "no-such-program" in unfit.message
+    assert not (places / "cache" / "stages").exists()
 
 
 def test_cgroup_that_is_not_there(tmp_path: Path) -> None:

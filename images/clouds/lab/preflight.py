@@ -26,10 +26,16 @@ def check(topology: Topology, tree: Path, data: Path) -> None:
         NotFound: there is no such tree.
         InvalidInput: the tree holds no system that boots.
     """
+    check_machine(topology, data)
+    check_tree(tree)
+    check_overlay(tree, data)
+
+
+def check_machine(topology: Topology, data: Path) -> None:
+    """Raise HostUnfit unless this machine can carry the topology; asked before the minutes that a tree may take."""
     process.require_root("the lab cloud")
     process.require_programs(*PROGRAMS)
     data.mkdir(parents=True, exist_ok=True)
-    check_tree(tree)
     cgroup.hierarchy()
     for device in DEVICES:
         if not device.exists() or not stat.S_ISCHR(device.stat().st_mode):
@@ -44,7 +50,6 @@ def check(topology: Topology, tree: Path, data: Path) -> None:
             f"the lab takes {needed >> 20} MiB of disk, and {free >> 20} MiB are free at {data}",
             hint="free some space, or point LARVA_CACHE to a larger disk",
         )
-    check_overlay(tree, data)
 
 
 def needed_bytes(topology: Topology) -> int:
