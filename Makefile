@@ -64,5 +64,5 @@ lock: setup ## Renew the lock files (needs uv on PATH)
 	    --extra build --extra dev -c requirements/appliance.txt pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove the environment and what the tools left; build results stay (`larva image prune`)
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	$(SUDO) rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +
