@@ -11,12 +11,14 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from cladnet import keys
 from cladnet.store import Store
-from larva.errors import ExitCode, InvalidInput, LarvaError, NotFound
+from larva.errors import ExitCode, InvalidInput, LarvaError, NotFound, Unavailable
 
 USERS = "larva/user/"
 ACCESS_TOKENS = "larva/access-token/"
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 1000
+LONGEST_WAIT_S = 10.0
+"""For the turn to have a password checked; each who waits holds one of the server's threads."""
 TOKEN_PREFIX = "larva_"  # noqa: S105 - makes a leaked token recognisable to scanners
 
 _hasher = PasswordHasher()  # argon2id with the parameters of RFC 9106, low memory: 64 MiB, three passes
@@ -101,13 +103,17 @@ def authenticate(store: Store, name: str, password: str) -> User:
 
     Raises:
         NotAuthenticated: unknown name or wrong password; it does not say which.
+        Unavailable: too many wait for the same.
     """
     user = find(store, name)
-    with _at_once:
-        try:
-            _hasher.verify(user.password_hash if user else _NOBODY, password[:LONGEST_PASSWORD])
-        except (VerificationError, InvalidHashError):
-            user = None
+    if not _at_once.acquire(timeout=LONGEST_WAIT_S):
+        raise Unavailable("too many people log in at once", hint="try again in a moment")
+    try:
+        _hasher.verify(user.password_hash if user else _NOBODY, password[:LONGEST_PASSWORD])
+    except (VerificationError, InvalidHashError):
+        user = None
+    finally:
+        _at_once.release()
     if user is None:
         raise NotAuthenticated("user name or password is wrong")
     return user

@@ -11,8 +11,8 @@ from cladnet.authority import Authority
 from cladnet.enrolment import TokenExpired, TokenUnknown
 from cladnet.model import Role
 from cladnet.store import Store
-from web import body, problems
-from web.throttle import Throttle, TooManyFailures
+from web import body
+from web.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +67,8 @@ def enrolment_blueprint(open_store: Callable[[], Store], authority: Callable[[],
         log.info("enrolled %s from %s in %s", enrolled.host, source, enrolled.group)
         return body.answer(enrolled, 201)
 
-    routes.register_error_handler(TooManyFailures, _slow_down)
     return routes
 
 
 def _source() -> str:
     return request.remote_addr or "unknown"
-
-
-def _slow_down(error: TooManyFailures) -> Response:
-    response = problems.answer(error)
-    response.headers["Retry-After"] = str(error.retry_after_s)
-    return response

@@ -123,6 +123,8 @@ def message_of(event: Event) -> Message | None:
     if prefix is None:
         return None
     group = event.key.removeprefix(prefix).partition("/")[0]
+    if not keys.is_segment(group):  # no key of ours, and perhaps not even text
+        return None
     if prefix == keys.CONFIGURATION:
         return CladnetsChanged(cladnet=group)
     if prefix in VOLUMES:

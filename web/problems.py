@@ -60,13 +60,18 @@ def answer(error: Exception) -> Response:
         return _as_response(redirect("/login" + ("?" + urlencode(wanted) if wanted else ""), 303))
     else:
         response = Response(render_template("problem.html", problem=problem), problem.status)
-    if isinstance(error, TooManyFailures):
-        response.headers["Retry-After"] = str(error.retry_after_s)
+    say_when(response, error)
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value
     return response
+
+
+def say_when(response: Response, error: Exception) -> None:
+    """Tell a caller who has to wait for how long; for a page that shows an error beside its form, too."""
+    if isinstance(error, TooManyFailures):
+        response.headers["Retry-After"] = str(error.retry_after_s)
 
 
 def _as_response(response: object) -> Response:

@@ -1,6 +1,9 @@
 """The console's HTTP server: gunicorn, one process with threads, TLS 1.2 and later."""
 
+import contextlib
+import socket
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,8 @@ from web.hub import MOST_PAGES
 THREADS = MOST_PAGES + 32
 """Each open page holds one thread for its events; the rest answer requests."""
 GRACE_S = 5
+UNFINISHED_S = 15.0
+"""Who has not said by then what he wants is hung up on: anybody could hold every thread otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +32,38 @@ class Certificate:
 
 
 class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annotations
-    """A worker that releases the open pages when it is told to end, instead of waiting for their threads."""
+    """A worker that releases the open pages when it is told to end, and hangs up on callers who never finish speaking.
+
+    gunicorn's threads read greeting, head and body without a bound of their own.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._listened_to: dict[Any, float] = {}
+
+    def handle(self, conn: Any) -> Any:
+        """Serve one request of a connection, in a thread of the pool."""
+        self._listened_to[conn] = time.monotonic()
+        try:
+            return super().handle(conn)
+        finally:
+            self._listened_to.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request whose head has been read; one by GET is whole then, and may last, as a page's events do."""
+        if req.method == "GET":
+            self._listened_to.pop(conn, None)
+        return super().handle_request(req, conn)
+
+    def notify(self) -> None:
+        """Called every second at least, in the main thread."""
+        super().notify()
+        late = time.monotonic() - UNFINISHED_S
+        for conn, since in tuple(self._listened_to.items()):
+            if since < late:
+                self._listened_to.pop(conn, None)
+                with contextlib.suppress(OSError):
+                    socket.socket.shutdown(conn.sock, socket.SHUT_RDWR)  # wakes the thread; TLS is not asked
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """On SIGTERM: no new connections, and the hub closes those that last."""

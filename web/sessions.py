@@ -24,7 +24,7 @@ def session_key(state_directory: Path) -> bytes:
     """Return the key that signs session cookies, made on first use, 0600."""
     path = state_directory / "console-session.key"
     if not path.exists():
-        files.write_whole(path, secrets.token_bytes(KEY_BYTES), mode=files.SECRET)
+        files.write_once(path, secrets.token_bytes(KEY_BYTES), mode=files.SECRET)
     return path.read_bytes()
 
 

@@ -53,6 +53,17 @@ def program(app: Flask, console_store: Store) -> FlaskClient:
     return client
 
 
+@pytest.mark.parametrize("path", ["/v1/cladnets/{}/volumes"])
+@pytest.mark.parametrize("size", [1 << 61, 1 << 70, 10**30])
+def test_a_size_that_no_quota_holds_is_bad_input(
+    program: FlaskClient, console_store: Store, path: str, size: int
+) -> None:
+    networks.create(console_store, name="shop")
+    answer = program.post(path.format("shop"), json={"name": "big", "size_bytes": size})
+    assert answer.status_code in (400, 422)
+    assert answer.json["code"] in ("invalid-input", "malformed-data")
+
+
 def csrf_of(client: FlaskClient, path: str = "/login") -> str:
     found = re.search(r'name="csrf-token" content="([^"]+)"', client.get(path).text)
     assert found
@@ -255,8 +266,8 @@ def test_volumes_are_created_and_mounted(program: FlaskClient, console_store: St
     wish = {"name": "photos", "size_bytes": 1 << 30}
     assert_problem(program.post("/v1/cladnets/shop/volumes", json=wish), 404, "not-found", "storage cluster")
     cluster = ClusterSpecification(
-        group=group, fsid="x", cidr=IPv4Network("10.0.0.0/24"), mon_hosts=(), mgr_hosts=(), mds_hosts=(),
-        created_at=datetime.now(UTC),
+        group=group, fsid="5248e297-0307-4aad-a81e-d3b7ee2f8cd4", cidr=IPv4Network("10.0.0.0/24"),
+        mon_hosts=(), mgr_hosts=(), mds_hosts=(), created_at=datetime.now(UTC),
     )  # fmt: skip
     console_store.put(storage_keys.cluster(group), cluster)
     agents.join(group, "aws-1", 0)

@@ -1,5 +1,6 @@
 """Live events over TLS, as served on an appliance: who may listen, what arrives, what happens when things break."""
 
+import contextlib
 import json
 import re
 import socket
@@ -17,7 +18,8 @@ from cladnet import authority, keys, networks
 from cladnet.authority import Authority
 from cladnet.model import TestSpecification
 from cladnet.store import Store
-from web import accounts
+from web import accounts, server
+from web.server import THREADS
 
 PASSWORD = "correct-horse-battery"
 PATIENCE_S = 30
@@ -205,3 +207,29 @@ def test_a_page_that_never_reads_costs_nobody_else(console: Console, console_sto
         pass
     lazy.close()
     awake.close()
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [None, b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"],
+    ids=["half a TLS greeting", "half a request"],
+)
+def test_who_never_finishes_speaking_keeps_nobody_out(console: Console, beginning: bytes | None) -> None:
+    """More of them than the server has threads: each would hold one for ever."""
+    address = ("127.0.0.1", int(console.url.rsplit(":", 1)[1]))
+    context = ssl.create_default_context(cafile=str(console.ca))
+    with contextlib.ExitStack() as stack:
+        for _ in range(THREADS + 4):
+            plain = stack.enter_context(socket.create_connection(address, timeout=PATIENCE_S))
+            if beginning is None:
+                plain.sendall(b"\x16\x03")
+                continue
+            try:
+                speaking = stack.enter_context(context.wrap_socket(plain, server_hostname="127.0.0.1"))
+            except OSError:
+                break  # every thread is taken
+            speaking.sendall(beginning)
+        late = stack.enter_context(socket.create_connection(address, timeout=2 * server.UNFINISHED_S + PATIENCE_S))
+        asking = stack.enter_context(context.wrap_socket(late, server_hostname="127.0.0.1"))
+        asking.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert asking.recv(20).startswith(b"HTTP/1.1 200")

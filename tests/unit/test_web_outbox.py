@@ -90,3 +90,9 @@ def test_closing_wakes_who_takes() -> None:
 )
 def test_each_change_of_etcd_means_one_thing(key: str, value: bytes | None, message: Message | None) -> None:
     assert message_of(Event(key, value, 7)) == message
+
+
+@pytest.mark.parametrize("group", ["\udcff", "", "a b", "UPPER", "x" * 64])
+def test_a_key_that_nobody_of_us_writes_is_no_news(group: str) -> None:
+    """Text that is none could not even be sent, and would end the connection of every page."""
+    assert message_of(Event(f"{keys.PRESENCE}{group}/host", b"{}", 1)) is None

@@ -10,8 +10,7 @@ from web import accounts, first_account, sessions
 from web.accounts import NotAuthenticated
 from web.context import console
 from web.pages import forms
-from web.problems import problem_of
-from web.throttle import TooManyFailures
+from web.problems import problem_of, say_when
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +44,7 @@ def log_in() -> AnyResponse:
         problem = problem_of(error)
         page = render_template("login.html", typed={"user": name}, problem=problem, next=wanted)
         response: Response = make_response(page, problem.status)
-        if isinstance(error, TooManyFailures):
-            response.headers["Retry-After"] = str(error.retry_after_s)
+        say_when(response, error)
         return response
     first_account.used(console().state_directory, user.name)
     sessions.begin(user)
