@@ -214,11 +214,11 @@ def test_what_the_host_itself_has_mounted_stays(demo: Demo, hosts: list[str]) ->
 
 
 def test_a_volume_is_removed_whatever_was_put_in_it(demo: Demo, hosts: list[str]) -> None:
-    deep = "import os\nfor _ in range(1100):\n os.mkdir('d'); open('f', 'w').close(); os.chdir('d')"
+    deep = "import os\nfor _ in range(200):\n os.mkdir('d'); open('f', 'w').close(); os.chdir('d')"
     demo.larva("volume", "create", "late", "--size", "64M", "--wait", "60", timeout=80)
     demo.larva("volume", "mount", "late", "--on", hosts[0], "--at", "/mnt/late", "--wait", "60", timeout=80)
     demo.run(hosts[0], ["sh", "-c", 'cd /mnt/late && python3 -c "$0"', deep], timeout=120)
-    demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "150", timeout=170)
+    demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "120", timeout=140)
 
 
 def test_io_goes_on_while_a_cloud_is_cut_off_and_it_comes_back_clean(demo: Demo, hosts: list[str]) -> None:

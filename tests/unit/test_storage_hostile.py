@@ -275,6 +275,9 @@ class FakeFiles:
     def lstat(self, path: bytes) -> os.stat_result:
         return self._at(path).lstat()
 
+    def rename(self, path: bytes, to: bytes) -> None:
+        self._at(path).rename(self._at(to))
+
     def unlink(self, path: bytes) -> None:
         self._at(path).unlink()
 
@@ -303,6 +306,21 @@ def deep(tmp_path: Path) -> Callable[[], bool]:
 def test_a_tree_of_any_depth_is_removed(tree: Tree, deep: Callable[[], bool]) -> None:
     assert tree._purge(b"/t", float("inf"))
     assert not deep()
+
+
+def test_a_removal_uses_no_long_path(tree: Tree, deep: Callable[[], bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = 0
+    at = FakeFiles._at
+
+    def measured(self: FakeFiles, path: bytes) -> Path:
+        nonlocal longest
+        longest = max(longest, path.count(b"/"))
+        return at(self, path)
+
+    monkeypatch.setattr(FakeFiles, "_at", measured)
+    assert tree._purge(b"/t", float("inf"))
+    assert not deep()
+    assert longest <= 4
 
 
 def test_a_removal_gives_way_and_is_taken_up_again(tree: Tree, deep: Callable[[], bool]) -> None:
