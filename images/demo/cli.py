@@ -12,7 +12,7 @@ from images.demo import prove as proof
 from images.demo.story import Story
 from images.demo.up import Demo, bring_up
 from larva import output, process
-from larva.errors import Conflict, LarvaError
+from larva.errors import Conflict, InvalidInput, LarvaError
 
 CONSOLE_PORT = 8443
 DEFAULT_RUN = "demo"
@@ -26,6 +26,16 @@ def demo() -> None:
 for command in COMMANDS:
     demo.add_command(command)
 
+
+def _writable(_context: click.Context, _parameter: click.Parameter, file: Path | None) -> Path | None:
+    """Say before minutes of work, not after, that its report would have no place."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise InvalidInput(
+            f"there is no directory {file.absolute().parent}", hint="make it first, or name another file"
+        )
+    return file
+
+
 topology_option = click.option(
     "--topology",
     "topology_file",
@@ -33,7 +43,11 @@ topology_option = click.option(
     help="What the lab looks like; the seed's three clouds without it.",
 )
 story_option = click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the steps here."
+    "--json",
+    "json_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_writable,
+    help="Write the steps here.",
 )
 
 

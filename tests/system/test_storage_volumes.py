@@ -2,8 +2,10 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,18 @@ import pytest
 import cladnet.keys
 from cbstorage import cluster, founding, keys, sealed_keys, view, volumes
 from cbstorage.cephx import ADMIN, MON
-from cbstorage.model import ClusterSpecification, MountPhase, MountState, SealedKeys, VolumePhase, VolumeState
+from cbstorage.model import (
+    ClusterSpecification,
+    MountPhase,
+    MountSpecification,
+    MountState,
+    SealedKeys,
+    VolumePhase,
+    VolumeState,
+)
+from cbstorage.mounts import MountKeeper
 from cladnet import seal
-from cladnet.model import CladnetSpecification, CloudFacts, HostNetworkInformation, NetworkingRule, Role
+from cladnet.model import CladnetSpecification, CloudFacts, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
 from cladnet.store import Store
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut, Unavailable
 
@@ -201,3 +212,79 @@ def test_a_mount_and_a_deletion_at_once_never_both_win(store: Store, made: Clust
         seen = volumes.find(store, GROUP, name)
         assert bool(seen.mounts) is mounted
         assert (seen.phase is VolumePhase.DELETING) is deleted
+
+
+def enrol(store: Store, host: str, *roles: Role) -> None:
+    enrolled = EnrolledHost(
+        host=host, groups=(GROUP,), roles=roles, certificate_serial="1", enrolled_at=datetime.now(UTC)
+    )
+    store.put(cladnet.keys.enrolled_host(host), enrolled)
+
+
+def test_only_who_was_enrolled_for_storage_is_given_its_keys(store: Store, made: ClusterSpecification) -> None:
+    enrol(store, "aws-1", Role.STORAGE, Role.MEMBER)
+    enrol(store, "gcp-1", Role.MEMBER)  # says that it is a storage host
+    seen = view.read(store, GROUP)
+    assert seen is not None
+    assert seen.storage_hosts() == ["aws-1"]
+
+
+def test_no_host_speaks_for_another(store: Store, made: ClusterSpecification) -> None:
+    private = join(store, "zzz-9", 9)
+    stolen = store.get(cladnet.keys.host_information(GROUP, "zzz-9"), HostNetworkInformation)
+    assert stolen is not None
+    store.put(cladnet.keys.host_information(GROUP, "zzz-9"), replace(stolen.value, host="aws-1"))
+    seen = view.read(store, GROUP)
+    assert seen is not None
+    assert seen.hosts["aws-1"].seal_key != seal.public_of(private)
+    assert "zzz-9" not in seen.hosts
+
+
+def test_a_volume_that_says_it_is_another_s_is_none(store: Store, made: ClusterSpecification) -> None:
+    real = volumes.create(store, GROUP, "data", GIB)
+    store.put(keys.volume(GROUP, "other"), replace(real, group="tenant-2", name="secret"))
+    store.put(keys.volume(GROUP, "broken"), {"name": "../broken"})
+    assert [view.name for view in volumes.list_all(store)] == ["data"]
+    with pytest.raises(NotFound):
+        volumes.mount(store, GROUP, "other", ["aws-1"], "/srv/x")
+
+
+def test_one_bad_wish_or_key_keeps_no_other_volume_waiting(
+    store: Store, made: ClusterSpecification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LARVA_STATE", str(tmp_path))
+    created = {name: volumes.create(store, GROUP, name, GIB) for name in ("bad", "good", "odd", "wild")}
+    for name in ("good", "odd", "wild"):
+        volumes.mount(store, GROUP, name, ["aws-1"], f"/srv/{name}")
+    wish = MountSpecification(volume="bad", volume_id=created["bad"].id, host="aws-1", path="/etc/cron.d")
+    store.put(keys.mount(GROUP, "aws-1", "bad"), wish)
+    store.put(keys.mount_key(GROUP, "aws-1", "odd"), {"keys": "none"})
+    store.put(keys.mount_state(GROUP, "aws-1", "good"), {"phase": "who knows"})
+    store.put(keys.mount(GROUP, "aws-1", "up") + "/../x", wish)
+    MountKeeper(store, GROUP, "aws-1").reconcile()
+    reports = {view.name: view.mounts[0] for view in volumes.list_all(store, GROUP)}
+    assert {name: report.phase for name, report in reports.items()} == {
+        "bad": MountPhase.FAILED, "good": MountPhase.PENDING, "odd": MountPhase.FAILED, "wild": MountPhase.PENDING,
+    }  # fmt: skip
+    assert "belongs to the system" in reports["bad"].problem
+
+
+def test_a_host_in_two_cladnets_has_one_tree_of_directories(store: Store, made: ClusterSpecification) -> None:
+    other = "demo-2"
+    store.put(keys.cluster(other), replace(made, group=other))
+    information = store.get(cladnet.keys.host_information(GROUP, "aws-1"), HostNetworkInformation)
+    assert information is not None
+    store.put(cladnet.keys.host_information(other, "aws-1"), information.value)
+    volumes.create(store, GROUP, "data", GIB)
+    volumes.create(store, other, "data", GIB)
+    volumes.mount(store, GROUP, "data", ["aws-1"], "/srv/data")
+    for path in ("/srv/data", "/srv/data/inside"):
+        with pytest.raises(Conflict, match="volume data at /srv/data"):
+            volumes.mount(store, other, "data", ["aws-1"], path)
+    volumes.mount(store, other, "data", ["aws-1"], "/srv/data-2")
+
+
+@pytest.mark.parametrize("size", [0, 1 << 20, 1 << 62])
+def test_an_osd_s_size_is_checked_before_hosts_are_told(store: Store, network: dict[str, str], size: int) -> None:
+    with pytest.raises(InvalidInput, match="cannot be"):
+        cluster.create(store, "demo", osd_file_bytes=size)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from images.clouds.lab import topology
-from images.demo import overlay, poc, prove
+from images.demo import cli, overlay, poc, prove
 from images.demo.story import NotProved, Step, Story
 from images.demo.up import Demo
 from larva.errors import InvalidInput, LarvaError
@@ -140,3 +141,9 @@ def test_a_bench_that_fails_leaves_no_lab(monkeypatch: pytest.MonkeyPatch) -> No
         bench._milestones()
     assert made == removed
     assert made
+
+
+def test_a_report_without_a_place_is_refused_before_the_work(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli.demo, ["prove", "--json", str(tmp_path / "nowhere" / "story.json")])
+    assert isinstance(done.exception, InvalidInput)
+    assert "nowhere" in str(done.exception)
