@@ -11,9 +11,9 @@ from cladnet.member import Identity, Member
 from cladnet.model import EnrolledHost
 from cladnet.publisher import HostFacts
 from cladnet.reconciler import Reconciler
-from cladnet.store import Store
+from cladnet.store import Event, Relist, Store
 from larva import codec, files, settings
-from larva.errors import LarvaError, MalformedData, Unavailable
+from larva.errors import LarvaError, MalformedData, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class Agent:
         self._facts = HostFacts(member, identity)
         self._known = GroupIndexes(member.groups)
         self._attached: dict[str, Attachment] = {}
+        self._removed = False
         self._lock = threading.Lock()
 
     def run(self, stop: threading.Event) -> None:
@@ -36,7 +37,8 @@ class Agent:
         self._attach(self._known.indexes)
         changes = threading.Thread(target=self._follow_kernel, args=(stop,), name="netlink", daemon=True)
         changes.start()
-        Reconciler(self._store, [keys.enrolled_host(self._host)], self._reconcile, name="agent").run(stop)
+        record = keys.enrolled_host(self._host)
+        Reconciler(self._store, [record], self._reconcile, name="agent", on_item=self._note).run(stop)
         with self._lock:
             attached = list(self._attached.values())
         enders = [threading.Thread(target=each.stop) for each in attached]
@@ -51,6 +53,12 @@ class Agent:
         except Unavailable as error:
             log.info("going on with the CLADNets known: %s", error.message)
             return RETRY_S
+        except Refused as error:
+            if not self._removed:  # nobody said so, hence no reason to cut the traffic off
+                log.warning("going on with the CLADNets known: %s", error.message)
+                return RETRY_S
+            log.warning("this host was removed from the system")
+            record = None
         groups = record.value.groups if record is not None else ()
         wanted = assigned(self._known.indexes, tuple(group for group in groups if keys.is_segment(group)))
         # What is left is forgotten afterwards, what is joined is noted before: whoever is killed in between finds it.
@@ -58,6 +66,11 @@ class Agent:
         self._known.keep(wanted)
         self._attach(wanted)
         return None
+
+    def _note(self, item: Event | Relist) -> None:
+        """A host that is removed may not read that it is: its watch is the last to tell it."""
+        if isinstance(item, Event):
+            self._removed = item.value is None
 
     def _leave_all_but(self, groups: Mapping[str, int]) -> None:
         failed: LarvaError | None = None

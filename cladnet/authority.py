@@ -37,6 +37,8 @@ class Certificate:
     pem: str
     serial: str
     """Hexadecimal."""
+    user: str
+    """Its common name, by which etcd knows its bearer."""
     key_digest: str
     """SHA-256 of the subject's public key (SubjectPublicKeyInfo, DER), hexadecimal."""
 
@@ -157,12 +159,20 @@ class Authority:
     def sign_client(self, csr_pem: str, host: str) -> Certificate:
         """Return a client certificate for `host`; of the request only its key is used.
 
+        Its common name is the host's name and a digest of the key: whoever enrols under the name of a host that was
+        removed is somebody else to etcd, and the old certificate does not come back to life.
+
         Raises:
             InvalidInput: the host name cannot be one, or the key is not P-256.
             MalformedData: no request, or one whose signature does not hold.
         """
         keys.segment(host, what="host")
-        return self._sign(request_key(csr_pem), host, (ExtendedKeyUsageOID.CLIENT_AUTH,), ())
+        key = request_key(csr_pem)
+        return self._sign(key, user_name(host, key_digest(key)), (ExtendedKeyUsageOID.CLIENT_AUTH,), ())
+
+    def sign_user(self, csr_pem: str, user: str) -> Certificate:
+        """Return a client certificate for a user of etcd that is no host; errors as `sign_client`."""
+        return self._sign(request_key(csr_pem), user, (ExtendedKeyUsageOID.CLIENT_AUTH,), ())
 
     def issue_server(
         self,
@@ -210,8 +220,23 @@ class Authority:
         return Certificate(
             pem=certificate.public_bytes(serialization.Encoding.PEM).decode(),
             serial=f"{certificate.serial_number:x}",
+            user=common_name,
             key_digest=key_digest(key),
         )
+
+
+def user_name(host: str, digest: str) -> str:
+    """Return the common name of a host's certificate: as much of its name as fits, and 128 bits of its key's digest.
+
+    A common name has 64 characters at most (RFC 5280, ub-common-name). The dot keeps it apart from etcd's own `root`.
+    """
+    return f"{host[:31]}.{digest[:32]}"
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """Return the common name of a certificate; empty if it has none."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
 
 
 def request_key(csr_pem: str) -> ec.EllipticCurvePublicKey:

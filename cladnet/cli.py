@@ -1,5 +1,6 @@
 """`larva net`: CLADNets from the command line; `larva agent` and `larva controller`: what the appliance's units run."""
 
+import contextlib
 import signal
 import threading
 from types import FrameType
@@ -11,7 +12,7 @@ from cladnet.member import Identity, Member
 from cladnet.model import CladnetSpecification, Command, DatapathKind, HostStatus, RuleType
 from cladnet.store import Store
 from larva import output
-from larva.errors import InvalidInput
+from larva.errors import InvalidInput, NotFound
 from larva.process import require_root
 
 _NET = click.argument("cladnet", metavar="CLADNET")
@@ -218,12 +219,25 @@ def agent() -> None:
 )
 def controller(*, grace_s: float) -> None:
     """Give the hosts of every CLADNet addresses and rules; any number of controllers may run."""
+    from cladnet.access import AccessKeeper  # with the CA's cryptography; other commands need none of it
     from cladnet.controller import Controller
+    from cladnet.root import root_tls
 
     if grace_s < 0:
         raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
-    with Store.of_this_host() as store:
-        Controller(store, grace_s=grace_s).run(_stop_on_signal())
+    stop = _stop_on_signal()
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Store.of_this_host())
+        try:
+            root = stack.enter_context(Store(Member.load().etcd_endpoints, tls=root_tls()))
+        except NotFound as error:
+            output.note(f"who may do what in etcd is left to the control nodes with the CA's key: {error.message}")
+        else:
+            access = threading.Thread(target=AccessKeeper(root).reconciler().run, args=(stop,), name="access")
+            access.start()
+            stack.callback(access.join)
+        stack.callback(stop.set)
+        Controller(store, grace_s=grace_s).run(stop)
 
 
 def _stop_on_signal() -> threading.Event:

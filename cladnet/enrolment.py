@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -151,7 +151,14 @@ def revoke_token(store: Store, token_id: str) -> None:
 
 
 def redeem(
-    store: Store, authority: Authority, *, secret: str, csr_pem: str, host: str, roles: Sequence[Role]
+    store: Store,
+    authority: Authority,
+    *,
+    secret: str,
+    csr_pem: str,
+    host: str,
+    roles: Sequence[Role],
+    admit: Callable[[str], None] | None = None,
 ) -> Enrolment:
     """Enrol a host: count the token's use and claim the host's name in one transaction, then hand out the certificate.
 
@@ -161,6 +168,7 @@ def redeem(
     Args:
         secret: the token.
         csr_pem: PKCS#10 request that proves to hold the host's private key.
+        admit: gives the host of a name its rights in etcd; without it the controller does, a moment later.
 
     Raises:
         TokenUnknown, TokenExpired, RoleRefused, HostTaken: see there.
@@ -190,6 +198,8 @@ def redeem(
             certificate = authority.sign_client(csr_pem, host)
             done = _enrol(store, token, network, _new_host(host, group, roles, certificate, digest))
         if done:
+            if admit is not None:
+                admit(host)
             return Enrolment(
                 host=host,
                 group=group,
@@ -239,6 +249,7 @@ def _new_host(host: str, group: str, roles: Sequence[Role], certificate: Certifi
         enrolled_at=datetime.now(UTC),
         key_digest=certificate.key_digest,
         token_digest=digest,
+        user=certificate.user,
     )
 
 
@@ -268,7 +279,7 @@ def _issue_again(
             f"{enrolled.value.host} was not enrolled with the role {', '.join(refused)}",
             hint=f"it has: {', '.join(enrolled.value.roles)}; remove it and enrol it anew to change that",
         )
-    renewed = replace(enrolled.value, certificate_serial=certificate.serial)
+    renewed = replace(enrolled.value, certificate_serial=certificate.serial, user=certificate.user)
     return store.transact([Condition(enrolled.key, enrolled.revision)], [Put(enrolled.key, renewed)])
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import grpc
 from etcd3 import etcdrpc
 
-from larva.errors import InvalidInput, LarvaError, NotFound, Refused, Unavailable
+from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,9 @@ CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),  # etcd bounds what it stores, not what a listing holds
     ("grpc.enable_http_proxy", 0),
 ]
+
+_OLD_RIGHTS = ("revision of auth store is old", "revision in header is old")
+"""What etcd answers, having done nothing, when anybody's rights changed between its check of a request and the deed."""
 
 _TRY_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL)
 
@@ -64,6 +67,7 @@ class Endpoint:
         self.lease: Any = etcdrpc.LeaseStub(self.channel)
         self.watch: Any = etcdrpc.WatchStub(self.channel)
         self.maintenance: Any = etcdrpc.MaintenanceStub(self.channel)
+        self.auth: Any = etcdrpc.AuthStub(self.channel)
 
 
 def _target(url: str, *, secure: bool) -> str:
@@ -135,6 +139,10 @@ class Cluster:
             try:
                 return function(endpoint, seconds), uncertain
             except grpc.RpcError as error:
+                if any(words in (error.details() or "") for words in _OLD_RIGHTS):
+                    reasons[endpoint.url] = error.details()
+                    self._closed.wait(random.uniform(0.0, 0.02))  # noqa: S311 - jitter
+                    continue
                 if error.code() not in _TRY_ELSEWHERE:
                     raise _translated(doing, endpoint, error) from error
                 uncertain = True
@@ -186,6 +194,8 @@ def _translated(doing: str, endpoint: Endpoint, error: Any) -> LarvaError:
         )
     if code == grpc.StatusCode.NOT_FOUND:
         return NotFound(f"cannot {doing}: {details}")
+    if code == grpc.StatusCode.FAILED_PRECONDITION:  # as of users and roles that are there, or are not
+        return Conflict(f"cannot {doing}: {details}")
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return Unavailable(
             f"cannot {doing}: etcd is full ({details})", hint="compact and defragment etcd, then disarm its alarm"

@@ -4,6 +4,7 @@ import logging
 import os
 import pwd
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,11 +12,13 @@ from pathlib import Path
 from cryptography import x509
 
 from cladnet import authority, discovery, etcd_config, keys
+from cladnet.access import AccessKeeper
 from cladnet.authority import Authority
 from cladnet.etcd_config import EtcdSite, Ports
 from cladnet.join_file import JoinFile
 from cladnet.member import Member, member_file, prepare_state, tls_files
 from cladnet.model import ControlPlane, EnrolledHost
+from cladnet.root import root_tls
 from cladnet.store import Store
 from larva import backoff, files, settings
 from larva.errors import Conflict, HostUnfit, Unavailable
@@ -70,7 +73,7 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
     endpoint = f"https://127.0.0.1:{ports.client}"
     server = f"https://{public}:{ports.console}"
     record = ControlPlane(server=server, ca=clients.fingerprint(), etcd_endpoints=(f"https://{public}:{ports.client}",))
-    with Store([endpoint], tls=tls_files(), timeout=5.0) as store:
+    with Store([endpoint], tls=root_tls(), timeout=5.0) as store:
         backoff.retry(
             lambda: _leave_word(store, record),
             on=Unavailable,
@@ -79,6 +82,13 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
             longest_pause_s=2.0,
         )
         _enrol_itself(store, host, wanted)
+        backoff.retry(
+            AccessKeeper(store).reconcile,
+            on=(Conflict, Unavailable),
+            patience_s=ETCD_STARTS_WITHIN_S,
+            doing="give this control node its rights in etcd",
+            longest_pause_s=2.0,
+        )
     member = Member(
         host=host,
         groups=known.groups if known else (),
@@ -178,15 +188,20 @@ def _leave_word(store: Store, record: ControlPlane) -> None:
 
 def _enrol_itself(store: Store, host: str, wanted: JoinFile) -> None:
     certificate = authority.read_certificate(tls_files().certificate.read_text(), source=str(tls_files().certificate))
-    if store.get(keys.enrolled_host(host), EnrolledHost) is None:
+    found = store.get(keys.enrolled_host(host), EnrolledHost)
+    serial, user = f"{certificate.serial_number:x}", authority.common_name(certificate)
+    if found is None:
         store.create(
             keys.enrolled_host(host),
             EnrolledHost(
                 host=host,
                 groups=(),
                 roles=wanted.roles,
-                certificate_serial=f"{certificate.serial_number:x}",
+                certificate_serial=serial,
                 enrolled_at=datetime.now(UTC),
                 key_digest=authority.key_digest(authority.read_key(tls_files().key).public_key()),
+                user=user,
             ),
         )
+    elif (found.value.user, found.value.certificate_serial) != (user, serial):
+        store.replace(found, replace(found.value, user=user, certificate_serial=serial))

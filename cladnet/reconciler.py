@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from cladnet.store import Store
-from cladnet.watch import Watch
+from cladnet.watch import Event, Relist, Watch
 from larva.errors import LarvaError
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class Reconciler:
             resyncs and is poked.
         reconcile: may return the seconds after which it wants to run again at the latest.
         resync_s: it runs at least this often.
+        on_item: sees what woke it, from another thread; for what cannot be read any more afterwards.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class Reconciler:
         *,
         name: str,
         resync_s: float = 30.0,
+        on_item: Callable[[Event | Relist], None] | None = None,
     ) -> None:
         self._store = store
         self._prefixes = tuple(prefixes)
         self._reconcile = reconcile
         self._name = name
         self._resync_s = resync_s
+        self._on_item = on_item
         self._wake = threading.Event()
 
     def poke(self) -> None:
@@ -95,13 +98,19 @@ class Reconciler:
                 return
 
     def _follow(self, watch: Watch, stop: threading.Event) -> None:
+        refusals = 0
         while not stop.is_set():
             try:
-                for _ in watch:
+                for item in watch:
+                    refusals = 0
+                    if self._on_item is not None:
+                        self._on_item(item)
                     self._wake.set()
-            except LarvaError as error:  # forbidden for now: rights may be given while we run
-                log.warning("%s: %s", self._name, error.message)
-                stop.wait(LONGEST_RETRY_S)
+            except LarvaError as error:  # forbidden for now: a host that just joined gets its rights in a moment
+                log.log(logging.WARNING if refusals == 3 else logging.DEBUG, "%s: %s", self._name, error.message)
+                pause = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(refusals, 10))
+                refusals += 1
+                stop.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
             except Exception:  # as in _loop; the regular looks go on meanwhile
                 log.exception("%s: unexpected failure of the watch", self._name)
                 stop.wait(LONGEST_RETRY_S)

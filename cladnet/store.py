@@ -114,6 +114,11 @@ class Store:
     def __init__(self, endpoints: Sequence[str], *, tls: TlsFiles | None = None, timeout: float = 5.0) -> None:
         self._cluster = Cluster(endpoints, tls=tls, timeout=timeout)
 
+    @property
+    def cluster(self) -> Cluster:
+        """The connection, for the parts of etcd's API that are not about keys."""
+        return self._cluster
+
     @classmethod
     def of_this_host(cls) -> Self:
         """The store that this host is enrolled with.

@@ -22,6 +22,7 @@ def create_app(
     open_store: Callable[[], Store],
     *,
     open_authority: Callable[[], Authority] | None = None,
+    admit: Callable[[str], None] | None = None,
     state_directory: Path | None = None,
     secure: bool = True,
 ) -> Flask:
@@ -30,6 +31,7 @@ def create_app(
     Args:
         open_store: gives the connection to etcd; called again after it failed.
         open_authority: gives the CA of this control node; without it no host can be enrolled here.
+        admit: gives an enrolled host its rights in etcd; without it the controller does.
         state_directory: where the session key and the first password are kept; this host's own by default.
         secure: whether it is served by TLS; without it cookies travel in the clear: for tests on loopback.
     """
@@ -55,5 +57,5 @@ def create_app(
     app.register_blueprint(events.blueprint)
     app.register_blueprint(pages.blueprint)
     if open_authority is not None:
-        app.register_blueprint(enrolment_blueprint(console.store, open_authority))
+        app.register_blueprint(enrolment_blueprint(console.store, open_authority, admit))
     return app

@@ -8,7 +8,10 @@ import click
 from flask import Flask
 
 from cladnet import enrolment
+from cladnet.access import AccessKeeper
 from cladnet.authority import Authority
+from cladnet.member import Member
+from cladnet.root import root_tls
 from cladnet.store import Store
 from larva import output, settings
 from larva.errors import HostUnfit, InvalidInput, LarvaError
@@ -54,9 +57,20 @@ def serve_command(
 
     def make_app() -> Flask:
         authority = settings.state_directory() / "ca"
-        return create_app(open_store, open_authority=lambda: Authority.load(authority), secure=tls is not None)
+        return create_app(
+            open_store,
+            open_authority=lambda: Authority.load(authority),
+            admit=None if endpoints else _admit,
+            secure=tls is not None,
+        )
 
     serve(make_app, listen=listen, tls=tls, ready=_found_first_account)
+
+
+def _admit(host: str) -> None:
+    """Root's connection lasts for one enrolment only: what else the console does needs no such power."""
+    with Store(Member.load().etcd_endpoints, tls=root_tls()) as store:
+        AccessKeeper(store).admit(host)
 
 
 def _listen_address(listen: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

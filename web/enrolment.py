@@ -32,12 +32,17 @@ class EnrolmentRequest:
     roles: tuple[Role, ...] = (Role.MEMBER,)
 
 
-def enrolment_blueprint(open_store: Callable[[], Store], authority: Callable[[], Authority]) -> Blueprint:
+def enrolment_blueprint(
+    open_store: Callable[[], Store],
+    authority: Callable[[], Authority],
+    admit: Callable[[str], None] | None = None,
+) -> Blueprint:
     """Return the public routes; they need no login, since the token is the proof. The application answers their errors.
 
     Args:
         open_store: called per request; whoever gives it owns the store and closes it.
         authority: called per request; reads the CA's key on this control node.
+        admit: gives an enrolled host its rights in etcd.
     """
     routes = Blueprint("enrolment", __name__)
     throttle = Throttle(failures=FAILURES_PER_MINUTE, per_s=60.0)
@@ -58,7 +63,13 @@ def enrolment_blueprint(open_store: Callable[[], Store], authority: Callable[[],
         asked = body.read(EnrolmentRequest)
         try:
             enrolled = enrolment.redeem(
-                open_store(), authority(), secret=asked.token, csr_pem=asked.csr, host=asked.host, roles=asked.roles
+                open_store(),
+                authority(),
+                secret=asked.token,
+                csr_pem=asked.csr,
+                host=asked.host,
+                roles=asked.roles,
+                admit=admit,
             )
         except (TokenUnknown, TokenExpired) as error:
             throttle.failed(source)

@@ -124,7 +124,7 @@ class EtcdCluster:
             "--listen-client-urls", node.client, "--advertise-client-urls", node.client,
             "--listen-peer-urls", node.peer, "--initial-advertise-peer-urls", node.peer,
             "--initial-cluster", ",".join(f"{each.name}={each.peer}" for each in self._nodes),
-            "--heartbeat-interval", "100", "--election-timeout", "1000",
+            "--heartbeat-interval", "100", "--election-timeout", "1000", "--enable-grpc-gateway=false",
         ]  # fmt: skip
         if self._server is not None:
             argv += [

@@ -64,7 +64,8 @@ def test_a_client_certificate_is_for_the_host_and_nothing_else(ca: Authority) ->
     key = authority.new_key()
     signed = ca.sign_client(authority.signing_request(key, "whatever"), "aws-1")
     certificate = certificate_of(signed.pem)
-    assert certificate.subject.rfc4514_string() == "CN=aws-1"
+    assert certificate.subject.rfc4514_string() == f"CN=aws-1.{signed.key_digest[:32]}"
+    assert signed.user == authority.common_name(certificate)
     assert certificate.public_key() == key.public_key()
     assert signed.key_digest == authority.key_digest(key.public_key())
     assert int(signed.serial, 16) == certificate.serial_number

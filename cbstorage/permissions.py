@@ -1,0 +1,57 @@
+"""What hosts may do in storage's part of etcd: mounts for everybody, daemons for storage hosts, all for monitors'."""
+
+from collections.abc import Mapping
+
+from cbstorage import keys
+from cbstorage.model import ClusterSpecification
+from cladnet.model import EnrolledHost, Role
+from cladnet.permissions import Access, Permission, Rights, Row, Source, expand
+from cladnet.store import Store
+
+MEMBER_TABLE = (
+    Row(keys.CLUSTER + "{group}", Access.READ, "which Ceph cluster its CLADNet has"),
+    Row(keys.FOUNDING + "{group}", Access.READ, "its first monitors"),
+    Row(keys.VOLUME + "{group}/", Access.READ, "where a volume lies"),
+    Row(keys.MOUNT + "{group}/{host}/", Access.READ, "what it should mount"),
+    Row(keys.MOUNT_KEY + "{group}/{host}/", Access.READ, "the keys of its mounts, sealed to it"),
+    Row(keys.MOUNT_STATE + "{group}/{host}/", Access.READ_WRITE, "how its mounts stand"),
+)
+"""Every host."""
+
+STORAGE_TABLE = (
+    Row(keys.KEYRING + "{group}/{host}", Access.READ, "its daemons' keys, sealed to it"),
+    Row(keys.DAEMONS + "{group}/{host}", Access.READ_WRITE, "what runs on it"),
+    Row(keys.CLUSTER_STATE + "{group}", Access.READ, "how the cluster is"),
+    Row(keys.MOUNT + "{group}/", Access.READ, "watched, since it may become a monitor's host"),
+    Row(keys.MOUNT_STATE + "{group}/", Access.READ, "watched, since it may become a monitor's host"),
+)
+"""Hosts of the role storage."""
+
+MONITOR_TABLE = (
+    Row(keys.FOUNDING + "{group}", Access.READ_WRITE, "whoever creates it founds the cluster"),
+    Row(keys.CLUSTER_STATE + "{group}", Access.READ_WRITE, "what the leading monitor's host sees"),
+    Row(keys.KEYRING + "{group}/", Access.READ_WRITE, "it seals every storage host's keys"),
+    Row(keys.VOLUME + "{group}/", Access.READ_WRITE, "it removes what is being deleted"),
+    Row(keys.VOLUME_STATE + "{group}/", Access.READ_WRITE, "it makes the volumes"),
+    Row(keys.MOUNT_KEY + "{group}/", Access.READ_WRITE, "it hands out the keys of mounts and takes them back"),
+)
+"""Storage hosts on which a cluster's specification puts a monitor: they hold Ceph's administrator key anyway."""
+
+
+def _read(store: Store) -> Rights:
+    clusters = store.children(keys.CLUSTER, ClusterSpecification)
+    monitors = {group: frozenset(item.value.mon_hosts) for group, item in clusters.items()}
+    return lambda host: rights(host, monitors)
+
+
+def rights(host: EnrolledHost, monitors: Mapping[str, frozenset[str]]) -> frozenset[Permission]:
+    """Return what a host may do, given the monitors' hosts of each CLADNet."""
+    granted = expand(MEMBER_TABLE, host)
+    if Role.STORAGE in host.roles:
+        granted |= expand(STORAGE_TABLE, host)
+        leading = [group for group in host.groups if host.host in monitors.get(group, frozenset())]
+        granted |= expand(MONITOR_TABLE, host, leading)
+    return granted
+
+
+SOURCE = Source(watched=(keys.CLUSTER,), read=_read)
