@@ -50,8 +50,12 @@ class Step:
 
 
 def subject_of(host: EnrolledHost, granted: frozenset[Permission]) -> Subject:
-    """Return what etcd should know of a host: its user is the name in its certificate."""
-    return Subject(host.user or host.host, f"host/{host.host}", granted)
+    """Return what etcd should know of a host: its user is the name in its certificate, and so is its role.
+
+    A role named after the host would give its rights back to the certificate of a removed host of that name.
+    """
+    user = host.user or host.host
+    return Subject(user, user, granted)
 
 
 def plan(wanted: Subject, actual: Actual) -> tuple[Step, ...]:

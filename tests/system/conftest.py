@@ -25,7 +25,7 @@ from cladnet.join_file import Control, JoinFile
 from cladnet.member import Member
 from cladnet.model import Role
 from cladnet.store import Store
-from larva.errors import LarvaError, Unavailable
+from larva.errors import LarvaError, Refused, Unavailable
 
 START_S = 60.0
 
@@ -92,12 +92,25 @@ class EtcdCluster:
         """Client URLs of every node."""
         return [node.client for node in self._nodes]
 
+    @property
+    def authority_directory(self) -> Path:
+        """Where the CA of a TLS cluster is."""
+        return self._directory / "ca"
+
     def client_files(self, host: str) -> TlsFiles:
         """Certificate and key of a client."""
         assert self._authority is not None
         key = new_key()
         signed = self._authority.sign_client(signing_request(key, host), host)
         return self._write(f"client-{host}", key_pem(key), signed.pem)
+
+    def user_files(self, user: str) -> TlsFiles:
+        """Certificate and key of a user of etcd, named as told."""
+        assert self._authority is not None
+        key = new_key()
+        return self._write(
+            f"user-{user}", key_pem(key), self._authority.sign_user(signing_request(key, user), user).pem
+        )
 
     def _write(self, name: str, key: bytes, certificate: str) -> TlsFiles:
         assert self._authority is not None
@@ -158,6 +171,8 @@ class EtcdCluster:
                 store.get("there-is-none", str)
             except Unavailable:
                 return False
+            except Refused:
+                return True
             return True
 
     def store(self, *, timeout: float = 5.0) -> Store:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cladnet import keys
+from cladnet import authority, keys
 from cladnet.member import Member
 from cladnet.model import CloudFacts, EnrolledHost, Role
 from larva import codec
@@ -99,6 +99,8 @@ class Mesh:
         shutil.copy(files.ca, state / "tls" / "ca.pem")
         shutil.copy(files.certificate, state / "tls" / "client.pem")
         shutil.copy(files.key, state / "tls" / "client.key")
+        if Role.CONTROL in roles:
+            shutil.copytree(self.etcd.authority_directory, state / "ca")
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LARVA_STATE", str(state))
             Member(
@@ -106,15 +108,16 @@ class Mesh:
                 etcd_endpoints=tuple(self.etcd.endpoints), cloud=CloudFacts(provider="test", region=f"region-{host}"),
             ).save()  # fmt: skip
         record = EnrolledHost(
-            host=host, groups=groups, roles=roles, certificate_serial="0", enrolled_at=datetime.now(UTC)
-        )
+            host=host, groups=groups, roles=roles, certificate_serial="0", enrolled_at=datetime.now(UTC),
+            user=authority.common_name(authority.read_certificate(files.certificate.read_text(), source=host)),
+        )  # fmt: skip
         self.etcdctl("put", keys.enrolled_host(host), codec.encode(record).decode())
 
     def etcdctl(self, *words: str) -> str:
-        tls = self.etcd.tls
+        tls = self.state("control") / "tls"
         return self.inside(
             "control", "env", "ETCDCTL_API=3", "etcdctl", f"--endpoints={self.etcd.endpoints[0]}",
-            f"--cacert={tls.ca}", f"--cert={tls.certificate}", f"--key={tls.key}", *words,
+            f"--cacert={tls}/ca.pem", f"--cert={tls}/client.pem", f"--key={tls}/client.key", *words,
         )  # fmt: skip
 
     def spawn(self, key: str, name: str, argv: list[object]) -> None:

@@ -67,7 +67,9 @@ def test_a_host_with_a_good_token_joins_and_reads_etcd(
         assert member == Member.load()
         assert (member.host, member.groups) == ("joins", (cladnet.id,))
         with Store.of_this_host() as store:
-            assert networks.find(store, "seoul").id == cladnet.id
+            found = store.get(keys.configuration(cladnet.id), CladnetSpecification)
+            assert found is not None
+            assert found.value.name == "seoul"
         assert wanted.join is not None
         assert joining.enrol(replace(wanted, join=replace(wanted.join, token="never asked for again"))) == member
         identity = Identity.load()
