@@ -150,6 +150,21 @@ class AccessKeeper:
             raise failed
         return None
 
+    def settle(self) -> None:
+        """reconcile(), whoever else is at it.
+
+        Raises:
+            Unavailable: others kept changing the same users and roles.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                self.reconcile()
+            except Conflict as error:
+                log.debug("looking again: %s", error.message)
+            else:
+                return
+        raise Unavailable("somebody else keeps changing users and roles of etcd", hint="try again in a moment")
+
     def admit(self, host: str) -> None:
         """Give one host its rights now, before it gets its certificate; nothing if it was removed meanwhile."""
         key = keys.enrolled_host(host)

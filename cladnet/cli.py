@@ -221,7 +221,7 @@ def controller(*, grace_s: float) -> None:
     """Give the hosts of every CLADNet addresses and rules; any number of controllers may run."""
     from cladnet.access import AccessKeeper  # with the CA's cryptography; other commands need none of it
     from cladnet.controller import Controller
-    from cladnet.root import root_tls
+    from cladnet.root import open_root
 
     if grace_s < 0:
         raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
@@ -229,7 +229,7 @@ def controller(*, grace_s: float) -> None:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store.of_this_host())
         try:
-            root = stack.enter_context(Store(Member.load().etcd_endpoints, tls=root_tls()))
+            root = stack.enter_context(open_root())
         except NotFound as error:
             output.note(f"who may do what in etcd is left to the control nodes with the CA's key: {error.message}")
         else:

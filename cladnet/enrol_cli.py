@@ -127,9 +127,14 @@ def hosts(*, as_json: bool) -> None:
 @enrol.command("remove")
 @click.argument("host")
 def remove(*, host: str) -> None:
-    """Take HOST out of the system and its CLADNets; its name is free again."""
+    """Take HOST out of the system and its CLADNets; its name is free again and its certificate useless."""
+    from cladnet.access import AccessKeeper  # with the CA's cryptography; other commands need none of it
+    from cladnet.root import open_root
+
     with Store.of_this_host() as store:
         membership.remove_host(store, host)
+    with open_root() as root:  # the controller does the same; but the certificate is useless also while none runs
+        AccessKeeper(root).settle()
     output.note(f"{host} is removed")
 
 

@@ -83,8 +83,8 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
         )
         _enrol_itself(store, host, wanted)
         backoff.retry(
-            AccessKeeper(store).reconcile,
-            on=(Conflict, Unavailable),
+            AccessKeeper(store).settle,
+            on=Unavailable,
             patience_s=ETCD_STARTS_WITHIN_S,
             doing="give this control node its rights in etcd",
             longest_pause_s=2.0,

@@ -6,6 +6,8 @@ from cladnet import authority
 from cladnet.authority import Authority
 from cladnet.etcd import TlsFiles
 from cladnet.etcd_auth import ROOT
+from cladnet.member import Member
+from cladnet.store import Store
 from larva import files, settings
 
 RENEWAL = timedelta(days=60)
@@ -27,6 +29,11 @@ def root_tls() -> TlsFiles:
         signed = ca.sign_user(authority.signing_request(key, ROOT), ROOT)
         files.write_whole(tls.certificate, signed.pem)
     return tls
+
+
+def open_root() -> Store:
+    """Return a connection to this control node's etcd as root; NotFound if it is none."""
+    return Store(Member.load().etcd_endpoints, tls=root_tls())
 
 
 def _is_good(tls: TlsFiles, ca: Authority) -> bool:

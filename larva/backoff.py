@@ -19,7 +19,7 @@ LONGEST_PAUSE_S = 15.0
 def retry(
     attempt: Callable[[], T],
     *,
-    on: type[LarvaError] | tuple[type[LarvaError], ...],
+    on: type[LarvaError],
     patience_s: float,
     doing: str,
     longest_pause_s: float = LONGEST_PAUSE_S,
@@ -29,7 +29,7 @@ def retry(
     """Return what `attempt` returns, calling it again as long as it raises `on`.
 
     Args:
-        on: the errors that time may heal; every other one passes at once.
+        on: the error that time may heal; every other one passes at once.
         patience_s: seconds after which the last error passes too.
         doing: for the log: "reach the server".
         longest_pause_s: where the pauses stop growing. Each is drawn between half and the whole of twice the last one,

@@ -10,8 +10,7 @@ from flask import Flask
 from cladnet import enrolment
 from cladnet.access import AccessKeeper
 from cladnet.authority import Authority
-from cladnet.member import Member
-from cladnet.root import root_tls
+from cladnet.root import open_root
 from cladnet.store import Store
 from larva import output, settings
 from larva.errors import HostUnfit, InvalidInput, LarvaError
@@ -69,7 +68,7 @@ def serve_command(
 
 def _admit(host: str) -> None:
     """Root's connection lasts for one enrolment only: what else the console does needs no such power."""
-    with Store(Member.load().etcd_endpoints, tls=root_tls()) as store:
+    with open_root() as store:
         AccessKeeper(store).admit(host)
 
 

@@ -120,6 +120,17 @@ class Mesh:
             f"--cacert={tls}/ca.pem", f"--cert={tls}/client.pem", f"--key={tls}/client.key", *words,
         )  # fmt: skip
 
+    def is_refused(self, host: str, prefix: str) -> bool:
+        """Whether etcd refuses the host to read a prefix."""
+        tls = self.state(host) / "tls"
+        argv = [
+            "ip", "netns", "exec", self.ns(host), "etcdctl", f"--endpoints={self.etcd.endpoints[0]}",
+            f"--cacert={tls}/ca.pem", f"--cert={tls}/client.pem", f"--key={tls}/client.key", "get", "--prefix", prefix,
+        ]  # fmt: skip
+        done = subprocess.run(argv, env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True)
+        assert done.returncode == 0 or "permission denied" in done.stderr, done.stderr
+        return done.returncode != 0
+
     def spawn(self, key: str, name: str, argv: list[object]) -> None:
         """Start a process in a namespace, with the host's state and its own place for sockets."""
         sockets = self.state(name) / "sockets"
@@ -267,6 +278,23 @@ def test_hosts_form_a_mesh_and_come_go_and_move_while_it_runs(mesh: Mesh) -> Non
         until(f"{host}'s interface is gone", lambda host=host: not mesh.has_interface(host))
     assert mesh.larva("list") == []
     assert keys.ROOT not in mesh.etcdctl("get", "--prefix", "--keys-only", keys.ROOT)
+
+
+def test_a_removed_host_is_out_at_once_whoever_runs(mesh: Mesh) -> None:
+    for number, host in enumerate(("a", "b", "c"), start=10):
+        mesh.add_host(host, number)
+    addresses = mesh.wait_mesh("a", "b", "c")
+    environment = ("env", f"LARVA_STATE={mesh.state('control')}")
+    with mesh.traffic("a", addresses["c"]):
+        mesh.inside("control", *environment, LARVA, "enrol", "remove", "b")
+        until("no rule is left", lambda: "b" not in mesh.views())
+        until("its agent left by itself", lambda: not mesh.has_interface("b"))
+        until("no peer knows it", lambda: not mesh.reaches("a", addresses["b"]))
+    assert mesh.is_refused("b", keys.rules_of(mesh.group))
+    mesh.end("controller")
+    mesh.inside("control", *environment, LARVA, "enrol", "remove", "c")
+    assert mesh.is_refused("c", keys.rules_of(mesh.group))
+    assert not mesh.is_refused("a", keys.rules_of(mesh.group))
 
 
 def test_traffic_outlives_controller_etcd_and_agents(mesh: Mesh) -> None:
