@@ -23,7 +23,7 @@ from cladnet.controller import Controller
 from cladnet.model import CladnetSpecification, EnrolledHost, Role
 from cladnet.root import root_tls
 from cladnet.store import Condition, Delete, Event, Put, Relist, Store, TlsFiles
-from larva.errors import Refused
+from larva.errors import Refused, Unavailable
 
 PATIENCE_S = 60.0
 
@@ -274,6 +274,29 @@ def test_a_host_administers_nothing(hosts: Hosts, what: str) -> None:
     with pytest.raises(grpc.RpcError) as refusal:
         ADMINISTRATION[what](hosts.a.cluster.endpoints[0])
     assert "permission denied" in refusal.value.details() or "no password user" in refusal.value.details()
+
+
+def test_what_etcd_leaves_open_to_every_certificate_also_of_a_removed_host(site: Site) -> None:
+    """docs/security.md says so. Should this fail, etcd has become better: change it there."""
+    past = site.enrol("past", site.red)
+    past.lease(60)
+    membership.remove_host(site.store, "past")
+    until("past is refused", lambda: is_refused(lambda: past.exists(keys.enrolled_host("past"))))
+    end = past.cluster.endpoints[0]
+    past.lease(60)
+    member = end.maintenance.Status(etcdrpc.StatusRequest(), timeout=10).header.member_id
+    past.compact(site.store.list(keys.CONFIGURATION, CladnetSpecification).revision)
+
+    def alarm(action: int) -> None:
+        request = etcdrpc.AlarmRequest(action=action, memberID=member, alarm=etcdrpc.NOSPACE)
+        end.maintenance.Alarm(request, timeout=10)
+
+    alarm(etcdrpc.AlarmRequest.ACTIVATE)
+    try:
+        with pytest.raises(Unavailable, match="full"):
+            site.store.put("some/key", "a value")
+    finally:
+        alarm(etcdrpc.AlarmRequest.DEACTIVATE)
 
 
 def test_the_consoles_own_certificate_is_not_root(site: Site) -> None:
