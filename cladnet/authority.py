@@ -1,7 +1,8 @@
 """The system's certificate authority: one P-256 key that signs the hosts and the control plane's servers."""
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
@@ -192,6 +193,20 @@ class Authority:
         subjects = (*(x509.DNSName(name) for name in names), *(x509.IPAddress(address) for address in addresses))
         return self._sign(key, common_name, usages, subjects)
 
+    def revocation_list(self, serials: Iterable[str]) -> bytes:
+        """Return the list (CRL, PEM) of certificates of ours, by serial in hexadecimal, that are good no more."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._certificate.subject)
+            .last_update(now - CLOCK_SKEW)
+            .next_update(self._certificate.not_valid_after_utc)
+        )
+        for serial in sorted(serials):
+            revoked = x509.RevokedCertificateBuilder().serial_number(int(serial, 16)).revocation_date(now)
+            builder = builder.add_revoked_certificate(revoked.build())
+        return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
     def _sign(
         self,
         key: ec.EllipticCurvePublicKey,
@@ -223,6 +238,19 @@ class Authority:
             user=common_name,
             key_digest=key_digest(key),
         )
+
+
+def revoked_serials(pem: bytes, *, source: str) -> frozenset[str]:
+    """Return the serial numbers in a revocation list, hexadecimal; MalformedData, naming `source`, otherwise."""
+    try:
+        return frozenset(f"{one.serial_number:x}" for one in x509.load_pem_x509_crl(pem))
+    except ValueError as error:
+        raise MalformedData(f"{source}: expected a revocation list in PEM") from error
+
+
+def is_serial(text: str) -> bool:
+    """Whether a text is a serial number in hexadecimal as `Certificate.serial` has it (RFC 5280: 20 bytes at most)."""
+    return re.fullmatch(r"[1-9a-f][0-9a-f]{0,39}", text) is not None
 
 
 def user_name(host: str, digest: str) -> str:

@@ -219,9 +219,10 @@ def agent() -> None:
 )
 def controller(*, grace_s: float) -> None:
     """Give the hosts of every CLADNet addresses and rules; any number of controllers may run."""
+    from cladnet import revocation
     from cladnet.access import AccessKeeper  # with the CA's cryptography; other commands need none of it
     from cladnet.controller import Controller
-    from cladnet.root import open_root
+    from cladnet.root import open_root, root_ca
 
     if grace_s < 0:
         raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
@@ -233,9 +234,13 @@ def controller(*, grace_s: float) -> None:
         except NotFound as error:
             output.note(f"who may do what in etcd is left to the control nodes with the CA's key: {error.message}")
         else:
-            access = threading.Thread(target=AccessKeeper(root).reconciler().run, args=(stop,), name="access")
-            access.start()
-            stack.callback(access.join)
+            loops = [AccessKeeper(root).reconciler()]
+            if revocation.list_file().exists():  # etcd runs here and reads it
+                loops.append(revocation.RevocationKeeper(store, root_ca(), revocation.list_file()).reconciler())
+            for loop in loops:
+                thread = threading.Thread(target=loop.run, args=(stop,))
+                thread.start()
+                stack.callback(thread.join)
         stack.callback(stop.set)
         Controller(store, grace_s=grace_s).run(stop)
 

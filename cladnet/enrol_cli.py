@@ -129,12 +129,15 @@ def hosts(*, as_json: bool) -> None:
 def remove(*, host: str) -> None:
     """Take HOST out of the system and its CLADNets; its name is free again and its certificate useless."""
     from cladnet.access import AccessKeeper  # with the CA's cryptography; other commands need none of it
-    from cladnet.root import open_root
+    from cladnet.revocation import RevocationKeeper, list_file
+    from cladnet.root import open_root, root_ca
 
     with Store.of_this_host() as store:
         membership.remove_host(store, host)
     with open_root() as root:  # the controller does the same; but the certificate is useless also while none runs
         AccessKeeper(root).settle()
+        if list_file().exists():
+            RevocationKeeper(root, root_ca(), list_file()).reconcile()
     output.note(f"{host} is removed")
 
 

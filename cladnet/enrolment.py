@@ -22,6 +22,9 @@ MOST_USES = 10_000
 EXPIRED_KEPT = timedelta(days=1)
 """How long an expired token is kept, so that its bearer is told that it expired and not that it never was."""
 
+MOST_EARLIER_SERIALS = 32
+"""A certificate lasts a year: whoever asks more often than this in that time asks in vain for the first ones."""
+
 _ATTEMPTS = 20
 """Transactions that lost a race are tried again; many hosts may redeem one token in the same second."""
 _SECRET = re.compile(r"[a-z2-7]{52}")
@@ -279,7 +282,13 @@ def _issue_again(
             f"{enrolled.value.host} was not enrolled with the role {', '.join(refused)}",
             hint=f"it has: {', '.join(enrolled.value.roles)}; remove it and enrol it anew to change that",
         )
-    renewed = replace(enrolled.value, certificate_serial=certificate.serial, user=certificate.user)
+    before = (enrolled.value.certificate_serial, *enrolled.value.earlier_serials)
+    renewed = replace(
+        enrolled.value,
+        certificate_serial=certificate.serial,
+        earlier_serials=before[:MOST_EARLIER_SERIALS],
+        user=certificate.user,
+    )
     return store.transact([Condition(enrolled.key, enrolled.revision)], [Put(enrolled.key, renewed)])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from cladnet import authority, discovery, etcd_config, keys
+from cladnet import authority, discovery, etcd_config, keys, revocation
 from cladnet.access import AccessKeeper
 from cladnet.authority import Authority
 from cladnet.etcd_config import EtcdSite, Ports
@@ -163,6 +163,8 @@ def _lay_out_etcd(
     files.write_if_changed(directory / "peer-ca.pem", members.certificate_pem)
     _server_certificate(clients, directory / "server.pem", site.host, names, addresses)
     _server_certificate(members, directory / "peer.pem", site.host, names, addresses, also_client=True)
+    if not (directory / "revoked.pem").exists():  # etcd accepts nobody without; the controller keeps it
+        revocation.write(clients, directory / "revoked.pem", frozenset())
     files.write_if_changed(directory / "etcd.yaml", etcd_config.configuration(site))
     owner = _etcd_owner()
     if owner is not None:

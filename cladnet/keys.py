@@ -16,6 +16,7 @@ STATUS = f"{ROOT}/status/information/"
 PRESENCE = f"{ROOT}/presence/"
 TOKEN = "larva/token/"  # noqa: S105 - a key's prefix, not a secret
 ENROLLED_HOST = "larva/host/"
+REVOKED = "larva/revoked/"
 CONTROL_PLANE = "larva/control-plane"
 CLADNET_GENERATION = "larva/cladnet-generation"
 """Counts creations: every one depends on it, so that two at once cannot both take a name or a range."""
@@ -120,6 +121,11 @@ def token(digest: str) -> str:
 def enrolled_host(host: str) -> str:
     """EnrolledHost: who holds a client certificate."""
     return ENROLLED_HOST + segment(host, what="host")
+
+
+def revoked(serial: str) -> str:
+    """RevokedCertificate, by the serial number in hexadecimal."""
+    return REVOKED + segment(serial, what="serial number")
 
 
 def child(prefix: str, key: str) -> str | None:

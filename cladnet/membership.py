@@ -1,10 +1,11 @@
 """Who is in the system and in which CLADNets: the enrolment records, read and changed."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from cladnet import keys
-from cladnet.model import CladnetSpecification, CladnetState, EnrolledHost
-from cladnet.store import Condition, Delete, Put, Store, Versioned
+from cladnet.model import CladnetSpecification, CladnetState, EnrolledHost, RevokedCertificate
+from cladnet.store import Condition, Delete, Operation, Put, Store, Versioned
 from larva.errors import Conflict, NotFound
 
 _ATTEMPTS = 20
@@ -19,11 +20,14 @@ def enrolled_hosts(store: Store) -> tuple[EnrolledHost, ...]:
 def remove_host(store: Store, host: str) -> None:
     """Take a host out of the system and of its CLADNets, and free its name; NotFound if there is none.
 
-    The controller, watching, frees its addresses and rules.
+    The controller, watching, frees its addresses and rules and makes its certificates useless.
     """
     for _ in range(_ATTEMPTS):
         found = _require_host(store, host)
-        gone = [Delete(found.key)]
+        gone: list[Operation] = [Delete(found.key)]
+        revoked = RevokedCertificate(host=host, revoked_at=datetime.now(UTC))
+        serials = {found.value.certificate_serial, *found.value.earlier_serials}
+        gone += [Put(keys.revoked(serial), revoked) for serial in serials]
         for group in filter(keys.is_segment, found.value.groups):
             gone += [Delete(keys.host_information(group, host)), Delete(keys.presence(group, host))]
         if store.transact([Condition(found.key, found.revision)], gone):

@@ -216,8 +216,18 @@ class EnrolledHost:
     """SHA-256 of its public key (DER, hexadecimal): who holds that key may have the certificate issued anew."""
     token_digest: str = ""
     """SHA-256 of the token's secret that it was enrolled with; empty for the node that founded the system."""
+    earlier_serials: tuple[str, ...] = ()
+    """Of certificates that were issued before for the same key, and are good until they end."""
     user: str = ""
     """Its name in etcd, which is the common name of its certificate; the host's own where this is empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedCertificate:
+    """A certificate that etcd should not accept any more: `larva/revoked/{serial}`."""
+
+    host: str
+    revoked_at: Moment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ def root_tls() -> TlsFiles:
         NotFound: this is no control node.
     """
     directory = settings.state_directory() / "ca"
-    ca = Authority.load(directory)
+    ca = root_ca()
     tls = TlsFiles(ca=directory / "ca.pem", certificate=directory / "root.pem", key=directory / "root.key")
     key = authority.read_or_create_key(tls.key)
     if not _is_good(tls, ca):
@@ -34,6 +34,11 @@ def root_tls() -> TlsFiles:
 def open_root() -> Store:
     """Return a connection to this control node's etcd as root; NotFound if it is none."""
     return Store(Member.load().etcd_endpoints, tls=root_tls())
+
+
+def root_ca() -> Authority:
+    """Return the CA of this control node; NotFound if it is none."""
+    return Authority.load(settings.state_directory() / "ca")
 
 
 def _is_good(tls: TlsFiles, ca: Authority) -> bool:

@@ -18,7 +18,7 @@ from cladnet.authority import Authority
 from cladnet.console_client import RefusedByServer
 from cladnet.join_file import Join, JoinFile
 from cladnet.member import Identity, Member
-from cladnet.model import CladnetSpecification, EnrolledHost, EnrolmentToken, Role
+from cladnet.model import CladnetSpecification, EnrolledHost, EnrolmentToken, RevokedCertificate, Role
 from cladnet.store import Store, TlsFiles
 from larva.errors import Conflict, NotFound, Refused, Unavailable
 
@@ -281,6 +281,17 @@ def test_asking_again_with_the_same_key_is_no_second_use_and_needs_the_same_toke
     with pytest.raises(enrolment.TokenUnknown):
         redeem(control_node, token, "again")
     assert uses_left(control_node, other) == 1
+
+
+def test_every_certificate_that_a_removed_host_was_given_is_revoked(control_node: Any, make_token: Any) -> None:
+    token, key = make_token(uses=1), authority.new_key()
+    given = [redeem(control_node, token, "renewer", key=key).certificate_pem for _ in range(3)]
+    with control_node.store() as store:
+        membership.remove_host(store, "renewer")
+        revoked = store.children(keys.REVOKED, RevokedCertificate)
+    for pem in given:
+        serial = f"{authority.read_certificate(pem, source='given').serial_number:x}"
+        assert revoked[serial].value.host == "renewer"
 
 
 def test_a_removed_host_frees_its_name_and_must_buy_it_again(control_node: Any, make_token: Any) -> None:

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cladnet import authority
+from cladnet import authority, revocation
 from cladnet.authority import Authority
 from larva.errors import InvalidInput, LarvaError, MalformedData, NotFound
 
@@ -151,3 +151,28 @@ def test_openssl_accepts_the_chain_under_its_strictest_rules(ca: Authority, tmp_
             except ssl.SSLWantReadError:
                 continue
     assert done == {"client", "server"}
+
+
+@pytest.mark.parametrize("left_behind", [None, b"", b"rubbish"])
+def test_the_revocation_list_says_who_is_out_and_heals(
+    ca: Authority, tmp_path: Path, left_behind: bytes | None
+) -> None:
+    path = tmp_path / "revoked.pem"
+    if left_behind is not None:
+        path.write_bytes(left_behind)
+    serials = frozenset(
+        ca.sign_client(authority.signing_request(authority.new_key(), "h"), "h").serial for _ in range(3)
+    )
+    for wanted in (frozenset(), serials):
+        revocation.write(ca, path, wanted)
+        assert authority.revoked_serials(path.read_bytes(), source="list") == wanted
+        assert all(authority.is_serial(serial) for serial in wanted)
+    before = path.read_bytes()
+    revocation.write(ca, path, serials)
+    assert path.read_bytes() == before, "an ECDSA signature differs each time: it must not be made anew for nothing"
+    assert x509.load_pem_x509_crl(before).is_signature_valid(certificate_of(ca.certificate_pem).public_key())
+
+
+@pytest.mark.parametrize("text", ["", "0", "xyz", "-1", "g1", "1" * 41])
+def test_what_is_no_serial_number(text: str) -> None:
+    assert not authority.is_serial(text)
