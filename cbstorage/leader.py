@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from cbstorage import cephx, keys, observe, pools, sealed_keys, services
+from cbstorage import cephx, keys, observe, pools, sealed_keys, services, view
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.view import View
@@ -26,14 +26,15 @@ def lead(
     store: Store, monitors: Monitors, seen: View, quorum: QuorumStatus, identities: Mapping[str, cephx.Identity]
 ) -> None:
     """Give other storage hosts their keys, keep pools and file system right, publish how the cluster is."""
-    for host in seen.storage_hosts():
+    storage_hosts = view.storage_hosts(store, seen)
+    for host in storage_hosts:
         try:
             _give_keys(store, monitors, seen, host, identities)
         except Unavailable:
             raise
         except LarvaError as error:  # one host's odd seal key keeps nobody else waiting
             log.warning("storage host %s has no keys: %s", host, error.message)
-    pools.ensure(monitors, seen.storage_hosts())
+    pools.ensure(monitors, storage_hosts)
     _mute(monitors)
     _publish(store, seen.group, observe.cluster_state(monitors, quorum, seen.specification.cidr))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from cbstorage import keys
 from cbstorage.model import ClusterSpecification
+from cladnet.keys import ENROLLED_HOST
 from cladnet.model import EnrolledHost, Role
 from cladnet.permissions import Access, Permission, Rights, Row, Source, expand
 from cladnet.store import Store
@@ -30,6 +31,7 @@ STORAGE_TABLE = (
 MONITOR_TABLE = (
     Row(keys.FOUNDING + "{group}", Access.READ_WRITE, "whoever creates it founds the cluster"),
     Row(keys.CLUSTER_STATE + "{group}", Access.READ_WRITE, "what the leading monitor's host sees"),
+    Row(ENROLLED_HOST, Access.READ, "which hosts are enrolled to give disks"),
     Row(keys.KEYRING + "{group}/", Access.READ_WRITE, "it seals every storage host's keys"),
     Row(keys.VOLUME + "{group}/", Access.READ_WRITE, "it removes what is being deleted"),
     Row(keys.VOLUME_STATE + "{group}/", Access.READ_WRITE, "it makes the volumes"),
@@ -50,7 +52,8 @@ def rights(host: EnrolledHost, monitors: Mapping[str, frozenset[str]]) -> frozen
     if Role.STORAGE in host.roles:
         granted |= expand(STORAGE_TABLE, host)
         leading = [group for group in host.groups if host.host in monitors.get(group, frozenset())]
-        granted |= expand(MONITOR_TABLE, host, leading)
+        if leading:
+            granted |= expand(MONITOR_TABLE, host, leading)
     return granted
 
 

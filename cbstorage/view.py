@@ -24,7 +24,6 @@ class View:
     founding: Founding | None
     rules: dict[str, NetworkingRule]
     hosts: dict[str, HostNetworkInformation]
-    enrolled: dict[str, EnrolledHost]
 
     def address(self, host: str) -> IPv4Address | None:
         """A host's address in the CLADNet, once the controller gave one."""
@@ -47,12 +46,6 @@ class View:
             raise NotFound(f"host {host} has no networking rule yet", hint="the controller gives one when it joined")
         return place(host, rule.cloud)
 
-    def storage_hosts(self) -> list[str]:
-        """Hosts that may give disks, by name: enrolled as such. What a host says of itself would not be enough."""
-        return sorted(
-            host for host in self.hosts if host in self.enrolled and Role.STORAGE in self.enrolled[host].roles
-        )
-
 
 def prefixes(group: str) -> list[str]:
     """What a reconciler of storage watches besides its own keys."""
@@ -67,15 +60,22 @@ def read(store: Store, group: str) -> View | None:
     founding = store.get(keys.founding(group), Founding)
     rules = store.children(cladnet.keys.rules_of(group), NetworkingRule)
     hosts = store.children(cladnet.keys.hosts_of(group), HostNetworkInformation)
-    enrolled = store.children(cladnet.keys.ENROLLED_HOST, EnrolledHost)
     return View(
         group=group,
         specification=specification.value,
         founding=founding.value if founding else None,
         rules=_by_name(rules),
         hosts=_by_name(hosts),
-        enrolled=_by_name(enrolled),
     )
+
+
+def storage_hosts(store: Store, seen: View) -> list[str]:
+    """Hosts that may give disks, by name: enrolled as such. What a host says of itself would not be enough.
+
+    Only monitors' hosts may read who is enrolled as what.
+    """
+    enrolled = _by_name(store.children(cladnet.keys.ENROLLED_HOST, EnrolledHost))
+    return sorted(host for host in seen.hosts if host in enrolled and Role.STORAGE in enrolled[host].roles)
 
 
 def _by_name(found: dict[str, Versioned[T]]) -> dict[str, T]:

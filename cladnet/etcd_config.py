@@ -25,6 +25,8 @@ class EtcdSite:
     host: str
     public_address: IPv4Address
     directory: Path
+    revocation_list: Path
+    """Of client certificates; etcd reads it at every connection."""
     ports: Ports
 
 
@@ -50,7 +52,7 @@ def configuration(site: EtcdSite) -> str:
         "client-transport-security": _tls(site.directory, "server", ca="ca.pem"),
         "peer-transport-security": _tls(site.directory, "peer", ca="peer-ca.pem"),
         # "client-transport-security" has no such setting, but what etcd 3.4 and 3.5 read this file into has it.
-        "ClientTLSInfo": {"CRLFile": str(site.directory / "revoked.pem")},
+        "ClientTLSInfo": {"CRLFile": str(site.revocation_list)},
         "auto-compaction-mode": "periodic",
         "auto-compaction-retention": "1h",
         "quota-backend-bytes": QUOTA_BYTES,

@@ -64,7 +64,13 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
     members = Authority.found(ca_directory / "members")
     names = (host, "localhost")
     addresses = tuple(dict.fromkeys((public, *local, IPv4Address("127.0.0.1"))))
-    site = EtcdSite(host=host, public_address=public, directory=settings.state_directory() / "etcd", ports=ports)
+    site = EtcdSite(
+        host=host,
+        public_address=public,
+        directory=settings.state_directory() / "etcd",
+        revocation_list=revocation.list_file(),
+        ports=ports,
+    )
     _own_certificate(clients, host)
     _server_certificate(clients, tls_files().ca.with_name("console.pem"), host, names, addresses)
     _lay_out_etcd(site, clients, members, names, addresses)
@@ -163,8 +169,8 @@ def _lay_out_etcd(
     files.write_if_changed(directory / "peer-ca.pem", members.certificate_pem)
     _server_certificate(clients, directory / "server.pem", site.host, names, addresses)
     _server_certificate(members, directory / "peer.pem", site.host, names, addresses, also_client=True)
-    if not (directory / "revoked.pem").exists():  # etcd accepts nobody without; the controller keeps it
-        revocation.write(clients, directory / "revoked.pem", frozenset())
+    if not site.revocation_list.exists():  # etcd accepts nobody without; the controller keeps it
+        revocation.write(clients, site.revocation_list, frozenset())
     files.write_if_changed(directory / "etcd.yaml", etcd_config.configuration(site))
     owner = _etcd_owner()
     if owner is not None:

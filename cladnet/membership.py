@@ -27,7 +27,7 @@ def remove_host(store: Store, host: str) -> None:
         gone: list[Operation] = [Delete(found.key)]
         revoked = RevokedCertificate(host=host, revoked_at=datetime.now(UTC))
         serials = {found.value.certificate_serial, *found.value.earlier_serials}
-        gone += [Put(keys.revoked(serial), revoked) for serial in serials]
+        gone += [Put(keys.revoked(serial), revoked) for serial in serials if keys.is_segment(serial)]
         for group in filter(keys.is_segment, found.value.groups):
             gone += [Delete(keys.host_information(group, host)), Delete(keys.presence(group, host))]
         if store.transact([Condition(found.key, found.revision)], gone):

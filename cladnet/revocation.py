@@ -19,8 +19,11 @@ log = logging.getLogger(__name__)
 
 
 def list_file() -> Path:
-    """Where this control node's etcd reads the list; it has to be there before etcd starts."""
-    return settings.state_directory() / "etcd" / "revoked.pem"
+    """Where this control node's etcd reads the list; it has to be there before etcd starts.
+
+    Not in etcd's own directory: the controller's unit has root's name and none of root's powers, so cannot enter it.
+    """
+    return settings.state_directory() / "revoked.pem"
 
 
 class RevocationKeeper:

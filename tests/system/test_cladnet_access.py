@@ -106,7 +106,7 @@ def site(control_node_factory: Any, as_host: Any, tmp_path_factory: pytest.TempP
             node, tmp_path_factory.mktemp("hosts"), stack, root, store,
             red=networks.create(store, name="red").id, blue=networks.create(store, name="blue").id,
         )  # fmt: skip
-        revoked = RevocationKeeper(store, node.authority(), node.directory / "state/etcd/revoked.pem")
+        revoked = RevocationKeeper(store, node.authority(), node.directory / "state/revoked.pem")
         loops = [AccessKeeper(root).reconciler().run, revoked.reconciler().run]
         stack.enter_context(running(Controller(store).run, *loops))
         yield made
