@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-# Until etcd has access rules for each host, any member can write any key: these bounds keep what becomes a path, a
+# Monitors' hosts write some of these, and etcd's disk is not theirs alone: these bounds keep what becomes a path, a
 # unit's name, a capability or a line of ceph.conf from being anything else. They hold where a value is read.
 Name = Annotated[str, Meta(pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
 """A host, a CLADNet's id or a volume, as in the keys (`cladnet.keys.segment`)."""

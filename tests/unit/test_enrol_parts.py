@@ -204,7 +204,13 @@ def test_each_unit_is_started_once() -> None:
 
 
 def test_etcd_wants_certificates_of_clients_and_of_members_from_different_authorities() -> None:
-    site = EtcdSite(host="c", public_address=IPv4Address("203.0.113.10"), directory=Path("/e"), ports=Ports())
+    site = EtcdSite(
+        host="c",
+        public_address=IPv4Address("203.0.113.10"),
+        directory=Path("/e"),
+        revocation_list=Path("/r"),
+        ports=Ports(),
+    )
     told = json.loads(etcd_config.configuration(site))
     client, peer = told["client-transport-security"], told["peer-transport-security"]
     assert client["client-cert-auth"] is peer["client-cert-auth"] is True
