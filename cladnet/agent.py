@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 
 from cladnet import discovery, keys
+from cladnet.agent_metrics import Observed
 from cladnet.attachment import Attachment
 from cladnet.member import Identity, Member
 from cladnet.model import EnrolledHost
@@ -46,6 +47,18 @@ class Agent:
             ender.start()
         for thread in (*enders, changes):
             thread.join(timeout=20)
+
+    def observed(self) -> tuple[Observed, ...]:
+        """Every CLADNet of this host whose data path tells of itself now, for whoever measures."""
+        with self._lock:
+            attached = list(self._attached.values())
+        found = []
+        for attachment in attached:
+            try:
+                found.append(attachment.observed())
+            except LarvaError as error:
+                log.info("%s cannot be observed: %s", attachment.group, error.message)
+        return tuple(found)
 
     def _reconcile(self) -> float | None:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cladnet import keys, probe
+from cladnet.agent_metrics import Observed
 from cladnet.datapath import link
 from cladnet.datapath.choose import choose
 from cladnet.datapath.protocol import Datapath
@@ -56,6 +57,8 @@ class Attachment:
         self._chosen: DatapathKind | None = None
         self._applying = threading.Lock()
         self._left = False
+        self._read_at: float | None = None
+        self._tested: HostStatus | None = None
         self._stop = threading.Event()
         self._presence = Presence(store, keys.presence(group, self._host), self._host, wanted=self._is_active)
         configuration, command = keys.configuration(group), keys.command(group, self._host)
@@ -97,6 +100,18 @@ class Attachment:
         self._network.poke()
         self._information.poke()
 
+    def observed(self) -> Observed:
+        """This CLADNet as it is on this host now; Unavailable or HostUnfit when the data path does not tell."""
+        datapath = self._datapath
+        return Observed(
+            group=self.group,
+            host=self._host,
+            view=self._view,
+            peers=datapath.stats() if datapath is not None else (),
+            status=self._tested,
+            rules_age_s=None if self._read_at is None else time.monotonic() - self._read_at,
+        )
+
     def stop(self) -> None:
         """End the threads; the interface stays and traffic goes on."""
         self._stop.set()
@@ -129,6 +144,7 @@ class Attachment:
     def _reconcile_network(self) -> float | None:
         try:
             view, again = self._read(), None
+            self._read_at = time.monotonic()
         except LarvaError as error:  # etcd is away, or holds what cannot be read: the tunnel still has to be kept up
             level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
             log.log(level, "%s: going on with the rules known: %s", self.group, error.message)
@@ -214,6 +230,7 @@ class Attachment:
             datapath=datapath.kind,
             latencies=latencies,
         )
+        self._tested = status
         # Another test may have been asked for meanwhile, and a CLADNet that is gone wants no row.
         if not self._stop.is_set():
             self._store.transact([Condition(found.key, found.revision)], [Put(key, status)])

@@ -66,16 +66,15 @@ def check_free(
     *,
     cladnets: Mapping[str, IPv4Network],
     host_networks: Mapping[str, Iterable[IPv4Network]],
-    suggestion: IPv4Network | None = None,
+    hint: str,
 ) -> None:
     """Raise Conflict, saying whose it is, when `network` overlaps a range in use.
 
     Args:
         cladnets: name of a CLADNet → its range.
         host_networks: name of a host → the networks it sits in.
-        suggestion: a free range for the hint.
+        hint: what the reader can do then.
     """
-    hint = f"{suggestion} is free" if suggestion else "choose another range, or give none and take the recommended one"
     for name, taken in cladnets.items():
         if network.overlaps(taken):
             raise Conflict(f"{network} overlaps {taken} of CLADNet {name!r}", hint=hint)
@@ -83,6 +82,16 @@ def check_free(
         for taken in networks:
             if network.overlaps(taken):
                 raise Conflict(f"{network} overlaps {taken}, a network that host {host!r} sits in", hint=hint)
+
+
+def check_growth(old: IPv4Network, new: IPv4Network) -> None:
+    """Raise InvalidInput unless `new` contains `old` whole: every address that was given stays a host's address."""
+    if not new.supernet_of(old):
+        larger = old.supernet() if old.prefixlen > LARGEST_PREFIX else old
+        raise InvalidInput(
+            f"a CLADNet's range can only grow: {new} does not contain {old}",
+            hint=f"give a range that contains it, as {larger}, or create another CLADNet",
+        )
 
 
 def recommend(taken: Iterable[IPv4Network], *, prefix: int = RECOMMENDED_PREFIX) -> IPv4Network:

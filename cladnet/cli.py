@@ -8,12 +8,18 @@ from types import FrameType
 import click
 
 from cladnet import membership, networks
+from cladnet.agent_status import agent_status
 from cladnet.member import Identity, Member
-from cladnet.model import CladnetSpecification, Command, DatapathKind, HostStatus, RuleType
+from cladnet.model import Command, DatapathKind, RuleType
+from cladnet.net_change_cli import recommend, show_one, update
+from cladnet.net_status_cli import status
 from cladnet.store import Store
 from larva import output
 from larva.errors import InvalidInput, NotFound
 from larva.process import require_root
+
+AGENT_METRICS = "127.0.0.1:9101"
+CONTROLLER_METRICS = "127.0.0.1:9102"
 
 _NET = click.argument("cladnet", metavar="CLADNET")
 
@@ -43,7 +49,7 @@ def create(*, cidr: str | None, name: str, description: str, rule_type: str, dat
             store, name=name, cidr=cidr, description=description, rule_type=RuleType(rule_type),
             datapath=DatapathKind(datapath),
         )  # fmt: skip
-    _show(specification, as_json=as_json)
+    show_one(specification, as_json=as_json)
 
 
 @net.command("list")
@@ -71,7 +77,7 @@ def list_command(*, as_json: bool) -> None:
 def show(*, cladnet: str, as_json: bool) -> None:
     """Show one CLADNet."""
     with Store.of_this_host() as store:
-        _show(networks.find(store, cladnet), as_json=as_json)
+        show_one(networks.find(store, cladnet), as_json=as_json)
 
 
 @net.command()
@@ -95,24 +101,6 @@ def hosts(*, cladnet: str, as_json: bool) -> None:
         ],
         empty="no host has joined yet",
     )  # fmt: skip
-
-
-@net.command()
-@_NET
-@click.option("--trials", default=3, show_default=True, help="Echo requests per peer.")
-@click.option("--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait for every host's row.")
-@output.json_option
-def status(*, cladnet: str, trials: int, wait_s: float, as_json: bool) -> None:
-    """Have every host measure the latency to every other and show the matrix, in milliseconds."""
-    with Store.of_this_host() as store:
-        specification = networks.find(store, cladnet)
-        test = networks.request_status_test(store, specification.id, trials=trials)
-        rows = networks.wait_matrix(store, specification.id, test, wait_s=wait_s)
-    if as_json:
-        output.show_json(rows)
-        return
-    names = sorted({row.host for row in rows} | {cell.destination for row in rows for cell in row.latencies})
-    output.show_table(["from \\ to", *names], [_matrix_row(row, names) for row in rows], empty="no host answered")
 
 
 @net.command()
@@ -175,54 +163,47 @@ def _control(cladnet: str, host: str, command: Command) -> None:
         networks.control(store, networks.find(store, cladnet).id, host, command)
 
 
-def _show(specification: CladnetSpecification, *, as_json: bool) -> None:
-    if as_json:
-        output.show_json(specification)
-        return
-    output.show_table(
-        ["id", "name", "cidr", "rule", "data path", "state", "created", "description"],
-        [
-            [
-                specification.id, specification.name, specification.cidr, specification.rule_type,
-                specification.datapath, specification.state, specification.created_at.isoformat(timespec="seconds"),
-                specification.description,
-            ]
-        ],
-    )  # fmt: skip
-
-
-def _matrix_row(row: HostStatus, names: list[str]) -> list[object]:
-    cells = {cell.destination: cell for cell in row.latencies}
-    shown: list[object] = [row.host]
-    for name in names:
-        if name == row.host or name not in cells:
-            shown.append("-" if name == row.host else "")
-        else:
-            average = cells[name].avg_ms
-            shown.append("lost" if average is None else f"{average:.2f}")
-    return shown
-
-
-@click.command()
-def agent() -> None:
+@click.group(invoke_without_command=True)
+@click.option(
+    "--metrics",
+    "metrics_at",
+    default=AGENT_METRICS,
+    show_default=True,
+    metavar="ADDRESS:PORT",
+    help="Where Prometheus reads; off.",
+)
+@click.pass_context
+def agent(context: click.Context, /, *, metrics_at: str) -> None:
     """Keep this host attached to its CLADNets; the interfaces outlive the agent."""
+    if context.invoked_subcommand is not None:
+        return
     from cladnet.agent import Agent
+    from cladnet.agent_metrics import families
+    from larva import metrics, metrics_server
 
     require_root("the agent")
     with Store.of_this_host() as store:
-        Agent(store, Member.load(), Identity.load()).run(_stop_on_signal())
+        running = Agent(store, Member.load(), Identity.load())
+        metrics.REGISTRY.collect_from(lambda: families(running.observed()))
+        with metrics_server.served(metrics_at):
+            running.run(_stop_on_signal())
 
 
 @click.command()
 @click.option(
     "--grace", "grace_s", default=10.0, show_default=True, help="Seconds until a missing host is unreachable."
 )
-def controller(*, grace_s: float) -> None:
+@click.option(
+    "--metrics", "metrics_at", default=CONTROLLER_METRICS, show_default=True, metavar="ADDRESS:PORT",
+    help="Where Prometheus reads; off.",
+)  # fmt: skip
+def controller(*, grace_s: float, metrics_at: str) -> None:
     """Give the hosts of every CLADNet addresses and rules; any number of controllers may run."""
     from cladnet import revocation
     from cladnet.access import AccessKeeper  # with the CA's cryptography; other commands need none of it
     from cladnet.controller import Controller
     from cladnet.root import open_root, root_ca
+    from larva import metrics_server
 
     if grace_s < 0:
         raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
@@ -242,6 +223,7 @@ def controller(*, grace_s: float) -> None:
                 thread.start()
                 stack.callback(thread.join)
         stack.callback(stop.set)
+        stack.enter_context(metrics_server.served(metrics_at))
         Controller(store, grace_s=grace_s).run(stop)
 
 
@@ -254,3 +236,8 @@ def _stop_on_signal() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     return stop
+
+
+for _command in (recommend, update, status):
+    net.add_command(_command)
+agent.add_command(agent_status)

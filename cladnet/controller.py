@@ -19,6 +19,7 @@ from cladnet.planning import World, plan
 from cladnet.reconciler import Reconciler
 from cladnet.store import Condition, Delete, Store, Versioned
 from larva.errors import InvalidInput, LarvaError, NotFound, Unavailable
+from larva.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ GRACE_S = 10.0
 """A host is called unreachable when its presence has been missing for this long; the lease's own time comes on top."""
 SWEEP_S = 30.0
 RETRY_S = 10.0
+STEPS = REGISTRY.counter("larva_controller_steps_total", "Transactions tried; one that is overtaken changes nothing.")
 _PER_TRANSACTION = 100
 """etcd's default bound is 128 operations."""
 _PER_GROUP = (
@@ -87,6 +89,7 @@ class Controller:
             except InvalidInput as error:  # what one host says must not stop the work for the others
                 log.warning("%s: cannot %s: %s", configuration.value.id, step.why, error.message)
                 continue
+            STEPS.add(result="done" if done else "overtaken")
             log.info("%s: %s%s", configuration.value.id, step.why, "" if done else ": overtaken")
         return remaining  # a step that was overtaken needs no haste: what overtook it wakes us
 

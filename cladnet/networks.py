@@ -4,14 +4,15 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 
 from cladnet import cidr as ranges
 from cladnet import keys
-from cladnet.fitness import key_holders, own_networks, problem
+from cladnet.fitness import key_holders, problem
+from cladnet.free_ranges import Recommendation, read_ranges, recommendation
 from cladnet.model import (
     CladnetSpecification,
     CladnetState,
@@ -73,15 +74,12 @@ def create(
         InvalidInput: the name or the range cannot be used.
         Conflict: the name is taken, or the range overlaps a CLADNet's or a host's own network.
     """
-    keys.segment(name, what="name")
-    if len(description) > _LONGEST_DESCRIPTION:
-        raise InvalidInput(f"the description has {len(description)} characters", hint=f"{_LONGEST_DESCRIPTION} at most")
+    _check_words(name, description)
     wanted = ranges.parse(cidr) if cidr is not None else None
     for _ in range(_ATTEMPTS):
         generation = store.get(keys.CLADNET_GENERATION, int)  # read before the list: nothing can come in between unseen
         existing = _all(store)
-        if any(name in (specification.name, specification.id) for specification in existing):
-            raise Conflict(f"a CLADNet {name!r} exists already", hint="choose another name, or delete that one first")
+        _check_name_free(name, existing)
         specification = CladnetSpecification(
             id=f"{name[:40].rstrip('-')}-{secrets.token_hex(_ID_BYTES)}",
             name=name,
@@ -101,20 +99,103 @@ def create(
 
 
 def _range(store: Store, wanted: IPv4Network | None, existing: Iterable[CladnetSpecification]) -> IPv4Network:
-    cladnets = {specification.name: specification.cidr for specification in existing}
-    networks = {
-        keys.last_segment(item.key): own_networks(item.value)
-        for item in store.list(keys.HOST_INFORMATION, HostNetworkInformation).items
-    }
-    taken = [*cladnets.values(), *(network for each in networks.values() for network in each)]
+    """The range that is wanted if it is free, a free one if none is."""
+    in_use = read_ranges(store, existing)
     if wanted is None:
-        return ranges.recommend(taken)
+        return ranges.recommend(in_use.all())
     try:
-        suggestion = ranges.recommend(taken)
+        hint = f"{ranges.recommend(in_use.all())} is free"
     except Conflict:  # the range that was asked for may be free all the same
-        suggestion = None
-    ranges.check_free(wanted, cladnets=cladnets, host_networks=networks, suggestion=suggestion)
+        hint = "choose another range"
+    ranges.check_free(wanted, cladnets=in_use.cladnets, host_networks=in_use.host_networks, hint=hint)
     return wanted
+
+
+def recommend(store: Store, *, hosts: int | None = None) -> Recommendation:
+    """Return a range for a new CLADNet and what it keeps away from.
+
+    Args:
+        hosts: how many hosts it should hold; a /24, for 254 hosts, is the smallest that is recommended.
+
+    Raises:
+        InvalidInput: no private range can hold that many.
+        Conflict: nothing of that size is free.
+    """
+    return recommendation(read_ranges(store, _all(store)), hosts=hosts)
+
+
+def update(
+    store: Store,
+    id_or_name: str,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    rule_type: RuleType | None = None,
+    cidr: str | None = None,
+) -> CladnetSpecification:
+    """Change what is given of a CLADNet and return it as it is then; its agents follow without losing traffic.
+
+    Args:
+        cidr: a range that contains the present one: no host loses its address.
+
+    Raises:
+        InvalidInput: a name or range cannot be used, or the range would not grow.
+        Conflict: the name is taken, the range overlaps another one, or the CLADNet is being deleted.
+    """
+    wanted = ranges.parse(cidr) if cidr is not None else None
+    for _ in range(_ATTEMPTS):
+        generation = store.get(keys.CLADNET_GENERATION, int)  # read before the list, as in create()
+        key = keys.configuration(find(store, id_or_name).id)
+        existing = specifications(store)
+        current = next((item for item in existing.values() if item.key == key), None)
+        if current is None or current.value.state == CladnetState.DELETING:
+            raise Conflict(f"CLADNet {id_or_name!r} is being deleted", hint="create a new one")
+        changed = replace(
+            current.value,
+            name=current.value.name if name is None else name,
+            description=current.value.description if description is None else description,
+            rule_type=rule_type or current.value.rule_type,
+            cidr=wanted or current.value.cidr,
+        )
+        if changed == current.value:
+            return changed
+        _check_change(store, current.value, changed, [item.value for item in existing.values() if item.key != key])
+        count = generation.value if generation else 0
+        if store.transact(
+            [
+                Condition(key, current.revision),
+                Condition(keys.CLADNET_GENERATION, generation.revision if generation else 0),
+            ],
+            [Put(key, changed), Put(keys.CLADNET_GENERATION, count + 1)],
+        ):
+            return changed
+    raise Conflict(f"CLADNet {id_or_name!r} is being changed right now", hint="try again")
+
+
+def _check_change(
+    store: Store, old: CladnetSpecification, new: CladnetSpecification, others: Sequence[CladnetSpecification]
+) -> None:
+    _check_words(new.name, new.description)
+    if new.name != old.name:
+        _check_name_free(new.name, others)
+    if new.cidr != old.cidr:
+        ranges.check_growth(old.cidr, new.cidr)
+        in_use = read_ranges(store, others)
+        ranges.check_free(
+            new.cidr, cladnets=in_use.cladnets, host_networks=in_use.host_networks,
+            hint="grow it by less, or create a further CLADNet",
+        )  # fmt: skip
+
+
+def _check_words(name: str, description: str) -> None:
+    keys.segment(name, what="name")
+    if len(description) > _LONGEST_DESCRIPTION:
+        raise InvalidInput(f"the description has {len(description)} characters", hint=f"{_LONGEST_DESCRIPTION} at most")
+
+
+def _check_name_free(name: str, existing: Iterable[CladnetSpecification]) -> None:
+    if any(name in (specification.name, specification.id) for specification in existing):
+        raise Conflict(f"a CLADNet {name!r} exists already", hint="choose another name, or delete that one first")
 
 
 def list_all(store: Store) -> tuple[CladnetSpecification, ...]:
@@ -228,12 +309,25 @@ def matrix(store: Store, group: str, test_id: str | None = None) -> tuple[HostSt
     return tuple(rows[host].value for host in sorted(rows) if test_id in (None, rows[host].value.test_id))
 
 
+def arriving(store: Store, group: str, test: TestSpecification, *, wait_s: float) -> Iterator[HostStatus]:
+    """Yield each host's row of a test as it comes; end when every present, active host has answered.
+
+    Args:
+        wait_s: seconds after which it ends with what has come.
+    """
+    deadline = time.monotonic() + wait_s
+    seen: set[str] = set()
+    while True:
+        for row in matrix(store, group, test.id):
+            if row.host not in seen:
+                seen.add(row.host)
+                yield row
+        expected = {view.host for view in hosts(store, group) if view.present and view.state == HostState.ACTIVE}
+        if expected <= seen or time.monotonic() > deadline:
+            return
+        time.sleep(_POLL_S)
+
+
 def wait_matrix(store: Store, group: str, test: TestSpecification, *, wait_s: float) -> tuple[HostStatus, ...]:
     """Return the matrix when every present, active host has answered, or what there is after `wait_s` seconds."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        rows = matrix(store, group, test.id)
-        expected = {view.host for view in hosts(store, group) if view.present and view.state == HostState.ACTIVE}
-        if expected <= {row.host for row in rows} or time.monotonic() > deadline:
-            return rows
-        time.sleep(_POLL_S)
+    return tuple(sorted(arriving(store, group, test, wait_s=wait_s), key=lambda row: row.host))

@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from cladnet.progress import Progress, Report
 from cladnet.store import Store
 from cladnet.watch import Event, Relist, Watch
 from larva.errors import LarvaError
+from larva.metrics import REGISTRY, Family, Kind, labels
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +18,10 @@ FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 30.0
 SETTLE_S = 0.02
 """Events that come this close together are one reason to look."""
+
+
+_RUNNING: dict[int, tuple[str, Progress]] = {}
+"""The reconcilers of this process."""
 
 
 class Reconciler:
@@ -50,6 +56,11 @@ class Reconciler:
         self._resync_s = resync_s
         self._on_item = on_item
         self._wake = threading.Event()
+        self._progress = Progress()
+
+    def report(self) -> Report:
+        """How far it has come."""
+        return self._progress.report()
 
     def poke(self) -> None:
         """Ask for another look, from any thread."""
@@ -61,9 +72,11 @@ class Reconciler:
         watcher = threading.Thread(target=self._follow, args=(watch, stop), name=f"{self._name}-watch", daemon=True)
         if watch is not None:
             watcher.start()
+        _RUNNING[id(self)] = (self._name, self._progress)
         try:
             self._loop(stop)
         finally:
+            _RUNNING.pop(id(self), None)
             if watch is not None:
                 watch.close()
                 watcher.join(timeout=5)
@@ -72,15 +85,19 @@ class Reconciler:
         failures = 0
         while not stop.is_set():
             self._wake.clear()
+            self._progress.begin()
+            succeeded = False
             try:
                 again = self._reconcile()
-                failures = 0
+                failures, succeeded = 0, True
             except LarvaError as error:
                 failures += 1
                 log.warning("%s: %s", self._name, error.message, exc_info=log.isEnabledFor(logging.DEBUG))
             except Exception:  # a defect of ours must not end the service; it is logged in full
                 failures += 1
                 log.exception("%s: unexpected failure", self._name)
+            finally:
+                self._progress.end(failed=not succeeded)
             if failures:
                 pause = min(LONGEST_RETRY_S, FIRST_RETRY_S * 2 ** min(failures - 1, 10))
                 stop.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
@@ -105,6 +122,7 @@ class Reconciler:
                     refusals = 0
                     if self._on_item is not None:
                         self._on_item(item)
+                    self._progress.saw(item.revision)
                     self._wake.set()
             except LarvaError as error:  # forbidden for now: a host that just joined gets its rights in a moment
                 log.log(logging.WARNING if refusals == 3 else logging.DEBUG, "%s: %s", self._name, error.message)
@@ -114,3 +132,31 @@ class Reconciler:
             except Exception:  # as in _loop; the regular looks go on meanwhile
                 log.exception("%s: unexpected failure of the watch", self._name)
                 stop.wait(LONGEST_RETRY_S)
+
+
+def families() -> tuple[Family, ...]:
+    """What the reconcilers of this process tell Prometheus."""
+    reports = [(labels(reconciler=name), progress.report()) for name, progress in list(_RUNNING.values())]
+
+    def family(name: str, kind: Kind, text: str, value: Callable[[Report], float]) -> Family:
+        return Family(f"larva_reconcile_{name}", kind, text, tuple((key, value(report)) for key, report in reports))
+
+    return (
+        family("runs_total", Kind.COUNTER, "Looks at what is wanted and what is.", lambda report: report.runs),
+        family("errors_total", Kind.COUNTER, "Looks that failed and were repeated.", lambda report: report.errors),
+        family("busy_seconds_total", Kind.COUNTER, "Time spent in all looks.", lambda report: report.busy_s),
+        family(
+            "seen_revision", Kind.GAUGE, "etcd's revision of the last change seen.", lambda report: report.seen_revision
+        ),
+        family(
+            "handled_revision", Kind.GAUGE, "etcd's revision of the last change dealt with.",
+            lambda report: report.handled_revision,
+        ),
+        family(
+            "lag_seconds", Kind.GAUGE, "Age of the oldest change seen and not dealt with; 0 without any.",
+            lambda report: report.lag_s,
+        ),
+    )  # fmt: skip
+
+
+REGISTRY.collect_from(families)

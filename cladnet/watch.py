@@ -18,11 +18,13 @@ from etcd3.utils import prefix_range_end
 
 from cladnet.etcd import Cluster, Endpoint
 from larva.errors import Refused
+from larva.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 3.0
+RESTARTS = REGISTRY.counter("larva_watch_restarts_total", "Watches that broke and were begun anew, by etcd endpoint.")
 _REQUIRE_LEADER = (("hasleader", "true"),)
 """Makes etcd end the stream when its member lost the quorum, instead of keeping it silent."""
 
@@ -101,6 +103,7 @@ class Watch:
             level = logging.DEBUG if broken else logging.INFO
             log.log(level, "watch on %s broke (%s), trying again", endpoint.url, reason)
             broken = True
+            RESTARTS.add(endpoint=endpoint.url)
             self._cluster.leave(endpoint)
             self._closed.wait(random.uniform(pause / 2, pause))  # noqa: S311 - jitter
             pause = min(pause * 2, LONGEST_PAUSE_S)

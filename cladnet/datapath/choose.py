@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 
 from cladnet.datapath import link
 from cladnet.datapath.protocol import Datapath
@@ -20,6 +21,37 @@ OFFERED: Mapping[DatapathKind, Callable[[], bool]] = {
     DatapathKind.WIREGUARD: lambda: link.supports(KIND),
     DatapathKind.WIREGUARD_GO: lambda: shutil.which(PROGRAM) is not None,
 }
+
+
+CARRIED_BY: Mapping[str, DatapathKind] = {KIND: DatapathKind.WIREGUARD, "tun": DatapathKind.WIREGUARD_GO}
+"""The kind of an interface → whose it is."""
+
+_MISSING: Mapping[DatapathKind, str] = {
+    DatapathKind.WIREGUARD: "this kernel has no module wireguard",
+    DatapathKind.WIREGUARD_GO: f"the program {PROGRAM} is not installed",
+}
+
+
+def offered() -> frozenset[DatapathKind]:
+    """The data paths that can work here."""
+    return frozenset(kind for kind, works in OFFERED.items() if works())
+
+
+def explain(kind: DatapathKind, here: AbstractSet[DatapathKind]) -> str:
+    """Why choose() takes what it takes, for people.
+
+    Args:
+        kind: what the CLADNet asks for.
+        here: what offered() said.
+    """
+    if kind != DatapathKind.AUTO:
+        return f"the CLADNet asks for {kind}" + ("" if kind in here else f", but {_MISSING[kind]}")
+    lacking: list[str] = []
+    for each in DRIVERS:
+        if each in here:
+            return "; ".join((*lacking, f"{each} is the first that works here"))
+        lacking.append(_MISSING[each])
+    return "; ".join(lacking)
 
 
 def choose(kind: DatapathKind, interface: str) -> Datapath:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from typing import Any
 
@@ -12,14 +13,36 @@ from pyroute2.netlink.exceptions import NetlinkError
 from larva.errors import HostUnfit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """An interface as the kernel has it."""
+
+    kind: str
+    """`tun`, `wireguard`, …; empty for a plain one."""
+    is_up: bool
+    mtu: int
+    addresses: tuple[IPv4Interface, ...]
+
+
 def kind_of(interface: str) -> str | None:
     """The link kind (`tun`, `wireguard`, …) of an interface, empty for a plain one; None when there is none."""
+    found = look(interface)
+    return None if found is None else found.kind
+
+
+def look(interface: str) -> LinkState | None:
+    """An interface as it is; None when there is none."""
     with _route(f"look at {interface}") as route:
         link = _find(route, interface)
         if link is None:
             return None
         information = link.get_attr("IFLA_LINKINFO")
-        return str(information.get_attr("IFLA_INFO_KIND") or "") if information is not None else ""
+        return LinkState(
+            kind=str(information.get_attr("IFLA_INFO_KIND") or "") if information is not None else "",
+            is_up=bool(link["flags"] & 1),
+            mtu=link.get_attr("IFLA_MTU"),
+            addresses=_addresses(route, link["index"]),
+        )
 
 
 def create(interface: str, kind: str) -> None:
@@ -62,15 +85,24 @@ def configure(interface: str, address: IPv4Interface, mtu: int) -> None:
 
 
 def _set_address(route: Any, index: int, wanted: IPv4Interface) -> None:
-    present = False
-    for item in route.get_addr(index=index, family=2):
-        found = IPv4Interface(f"{item.get_attr('IFA_LOCAL') or item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
-        if found == wanted:
-            present = True
-        else:
-            route.addr("del", index=index, address=str(found.ip), prefixlen=found.network.prefixlen)
-    if not present:
+    found = _addresses(route, index)
+    others = [address for address in found if address != wanted]
+    # A new prefix comes before the old one goes, so that no packet finds neither. Within one subnet it cannot: the
+    # kernel would hold the new address for a secondary one and take it away with the old.
+    before = wanted not in found and all(address.network != wanted.network for address in others)
+    if before:
         route.addr("add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen)
+    for address in others:
+        route.addr("del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+    if not before and wanted not in found:
+        route.addr("add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen)
+
+
+def _addresses(route: Any, index: int) -> tuple[IPv4Interface, ...]:
+    return tuple(
+        IPv4Interface(f"{item.get_attr('IFA_LOCAL') or item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
+        for item in route.get_addr(index=index, family=2)
+    )
 
 
 def _find(route: Any, interface: str) -> Any:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,7 +106,8 @@ class Mesh:
             patch.setenv("LARVA_STATE", str(state))
             Member(
                 host=host, groups=groups, roles=roles, server="http://203.0.113.1:8080",
-                etcd_endpoints=tuple(self.etcd.endpoints), cloud=CloudFacts(provider="test", region=f"region-{host}"),
+                etcd_endpoints=tuple(self.etcd.endpoints),
+                cloud=CloudFacts(provider="test", region=f"region-{host}", network_id="vpc-1"),
             ).save()  # fmt: skip
         record = EnrolledHost(
             host=host, groups=groups, roles=roles, certificate_serial="0", enrolled_at=datetime.now(UTC),
@@ -167,6 +169,27 @@ class Mesh:
 
     def larva_plain(self, *words: str) -> str:
         return self.inside("control", "env", f"LARVA_STATE={self.state('control')}", LARVA, "net", *words)
+
+    def on(self, host: str, *words: str) -> dict[str, Any]:
+        """`larva …` on a host, its JSON read; an exit code of 1 is an answer too."""
+        script = 'mount --bind "$0" /run/wireguard && exec "$@"'
+        done = subprocess.run(
+            [
+                "ip", "netns", "exec", self.ns(host), "sh", "-c", script, self.state(host) / "sockets",
+                "env", f"LARVA_STATE={self.state(host)}", LARVA, *words, "--json",
+            ],
+            capture_output=True, text=True, timeout=PATIENCE_S,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+        answer = json.loads(done.stdout)
+        assert (done.returncode == 0) == answer.get("healthy", True)
+        return answer
+
+    def doctor(self, host: str) -> dict[str, Any]:
+        return self.on(host, "doctor")
+
+    def agent_status(self, host: str) -> dict[str, Any]:
+        return self.on(host, "agent", "status")
 
     def views(self) -> dict[str, dict[str, object]]:
         return {view["host"]: view for view in self.larva("hosts", "mesh")}
@@ -295,6 +318,93 @@ def test_a_removed_host_is_out_at_once_whoever_runs(mesh: Mesh) -> None:
     mesh.inside("control", *environment, LARVA, "enrol", "remove", "c")
     assert mesh.is_refused("c", keys.rules_of(mesh.group))
     assert not mesh.is_refused("a", keys.rules_of(mesh.group))
+
+
+def test_a_rule_type_and_a_larger_range_are_taken_up_without_losing_a_packet(mesh: Mesh) -> None:
+    mesh.ip("net", "link", "add", "br1", "type", "bridge")
+    mesh.ip("net", "link", "set", "br1", "up")
+    mesh.add_host("a", 10)
+    mesh.add_host("b", 11)
+    addresses = mesh.wait_mesh("a", "b")
+    for number, host in enumerate(("a", "b"), start=10):  # a private wire between them, besides the public one
+        run(
+            "ip",
+            "link",
+            "add",
+            "eth1",
+            "netns",
+            mesh.ns(host),
+            "type",
+            "veth",
+            "peer",
+            f"q-{host}",
+            "netns",
+            mesh.ns("net"),
+        )
+        mesh.ip("net", "link", "set", f"q-{host}", "master", "br1", "up")
+        mesh.ip(host, "addr", "add", f"10.9.0.{number}/24", "dev", "eth1")
+        mesh.ip(host, "link", "set", "eth1", "up")
+
+    def endpoint(host: str) -> str:
+        return mesh.agent_status(host)["cladnets"][0]["peers"][0]["endpoint"][0]
+
+    until("a takes the private wire, which costs nothing", lambda: endpoint("a") == "10.9.0.11")
+    with mesh.traffic("a", addresses["b"]):
+        assert mesh.larva("update", "mesh", "--rule", "basic")["rule_type"] == "basic"
+        until("a takes the public wire", lambda: endpoint("a") == "203.0.113.11")
+        until("b takes the public wire", lambda: endpoint("b") == "203.0.113.10")
+        mesh.larva("update", "mesh", "--rule", "cost-prioritized")
+        until("a takes the private wire again", lambda: endpoint("a") == "10.9.0.11")
+
+        assert mesh.larva("update", "mesh", "--cidr", "10.77.0.0/16", "--name", "wide")["cidr"] == "10.77.0.0/16"
+        for host in ("a", "b"):
+            wide = f"{addresses[host]}/16"
+            until(f"{host} has {wide}", lambda host=host, wide=wide: wide in mesh.ip(host, "addr", "show", "cbnet0"))
+            assert f"{addresses[host]}/24" not in mesh.ip(host, "addr", "show", "cbnet0")
+    assert mesh.doctor("a")["healthy"], mesh.doctor("a")
+
+
+def test_the_doctor_and_the_metrics_tell_what_is_so(mesh: Mesh) -> None:
+    mesh.add_host("a", 10)
+    mesh.add_host("b", 11)
+    mesh.wait_mesh("a", "b")
+    lines = mesh.larva_plain("status", "mesh", "--csv", "--watch").splitlines()
+    assert lines[0].startswith("source,destination,")
+    assert {tuple(line.split(",")[:2]) for line in lines[1:]} == {("a", "b"), ("b", "a")}
+    assert {line.split(" → ")[0] for line in mesh.larva_plain("status", "mesh", "--watch").splitlines()} == {"a", "b"}
+
+    report = mesh.doctor("a")
+    assert report["healthy"], report
+    assert any("wireguard-go" in finding["what"] for finding in report["findings"])
+    metrics = mesh.inside("a", "curl", "--silent", "--show-error", "http://127.0.0.1:9101/metrics")
+    for name in ("handshake_age_seconds", "received_bytes_total", "rtt_seconds"):
+        value = re.search(rf'^larva_peer_{name}{{cladnet="{mesh.group}",peer="b"}} ([0-9.e+-]+)$', metrics, re.M)
+        assert value, metrics
+        assert float(value[1]) >= 0
+    assert f'larva_peer_loss_ratio{{cladnet="{mesh.group}",peer="b"}} 0\n' in metrics
+    assert f'larva_reconcile_lag_seconds{{reconciler="network {mesh.group}"}}' in metrics
+    controller = mesh.inside("control", "curl", "--silent", "--show-error", "http://127.0.0.1:9102/metrics")
+    assert re.search(r'^larva_controller_steps_total{result="done"} [1-9]', controller, re.M), controller
+    assert re.search(r'^larva_reconcile_handled_revision{reconciler="controller"} [1-9]', controller, re.M), controller
+
+    mesh.end("agent-b")
+    mesh.ip("b", "link", "set", "eth0", "down")  # b can no longer be reached
+    mesh.end("agent-a")
+    mesh.ip("a", "link", "del", "cbnet0")
+    report = mesh.doctor("a")
+    assert not report["healthy"]
+    assert any("cbnet0 is not there" in finding["what"] for finding in report["findings"]), report
+    mesh.start_agent("a")
+    until(
+        "a says that nothing comes",
+        lambda: any("UDP port 51820" in each["what"] for each in mesh.doctor("a")["findings"]),
+    )
+
+    mesh.etcd.kill()
+    report = mesh.doctor("a")
+    assert any("no etcd endpoint answers" in finding["what"] for finding in report["findings"]), report
+    status = mesh.agent_status("a")["cladnets"][0]
+    assert (status["from_cache"], [peer["host"] for peer in status["peers"]]) == (True, ["b"])
 
 
 def test_traffic_outlives_controller_etcd_and_agents(mesh: Mesh) -> None:

@@ -79,7 +79,7 @@ def test_an_overlap_names_its_owner() -> None:
             wanted,
             cladnets={},
             host_networks={"aws-1": [IPv4Network("10.77.0.128/25")]},
-            suggestion=IPv4Network("192.168.64.0/24"),
+            hint="192.168.64.0/24 is free",
         )
     assert "192.168.64.0/24" in error.value.hint
     cidr.check_free(wanted, cladnets={"blue": IPv4Network("10.78.0.0/16")}, host_networks={"a": []})
