@@ -1,6 +1,6 @@
 """What etcd says about one CLADNet's storage, read at once: the input of every storage reconciler."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ import cladnet.keys
 from cbstorage import conf, keys, records
 from cbstorage.crush import Place, place
 from cbstorage.model import ClusterSpecification, Founding, Monitor
-from cladnet.model import EnrolledHost, HostNetworkInformation, NetworkingRule, Role
+from cladnet.model import CladnetSpecification, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
 from cladnet.store import Store, Versioned
 from larva.errors import NotFound
 
@@ -49,20 +49,28 @@ class View:
 
 def prefixes(group: str) -> list[str]:
     """What a reconciler of storage watches besides its own keys."""
-    return [keys.cluster(group), keys.founding(group), cladnet.keys.rules_of(group), cladnet.keys.hosts_of(group)]
+    return [
+        keys.cluster(group), keys.founding(group), cladnet.keys.configuration(group), cladnet.keys.rules_of(group),
+        cladnet.keys.hosts_of(group),
+    ]  # fmt: skip
 
 
 def read(store: Store, group: str) -> View | None:
-    """Return the view, or None where no storage cluster is wanted."""
+    """Return the view, or None where no storage cluster is wanted.
+
+    The range is the CLADNet's present one: it may have grown since the cluster was created.
+    """
     specification = store.get(keys.cluster(group), ClusterSpecification)
     if specification is None:
         return None
     founding = store.get(keys.founding(group), Founding)
+    network = store.get(cladnet.keys.configuration(group), CladnetSpecification)
+    cidr = network.value.cidr if network else specification.value.cidr
     rules = store.children(cladnet.keys.rules_of(group), NetworkingRule)
     hosts = store.children(cladnet.keys.hosts_of(group), HostNetworkInformation)
     return View(
         group=group,
-        specification=specification.value,
+        specification=replace(specification.value, cidr=cidr),
         founding=founding.value if founding else None,
         rules=_by_name(rules),
         hosts=_by_name(hosts),

@@ -36,6 +36,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_): pass
 http.server.ThreadingHTTPServer(("203.0.113.1", 8080), Handler).serve_forever()
 """
+READ = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=20).read().decode())"
 
 
 def until(what: str, condition: Callable[[], object]) -> None:
@@ -376,14 +377,14 @@ def test_the_doctor_and_the_metrics_tell_what_is_so(mesh: Mesh) -> None:
     report = mesh.doctor("a")
     assert report["healthy"], report
     assert any("wireguard-go" in finding["what"] for finding in report["findings"])
-    metrics = mesh.inside("a", "curl", "--silent", "--show-error", "http://127.0.0.1:9101/metrics")
+    metrics = mesh.inside("a", sys.executable, "-c", READ, "http://127.0.0.1:9101/metrics")
     for name in ("handshake_age_seconds", "received_bytes_total", "rtt_seconds"):
         value = re.search(rf'^larva_peer_{name}{{cladnet="{mesh.group}",peer="b"}} ([0-9.e+-]+)$', metrics, re.M)
         assert value, metrics
         assert float(value[1]) >= 0
     assert f'larva_peer_loss_ratio{{cladnet="{mesh.group}",peer="b"}} 0\n' in metrics
     assert f'larva_reconcile_lag_seconds{{reconciler="network {mesh.group}"}}' in metrics
-    controller = mesh.inside("control", "curl", "--silent", "--show-error", "http://127.0.0.1:9102/metrics")
+    controller = mesh.inside("control", sys.executable, "-c", READ, "http://127.0.0.1:9102/metrics")
     assert re.search(r'^larva_controller_steps_total{result="done"} [1-9]', controller, re.M), controller
     assert re.search(r'^larva_reconcile_handled_revision{reconciler="controller"} [1-9]', controller, re.M), controller
 
