@@ -85,7 +85,7 @@ def _reported(member: Member) -> tuple[dict[tuple[str, str], MountState], list[H
                 if found is not None:
                     daemons.append(found.value)
     except LarvaError as error:
-        log.info("going on without what the storage agent told: %s", error.message)
+        log.debug("going on without what the storage agent told: %s", error.message)
     return mounts, daemons
 
 

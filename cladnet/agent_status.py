@@ -32,9 +32,10 @@ def agent_status(*, as_json: bool) -> None:
         prefix = f"/{cladnet.cidr.prefixlen}" if cladnet.cidr is not None else ""
         carried = f", {cladnet.datapath} ({cladnet.datapath_why})" if cladnet.datapath is not None else ""
         remembered = "; from the cache, etcd does not tell" if cladnet.from_cache else ""
+        click.echo()
         click.echo(
             output.printable(
-                f"\n{cladnet.name}: {cladnet.interface} {state}, {cladnet.address or 'no address'}{prefix}"
+                f"{cladnet.name}: {cladnet.interface} {state}, {cladnet.address or 'no address'}{prefix}"
                 f", public {cladnet.public_address or 'unknown'}, UDP {cladnet.listen_port}{carried}{remembered}"
             )
         )

@@ -66,7 +66,7 @@ def check_free(
     *,
     cladnets: Mapping[str, IPv4Network],
     host_networks: Mapping[str, Iterable[IPv4Network]],
-    hint: str,
+    hint: str = "choose another range",
 ) -> None:
     """Raise Conflict, saying whose it is, when `network` overlaps a range in use.
 

@@ -33,7 +33,7 @@ def _control_plane(condition: HostCondition) -> Iterator[Finding]:
         told = "; ".join(f"{url}: {why}" for url, why in silent.items())
         yield _problem(
             "etcd",
-            f"no etcd endpoint answers ({told}); traffic goes on by the rules known, changes do not arrive",
+            f"no endpoint answers ({told}); traffic goes on by the rules known, changes do not arrive",
             "check the control nodes (`systemctl status larva-etcd`) and that TCP port 2379 is open from here",
         )
     else:
@@ -167,9 +167,12 @@ def is_silent(peer: PeerCondition, now: datetime) -> bool:
 
 
 def _silent(now: datetime, cladnet: CladnetCondition, peer: PeerCondition) -> Finding:
-    where = f" at {peer.endpoint[0]}:{peer.endpoint[1]}" if peer.endpoint else ", whose endpoint nobody knows,"
-    since = f"for {_age(now - peer.last_handshake)}" if peer.last_handshake else "ever"
-    what = f"no handshake with {peer.host}{where} {since}"
+    where = f" at {peer.endpoint[0]}:{peer.endpoint[1]}" if peer.endpoint else ", whose endpoint nobody knows"
+    peer_there = f"{peer.host}{where}"
+    if peer.last_handshake is None:
+        what = f"there never was a handshake with {peer_there}"
+    else:
+        what = f"no handshake for {_age(now - peer.last_handshake)} with {peer_there}"
     if not peer.in_datapath:
         return _warning(cladnet.name, f"{peer.host} is not in the data path", "`journalctl -u larva-agent` says why")
     if peer.state is HostState.UNREACHABLE:

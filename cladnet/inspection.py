@@ -2,12 +2,14 @@
 
 import logging
 import shutil
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -19,6 +21,7 @@ from cladnet.condition import CladnetCondition, HostCondition, PeerCondition
 from cladnet.datapath import choose, link
 from cladnet.datapath.protocol import Peer, PeerStatus
 from cladnet.diagnosis import is_silent
+from cladnet.etcd import DEFAULT_PORT
 from cladnet.fitness import key_holders, problem
 from cladnet.member import Identity, Member, tls_files
 from cladnet.model import (
@@ -78,6 +81,11 @@ def _ask_endpoints(member: Member) -> dict[str, str]:
     """Each endpoint by itself: with all of them together, one that is down would hide behind the others."""
 
     def ask(url: str) -> str:
+        parts = urlsplit(url)
+        try:  # in the system's own plain words, which gRPC wraps in many others
+            socket.create_connection((parts.hostname or "", parts.port or DEFAULT_PORT), timeout=ETCD_ANSWER_S).close()
+        except OSError as error:
+            return error.strerror or str(error)
         try:
             with Store([url], tls=tls_files(), timeout=ETCD_ANSWER_S) as store:
                 store.exists(keys.enrolled_host(member.host))
@@ -102,7 +110,7 @@ def _groups(store: Store | None, member: Member) -> tuple[bool, dict[str, int]]:
     try:
         record = store.get(keys.enrolled_host(member.host), EnrolledHost) if store is not None else None
     except LarvaError as error:
-        log.info("going on with the CLADNets known: %s", error.message)
+        log.debug("going on with the CLADNets known: %s", error.message)
         return False, indexes
     if store is None:
         return False, indexes
@@ -115,7 +123,7 @@ def _certificate_until() -> datetime | None:
     try:
         return x509.load_pem_x509_certificate(tls_files().certificate.read_bytes()).not_valid_after_utc
     except (OSError, ValueError) as error:
-        log.info("no client certificate to read: %s", error)
+        log.debug("no client certificate to read: %s", error)
         return None
 
 
@@ -176,7 +184,7 @@ def _read(
         informations = store.children(keys.hosts_of(group), HostNetworkInformation)
         command = store.get(keys.command(group, host), ControlCommand)
     except LarvaError as error:
-        log.info("%s: going on with the rules known: %s", group, error.message)
+        log.debug("%s: going on with the rules known: %s", group, error.message)
         return RuleCache(group).load(), None, ""
     own = informations.get(host)
     trouble = problem(host, specification.value, own.value, key_holders(informations, rules)) if own is not None else ""

@@ -160,14 +160,11 @@ def update(
         if changed == current.value:
             return changed
         _check_change(store, current.value, changed, [item.value for item in existing.values() if item.key != key])
-        count = generation.value if generation else 0
-        if store.transact(
-            [
-                Condition(key, current.revision),
-                Condition(keys.CLADNET_GENERATION, generation.revision if generation else 0),
-            ],
-            [Put(key, changed), Put(keys.CLADNET_GENERATION, count + 1)],
-        ):
+        conditions, operations = [Condition(key, current.revision)], [Put(key, changed)]
+        if (changed.name, changed.cidr) != (current.value.name, current.value.cidr):
+            conditions.append(Condition(keys.CLADNET_GENERATION, generation.revision if generation else 0))
+            operations.append(Put(keys.CLADNET_GENERATION, (generation.value if generation else 0) + 1))
+        if store.transact(conditions, operations):
             return changed
     raise Conflict(f"CLADNet {id_or_name!r} is being changed right now", hint="try again")
 

@@ -60,7 +60,7 @@ def test_a_host_that_is_well_is_told_only_what_carries_its_packets() -> None:
     ("condition", "severity", "told", "advice"),
     [
         (replace(HOST, etcd={"https://a:2379": "refused", "https://b:2379": ""}), "warning", "https://a:2379", "port"),
-        (replace(HOST, etcd={"https://a:2379": "refused"}), "problem", "no etcd endpoint answers", "larva-etcd"),
+        (replace(HOST, etcd={"https://a:2379": "refused"}), "problem", "no endpoint answers", "larva-etcd"),
         (replace(HOST, removed=True, cladnets=()), "problem", "was removed", "larva join"),
         (replace(HOST, console_problem="it does not answer", clock_ahead_s=None), "warning", "not answer", "8443"),
         (replace(HOST, clock_ahead_s=-90.0), "problem", "90 s behind", "timedatectl"),
@@ -96,10 +96,13 @@ OLD = NOW - timedelta(minutes=10)
 @pytest.mark.parametrize(
     ("peers", "told"),
     [
-        ([peer("b", last_handshake=OLD), peer("c")], ["no handshake with b at 203.0.113.11:51820 for 10 min"]),
+        ([peer("b", last_handshake=OLD), peer("c")], ["no handshake for 10 min with b at 203.0.113.11:51820"]),
         ([peer("b", last_handshake=OLD, answers=True), peer("c")], []),
-        ([peer("b", last_handshake=OLD, answers=False), peer("c")], ["no handshake with b"]),
-        ([peer("b", last_handshake=None, endpoint=None), peer("c")], ["b, whose endpoint nobody knows, ever"]),
+        ([peer("b", last_handshake=OLD, answers=False), peer("c")], ["no handshake for 10 min with b"]),
+        (
+            [peer("b", last_handshake=None, endpoint=None), peer("c")],
+            ["there never was a handshake with b, whose endpoint nobody knows"],
+        ),
         ([peer("b", in_datapath=False, last_handshake=None), peer("c")], ["b is not in the data path"]),
         ([peer("b", last_handshake=OLD, state=HostState.UNREACHABLE), peer("c")], ["is probably off"]),
         ([peer(host, last_handshake=None, received_bytes=0) for host in "bc"], ["UDP port 51820 is probably blocked"]),
