@@ -103,7 +103,7 @@ def _mounts(reports: Mapping[tuple[str, str], MountState]) -> list[MountConditio
     for record in sorted((settings.state_directory() / "storage" / "mount").glob("*/*/mount.json")):
         known = codec.decode(record.read_bytes(), Known, source=str(record)).specification
         group, path = record.parent.parent.name, Path(known.path)
-        mounted = clients.is_mounted(path) is not None
+        mounted = clients.mounted_at(path) is not None
         answer, words = probe.ask(path) if mounted else (None, "")
         report = reports.get((group, known.volume))
         found.append(

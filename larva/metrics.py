@@ -1,7 +1,7 @@
 """What services tell Prometheus: counters and gauges in its text format 0.0.4.
 
 Source of the format: https://prometheus.io/docs/instrumenting/exposition_formats/ (Text-based format). Nearly every
-value of ours is read when it is asked for, so this is a renderer and no more; see docs/decisions/030.
+value of ours is read when it is asked for, so this is a renderer and no more; see docs/decisions/013.
 """
 
 import logging
