@@ -369,6 +369,10 @@ def test_the_doctor_and_the_metrics_tell_what_is_so(mesh: Mesh) -> None:
     mesh.add_host("a", 10)
     mesh.add_host("b", 11)
     mesh.wait_mesh("a", "b")
+    until(
+        "both are seen",
+        lambda: all(view["present"] and view["state"] == "active" for view in mesh.views().values()),
+    )
     lines = mesh.larva_plain("status", "mesh", "--csv", "--watch").splitlines()
     assert lines[0].startswith("source,destination,")
     assert {tuple(line.split(",")[:2]) for line in lines[1:]} == {("a", "b"), ("b", "a")}

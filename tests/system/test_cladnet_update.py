@@ -86,7 +86,8 @@ def test_a_range_grows_around_its_hosts_and_no_address_changes(store) -> None:
 def test_storage_follows_a_range_that_grew(store) -> None:
     blue = networks.create(store, name="blue", cidr="10.77.0.0/24")
     cluster = ClusterSpecification(
-        group=blue.id, fsid="f", cidr=blue.cidr, mon_hosts=("a",), mgr_hosts=("a",), mds_hosts=("a",),
+        group=blue.id, fsid="01234567-89ab-cdef-0123-456789abcdef", cidr=blue.cidr, mon_hosts=("a",), mgr_hosts=("a",),
+        mds_hosts=("a",),
         created_at=datetime.now(UTC),
     )  # fmt: skip
     store.put(cbstorage.keys.cluster(blue.id), cluster)
@@ -133,14 +134,16 @@ def test_one_that_is_being_deleted_or_is_not_there_cannot_be_changed(store) -> N
 
 
 def test_of_changes_at_once_none_is_lost_and_no_range_or_name_is_taken_twice(etcd, store) -> None:
-    for number, name in enumerate(("one", "two", "three")):
-        networks.create(store, name=name, cidr=f"10.77.{number}.0/24")
+    made = {
+        name: networks.create(store, name=name, cidr=f"10.77.{number}.0/24").id
+        for number, name in enumerate(("one", "two", "three"))
+    }
 
     def change(name: str, wanted: dict[str, str]) -> None:
         with etcd.store() as own:
             for _ in range(20):
                 try:
-                    networks.update(own, name, **wanted)  # type: ignore[arg-type]
+                    networks.update(own, made[name], **wanted)  # type: ignore[arg-type]
                 except Conflict as error:
                     if "right now" in error.message:
                         continue
@@ -156,7 +159,7 @@ def test_of_changes_at_once_none_is_lost_and_no_range_or_name_is_taken_twice(etc
     found = networks.list_all(store)
     assert len({each.name for each in found}) == 3
     assert "same" in {each.name for each in found}
-    assert "one changed" in {each.description for each in found}
+    assert {each.description for each in found} == {"one changed", "two changed", "three changed"}
     assert not any(a.cidr.overlaps(b.cidr) for i, a in enumerate(found) for b in found[:i])
 
 

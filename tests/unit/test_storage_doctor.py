@@ -11,7 +11,9 @@ from cbstorage.mounts import Known
 from larva import codec
 
 WELL = MountCondition(group="g", volume="v", path="/srv/v", mounted=True, answer=Answer.ALIVE)
-REPORT = MountState(volume="v", volume_id="1", host="a", path="/srv/v", phase=MountPhase.FAILED, problem="no monitor")
+REPORT = MountState(
+    volume="v", volume_id="0123abcd", host="a", path="/srv/v", phase=MountPhase.FAILED, problem="no monitor"
+)
 
 
 def test_a_host_whose_mounts_answer_is_well_and_so_is_one_without_any() -> None:
@@ -42,7 +44,8 @@ def test_what_this_host_remembers_to_mount_is_looked_at(tmp_path: Path, monkeypa
         directory = tmp_path / "storage" / "mount" / "g" / volume
         directory.mkdir(parents=True)
         known = Known(
-            specification=MountSpecification(volume=volume, volume_id="1", host="a", path=path), fsid="f", entity="e",
+            specification=MountSpecification(volume=volume, volume_id="0123abcd", host="a", path=path),
+            fsid="f", entity="e",
             source="/", monitors=(),
         )  # fmt: skip
         (directory / "mount.json").write_bytes(codec.encode(known))
