@@ -115,4 +115,7 @@ def _show_console(running: Demo) -> None:
     port = running.lab.forward(running.control.name, CONSOLE_PORT)
     first = running.ask("console", "first-run")
     output.note(f"console: https://127.0.0.1:{port}/  user {first['user']}  password {first['password']}")
-    output.note("look around: `larva demo status`, `larva demo exec aws-1 -- ceph -s`; the end: `larva demo down`")
+    which = f"--run {running.lab.run_id}"
+    output.note(
+        f"look around: `larva demo status`, `larva demo exec {which} aws-1 -- ceph -s`; the end: `larva demo down {which}`"
+    )
