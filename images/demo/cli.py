@@ -116,6 +116,5 @@ def _show_console(running: Demo) -> None:
     first = running.ask("console", "first-run")
     output.note(f"console: https://127.0.0.1:{port}/  user {first['user']}  password {first['password']}")
     which = f"--run {running.lab.run_id}"
-    output.note(
-        f"look around: `larva demo status`, `larva demo exec {which} aws-1 -- ceph -s`; the end: `larva demo down {which}`"
-    )
+    output.note(f"look around: `larva demo status`, `larva demo exec {which} {running.storage[0].name} -- ceph -s`")
+    output.note(f"the end: `larva demo down {which}`")
