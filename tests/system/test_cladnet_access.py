@@ -134,8 +134,8 @@ def hosts(site: Site) -> Hosts:
     site.store.put(keys.address(site.red, IPv4Address("10.0.0.9")), "b")
     site.store.put("larva/user/admin", "a password's hash")
     cluster = ClusterSpecification(
-        group=site.red, fsid="00000000-0000-4000-8000-000000000000", cidr=IPv4Network("10.0.0.0/24"), mon_hosts=("monitor",), mgr_hosts=(),
-        mds_hosts=(), created_at=datetime.now(UTC),
+        group=site.red, fsid="00000000-0000-4000-8000-000000000000", cidr=IPv4Network("10.0.0.0/24"),
+        mon_hosts=("monitor",), mgr_hosts=(), mds_hosts=(), created_at=datetime.now(UTC),
     )  # fmt: skip
     site.store.put(cbstorage.keys.cluster(site.red), cluster)
     until(
