@@ -133,6 +133,8 @@ class MdsMap:
     """The map of one file system."""
 
     fs_name: str
+    session_timeout: int = 0
+    """Seconds."""
     info: Mapping[str, MdsEntry]
 
 

@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 
 METADATA_POOL = f"{FILE_SYSTEM}.metadata"
 DATA_POOL = f"{FILE_SYSTEM}.data"
+SESSION_TIMEOUT_S = 30
+"""A client of a lost cloud holds rights on the directories it looked into: who creates a file there waits this long for
+them. It is the least that Ceph takes (MDSMonitor, `fs set session_timeout`); the default is 60."""
 PLACEMENT_GROUPS = {METADATA_POOL: 8, DATA_POOL: 32}
 """Few: each costs memory on three hosts, and these clusters have a handful of OSDs."""
 
@@ -58,9 +61,12 @@ def ensure(monitors: Monitors, storage_hosts: Sequence[str]) -> bool:
         elif wanted != current:
             _change(monitors, name, current, wanted)
     file_systems = monitors.ask("fs dump", FileSystems).filesystems
-    if not any(one.mdsmap.fs_name == FILE_SYSTEM for one in file_systems):
+    made = next((one.mdsmap for one in file_systems if one.mdsmap.fs_name == FILE_SYSTEM), None)
+    if made is None:
         monitors.run("fs new", fs_name=FILE_SYSTEM, metadata=METADATA_POOL, data=DATA_POOL)
         log.info("made the file system %s", FILE_SYSTEM)
+    if made is None or made.session_timeout != SESSION_TIMEOUT_S:
+        monitors.run("fs set", fs_name=FILE_SYSTEM, var="session_timeout", val=str(SESSION_TIMEOUT_S))
     return True
 
 
