@@ -10,6 +10,7 @@ from cbstorage.model import HostDaemons, MountPhase, MountState
 from cbstorage.mount_probe import Answer, MountProbe
 from cbstorage.mounts import Known
 from cladnet.member import Member
+from cladnet.model import Role
 from cladnet.store import Store
 from larva import codec, settings
 from larva.checks import Finding, Severity
@@ -81,6 +82,8 @@ def _reported(member: Member) -> tuple[dict[tuple[str, str], MountState], list[H
             for group in _groups(member):
                 for item in store.list(keys.mount_states_on(group, member.host), MountState).items:
                     mounts[group, item.value.volume] = item.value
+                if Role.STORAGE not in member.roles:  # etcd would refuse it
+                    continue
                 found = store.get(keys.daemons(group, member.host), HostDaemons)
                 if found is not None:
                     daemons.append(found.value)
