@@ -232,7 +232,9 @@ def test_io_goes_on_while_a_cloud_is_cut_off_and_it_comes_back_clean(demo: Demo,
     try:
         # Not healed before it is written: that it was written proves that the others went on alone.
         wait_for(
-            "a write without the cloud", lambda: write(demo, left[0], "meanwhile", b"meanwhile") == expected, seconds=180
+            "a write without the cloud",
+            lambda: write(demo, left[0], "meanwhile", b"meanwhile") == expected,
+            seconds=180,
         )
         assert digest(demo, left[1], "meanwhile") == expected
         wait_for("another metadata server", lambda: f"mds-{lost.name}" not in active_mds(demo) != [], seconds=180)
