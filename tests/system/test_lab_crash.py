@@ -21,20 +21,19 @@ PLAN = topology.default()
 # Ends itself by a signal at the n-th program that it runs: right before it, so that what was recorded is not there
 # yet, or right after it.
 CREATOR = """
-import os, sys
+import itertools, os, sys
 from pathlib import Path
 from images.clouds.lab import topology
 from images.clouds.lab.lab import Lab
 from larva import process
 run_id, tree, number, when, signal = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])
-original, count = process.run, 0
+original, numbers = process.run, itertools.count(1)
 def run(*arguments, **options):
-    global count
-    count += 1
-    if count == number and when == "before":
+    mine = next(numbers)  # machines are launched by several threads: each call has a number of its own
+    if mine == number and when == "before":
         os.kill(os.getpid(), signal)
     result = original(*arguments, **options)
-    if count == number and when == "after":
+    if mine == number and when == "after":
         os.kill(os.getpid(), signal)
     return result
 process.run = run
@@ -42,7 +41,7 @@ lab = Lab.create(topology.default(), tree, run_id)
 lab.launch_all({host.name: "#cloud-config\\n" for host in topology.default().hosts})
 lab.rtt(on=True)
 lab.forward("control", 22)
-print("done", count)
+print("done", next(numbers) - 1)
 """
 
 
