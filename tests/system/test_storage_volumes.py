@@ -226,7 +226,7 @@ def test_only_who_was_enrolled_for_storage_is_given_its_keys(store: Store, made:
     enrol(store, "gcp-1", Role.MEMBER)  # says that it is a storage host
     seen = view.read(store, GROUP)
     assert seen is not None
-    assert seen.storage_hosts() == ["aws-1"]
+    assert view.storage_hosts(store, seen) == ["aws-1"]
 
 
 def test_no_host_speaks_for_another(store: Store, made: ClusterSpecification) -> None:
