@@ -72,10 +72,10 @@ def up(*, topology_file: Path | None, run_id: str, rtt: bool, replace: bool, jso
     story = Story()
     try:
         running = bring_up(plan, run_id=run_id, rtt=rtt, story=story)
-    except LarvaError as error:
+    except LarvaError:
         if any(lab.run_id == run_id for lab in Lab.all()) and len(story.steps) > 2:
             output.note(f"the lab is kept for a look; `larva demo down --run {run_id}` removes it")
-        raise error from error
+        raise
     finally:
         if json_file is not None:
             story.write(json_file)
