@@ -9,11 +9,11 @@ from pathlib import Path
 from cbstorage.daemons import StorageHost
 from cbstorage.keeper import VolumeKeeper
 from cbstorage.mounts import MountKeeper, remembered_groups
+from cladnet.etcd.reconciler import Reconciler
+from cladnet.etcd.store import Store
 from cladnet.keys import enrolled_host
 from cladnet.member import Member
 from cladnet.model import EnrolledHost, Role
-from cladnet.reconciler import Reconciler
-from cladnet.store import Store
 from larva.errors import LarvaError
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from cbstorage.assignment import Candidate
 from cbstorage.device import SMALLEST_BYTES
 from cbstorage.model import ClusterSpecification, ClusterState, Health, HostDaemons
 from cladnet import networks
+from cladnet.etcd.store import Store
 from cladnet.model import Role
-from cladnet.store import Store
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
 POLL_S = 0.5

@@ -27,8 +27,8 @@ from cbstorage import (
 from cbstorage.model import Daemon, DaemonKind, HostDaemons, SealedKeys
 from cbstorage.monitor import Monitors, QuorumStatus
 from cbstorage.view import View
+from cladnet.etcd.store import Store
 from cladnet.member import Identity
-from cladnet.store import Store
 from larva.errors import LarvaError, MalformedData, SystemRefused, Unavailable
 
 log = logging.getLogger(__name__)

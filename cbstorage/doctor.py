@@ -9,9 +9,9 @@ from cbstorage import clients, keys, local
 from cbstorage.model import HostDaemons, MountPhase, MountState
 from cbstorage.mount_probe import Answer, MountProbe
 from cbstorage.mounts import Known
+from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import Role
-from cladnet.store import Store
 from larva import codec, settings
 from larva.checks import Finding, Severity
 from larva.errors import LarvaError, MalformedData, NotFound

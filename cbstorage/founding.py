@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from cbstorage import cephx, keys, sealed_keys
 from cbstorage.model import Founding
 from cbstorage.view import View
-from cladnet.store import Condition, Put, Store
+from cladnet.etcd.store import Condition, Put, Store
 from larva.errors import Unavailable
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from cbstorage.model import (
 )
 from cbstorage.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.view import View
-from cladnet.store import Condition, Delete, Store, Versioned
+from cladnet.etcd.store import Condition, Delete, Store, Versioned
 from larva.errors import LarvaError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)

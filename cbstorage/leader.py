@@ -11,7 +11,7 @@ from cbstorage import cephx, keys, observe, pools, sealed_keys, services, view
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.view import View
-from cladnet.store import Store
+from cladnet.etcd.store import Store
 from larva.errors import Conflict, LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)

@@ -11,9 +11,9 @@ from cbstorage import cephx, clients, conf, keys, local, mount_point, records, s
 from cbstorage.clients import CLIENTS, Mount
 from cbstorage.model import MountPhase, MountSpecification, MountState, SealedKeys
 from cbstorage.mount_probe import Answer, MountProbe
+from cladnet.etcd.store import Store
 from cladnet.keys import child, is_segment
 from cladnet.member import Identity
-from cladnet.store import Store
 from larva import codec, files
 from larva.errors import HostUnfit, InvalidInput, LarvaError, MalformedData, Unavailable
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from cbstorage import keys
 from cbstorage.model import ClusterSpecification
+from cladnet.access.permissions import Access, Permission, Rights, Row, Source, expand
+from cladnet.etcd.store import Store
 from cladnet.keys import ENROLLED_HOST
 from cladnet.model import EnrolledHost, Role
-from cladnet.permissions import Access, Permission, Rights, Row, Source, expand
-from cladnet.store import Store
 
 MEMBER_TABLE = (
     Row(keys.CLUSTER + "{group}", Access.READ, "which Ceph cluster its CLADNet has"),

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from cbstorage import keys
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
-from cladnet.store import Store, Versioned
+from cladnet.etcd.store import Store, Versioned
 from larva.errors import MalformedData
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import click
 from cbstorage import cluster, sizes
 from cbstorage.agent import StorageAgent
 from cbstorage.cluster import ClusterView
+from cladnet.etcd.store import Store
 from cladnet.member import Member
-from cladnet.store import Store
 from larva import output
 from larva.process import require_root
 

@@ -8,8 +8,8 @@ import cladnet.keys
 from cbstorage import conf, keys, records
 from cbstorage.crush import Place, place
 from cbstorage.model import ClusterSpecification, Founding, Monitor
+from cladnet.etcd.store import Store, Versioned
 from cladnet.model import CladnetSpecification, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
-from cladnet.store import Store, Versioned
 from larva.errors import NotFound
 
 T = TypeVar("T", HostNetworkInformation, NetworkingRule, EnrolledHost)

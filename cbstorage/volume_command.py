@@ -5,7 +5,7 @@ import click
 from cbstorage import cluster, sizes, volumes
 from cbstorage.volumes import VolumeView
 from cladnet import networks
-from cladnet.store import Store
+from cladnet.etcd.store import Store
 from larva import codec, output
 from larva.errors import InvalidInput
 

@@ -17,9 +17,9 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )  # fmt: skip
+from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
 from cladnet.keys import hosts_of, is_segment
 from cladnet.model import HostNetworkInformation
-from cladnet.store import Condition, Delete, Operation, Put, Store
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
 
 SMALLEST = sizes.SMALLEST_VOLUME

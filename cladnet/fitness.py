@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network
 
 from cladnet import curve25519
+from cladnet.etcd.store import Versioned
 from cladnet.model import CladnetSpecification, HostNetworkInformation, NetworkingRule
-from cladnet.store import Versioned
 
 
 def own_networks(information: HostNetworkInformation) -> tuple[IPv4Network, ...]:

@@ -6,9 +6,9 @@ from enum import StrEnum
 from ipaddress import IPv4Network
 
 from cladnet import cidr, keys
+from cladnet.etcd.store import Store
 from cladnet.fitness import own_networks
 from cladnet.model import CladnetSpecification, HostNetworkInformation
-from cladnet.store import Store
 from larva.errors import InvalidInput
 
 MOST_HOSTS = (1 << 24) - 2

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from cladnet import seal
-from cladnet.etcd import TlsFiles
+from cladnet.etcd.cluster import TlsFiles
 from cladnet.model import CloudFacts, Role
 from larva import codec, files, settings, toml
 from larva.errors import HostUnfit, NotFound

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from cladnet import cidr as ranges
 from cladnet import keys
+from cladnet.etcd.store import Condition, Put, Store, Versioned
 from cladnet.fitness import key_holders, problem
 from cladnet.free_ranges import Recommendation, read_ranges, recommendation
 from cladnet.model import (
@@ -28,7 +29,6 @@ from cladnet.model import (
     RuleType,
     TestSpecification,
 )  # fmt: skip
-from cladnet.store import Condition, Put, Store, Versioned
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
 log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cladnet import keys
+from cladnet.etcd.store import Store
 from cladnet.model import (
     CloudFacts,
     Endpoint,
@@ -27,7 +28,6 @@ from cladnet.model import (
     Role,
     TestSpecification,
 )
-from cladnet.store import Store
 from larva.errors import Unavailable
 
 

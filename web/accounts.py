@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from cladnet import keys
-from cladnet.store import Store
+from cladnet.etcd.store import Store
 from larva.errors import ExitCode, InvalidInput, LarvaError, NotFound, Unavailable
 
 USERS = "larva/user/"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from flask import Flask
 
-from cladnet.authority import Authority
-from cladnet.store import Store
+from cladnet.enrol.authority import Authority
+from cladnet.etcd.store import Store
 from larva import settings
 from web import api, events, pages, problems, security, sessions
 from web.context import EXTENSION, Console

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 from flask import Flask
 
-from cladnet import enrolment
-from cladnet.access import AccessKeeper
-from cladnet.authority import Authority
-from cladnet.root import open_root
-from cladnet.store import Store
+from cladnet.access.keeper import AccessKeeper
+from cladnet.access.root import open_root
+from cladnet.enrol import enrolment
+from cladnet.enrol.authority import Authority
+from cladnet.etcd.store import Store
 from larva import output, settings
 from larva.errors import HostUnfit, InvalidInput, LarvaError
 from web import accounts, first_account

@@ -8,7 +8,7 @@ from typing import cast
 
 from flask import current_app
 
-from cladnet.store import Store
+from cladnet.etcd.store import Store
 from web.hub import Hub
 from web.login_guard import LoginGuard
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 
-from cladnet import enrolment
-from cladnet.authority import Authority
-from cladnet.enrolment import TokenExpired, TokenUnknown
+from cladnet.enrol import enrolment
+from cladnet.enrol.authority import Authority
+from cladnet.enrol.enrolment import TokenExpired, TokenUnknown
+from cladnet.etcd.store import Store
 from cladnet.model import Role
-from cladnet.store import Store
 from web import body
 from web.throttle import Throttle
 

@@ -5,8 +5,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from cladnet.join_file import Control, JoinFile
-from cladnet.store import Store
+from cladnet.enrol.join_file import Control, JoinFile
+from cladnet.etcd.store import Store
 from larva import codec, files, toml
 from larva.errors import Conflict, NotFound
 from web import accounts

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cladnet.store import Event, Store, Watch
+from cladnet.etcd.store import Event, Store, Watch
 from larva.errors import LarvaError, Unavailable
 from web.messages import WATCHED, Message, Resync, message_of
 

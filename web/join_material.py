@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cladnet import enrolment, networks
-from cladnet.join_file import Join, JoinFile
+from cladnet import networks
+from cladnet.enrol import enrolment
+from cladnet.enrol.join_file import Join, JoinFile
 from cladnet.model import Role
 from web.context import store
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from cbstorage import keys as storage_keys
 from cladnet import keys
+from cladnet.etcd.store import Event
 from cladnet.model import HostStatus, TestSpecification
-from cladnet.store import Event
 from larva import codec
 from larva.errors import MalformedData
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from flask import Flask, g, request, session
 from flask_wtf.csrf import CSRFProtect
 
-from cladnet.store import Store
+from cladnet.etcd.store import Store
 from larva import files
 from web import accounts
 from web.accounts import NotAuthenticated, User

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from cladnet import networks
+from cladnet.etcd.store import Store
 from cladnet.placement import candidates, recommend
 from cladnet.placement.candidates import Candidates
 from cladnet.placement.model import Failure, Recommendation, Survive
-from cladnet.store import Store
 from larva import output
 from larva.errors import InvalidInput
 

@@ -14,8 +14,8 @@ from cbstorage import keys as storage_keys
 from cbstorage.model import ClusterSpecification, MountPhase, MountState, VolumeState
 from cbstorage.volumes import find as find_volume
 from cladnet import keys, networks
+from cladnet.etcd.store import Store
 from cladnet.model import TestSpecification
-from cladnet.store import Store
 
 pytestmark = pytest.mark.browser
 

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import pytest
 
-from cladnet import console_client, founding
-from cladnet.authority import Authority, key_pem, new_key, signing_request
-from cladnet.etcd import TlsFiles
-from cladnet.etcd_config import Ports
-from cladnet.join_file import Control, JoinFile
+from cladnet.control import founding
+from cladnet.control.etcd_config import Ports
+from cladnet.enrol import console_client
+from cladnet.enrol.authority import Authority, key_pem, new_key, signing_request
+from cladnet.enrol.join_file import Control, JoinFile
+from cladnet.etcd.cluster import TlsFiles
+from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import Role
-from cladnet.store import Store
 from larva.errors import LarvaError, Refused, Unavailable
 
 START_S = 60.0

@@ -17,13 +17,14 @@ from etcd3 import etcdrpc
 
 import cbstorage.keys
 from cbstorage.model import ClusterSpecification
-from cladnet import authority, enrolment, keys, membership, networks
-from cladnet.access import AccessKeeper
-from cladnet.controller import Controller
+from cladnet import keys, networks
+from cladnet.access.keeper import AccessKeeper
+from cladnet.access.revocation import RevocationKeeper
+from cladnet.access.root import root_tls
+from cladnet.control.controller import Controller
+from cladnet.enrol import authority, enrolment, membership
+from cladnet.etcd.store import Condition, Delete, Event, Put, Relist, Store, TlsFiles
 from cladnet.model import CladnetSpecification, EnrolledHost, Role
-from cladnet.revocation import RevocationKeeper
-from cladnet.root import root_tls
-from cladnet.store import Condition, Delete, Event, Put, Relist, Store, TlsFiles
 from larva.errors import Refused, Unavailable
 
 PATIENCE_S = 60.0

@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 from etcd3 import etcdrpc
 
-from cladnet import keys, membership, networks
-from cladnet.controller import Controller
+from cladnet import keys, networks
+from cladnet.agent.presence import Presence
+from cladnet.agent.publisher import HostFacts, publish
+from cladnet.control.controller import Controller
+from cladnet.enrol import membership
+from cladnet.etcd.reconciler import Reconciler
+from cladnet.etcd.store import Event, Store
 from cladnet.member import Identity, Member
 from cladnet.model import (
     CladnetSpecification,
@@ -22,10 +27,6 @@ from cladnet.model import (
     NetworkInterface,
     Role,
 )
-from cladnet.presence import Presence
-from cladnet.publisher import HostFacts, publish
-from cladnet.reconciler import Reconciler
-from cladnet.store import Event, Store
 from larva.errors import Conflict, InvalidInput
 
 PATIENCE_S = 30.0
@@ -71,7 +72,7 @@ def test_a_key_that_is_no_text_does_not_end_a_watch(store) -> None:
 
 
 def test_a_watch_that_fails_in_an_unforeseen_way_is_made_anew(store, monkeypatch) -> None:
-    monkeypatch.setattr("cladnet.reconciler.LONGEST_RETRY_S", 0.1)
+    monkeypatch.setattr("cladnet.etcd.reconciler.LONGEST_RETRY_S", 0.1)
     real, broken, looks = store.watch, threading.Event(), threading.Semaphore(0)
 
     class Broken:
@@ -112,7 +113,7 @@ def test_a_watch_that_fails_in_an_unforeseen_way_is_made_anew(store, monkeypatch
 
 
 def test_presence_outlives_an_unforeseen_failure_and_rubbish_in_its_key(store, monkeypatch) -> None:
-    monkeypatch.setattr("cladnet.presence.REFRESH_S", 0.05)
+    monkeypatch.setattr("cladnet.agent.presence.REFRESH_S", 0.05)
     key, stop, asked = keys.presence("g-1", "a"), threading.Event(), 0
 
     def wanted() -> bool:

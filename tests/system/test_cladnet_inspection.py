@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from cladnet import doctor, keys
-from cladnet.authority import LEAF_LIFETIME
-from cladnet.inspection import inspect
+from cladnet import keys
+from cladnet.doctor.check import check as doctor
+from cladnet.doctor.inspection import inspect
+from cladnet.enrol.authority import LEAF_LIFETIME
 from cladnet.model import EnrolledHost, Role
 from larva.checks import Severity
 

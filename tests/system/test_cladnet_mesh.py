@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from cladnet import authority, keys
+from cladnet import keys
+from cladnet.enrol import authority
 from cladnet.member import Member
 from cladnet.model import CloudFacts, EnrolledHost, Role
 from larva import codec

@@ -10,8 +10,11 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 from click.testing import CliRunner, Result
 
-from cladnet import cli, keys, networks
-from cladnet.controller import Controller
+from cladnet import keys, networks
+from cladnet.commands import net as cli
+from cladnet.control.controller import Controller
+from cladnet.etcd.reconciler import Reconciler
+from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import (
     CladnetState,
@@ -26,8 +29,6 @@ from cladnet.model import (
     Role,
     TestSpecification,
 )
-from cladnet.reconciler import Reconciler
-from cladnet.store import Store
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut, Unavailable
 
 PATIENCE_S = 60.0

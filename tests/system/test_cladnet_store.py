@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cladnet.store import Condition, Delete, Event, Put, Relist, Store, Watch
+from cladnet.etcd.store import Condition, Delete, Event, Put, Relist, Store, Watch
 from larva.errors import Conflict, InvalidInput, NotFound, Unavailable
 
 PATIENCE_S = 60.0

@@ -14,8 +14,10 @@ from click.testing import CliRunner, Result
 import cbstorage.keys
 from cbstorage import view
 from cbstorage.model import ClusterSpecification
-from cladnet import cli, keys, networks
-from cladnet.controller import Controller
+from cladnet import keys, networks
+from cladnet.commands import net as cli
+from cladnet.control.controller import Controller
+from cladnet.etcd.store import Store
 from cladnet.model import (
     CladnetSpecification,
     HostNetworkInformation,
@@ -25,7 +27,6 @@ from cladnet.model import (
     PairLatency,
     RuleType,
 )
-from cladnet.store import Store
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound
 
 PATIENCE_S = 60.0

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from cladnet import authority, enrolment, networks
+from cladnet import networks
+from cladnet.enrol import authority, enrolment
 from cladnet.model import Role
 from larva import codec
 

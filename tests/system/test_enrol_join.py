@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from cladnet import authority, enrolment, joining, keys, membership, networks
-from cladnet.authority import Authority
-from cladnet.console_client import RefusedByServer
-from cladnet.join_file import Join, JoinFile
+from cladnet import keys, networks
+from cladnet.enrol import authority, enrolment, joining, membership
+from cladnet.enrol.authority import Authority
+from cladnet.enrol.console_client import RefusedByServer
+from cladnet.enrol.join_file import Join, JoinFile
+from cladnet.etcd.store import Store, TlsFiles
 from cladnet.member import Identity, Member
 from cladnet.model import CladnetSpecification, EnrolledHost, EnrolmentToken, RevokedCertificate, Role
-from cladnet.store import Store, TlsFiles
 from larva.errors import Conflict, NotFound, Refused, Unavailable
 
 MEMBER = (Role.MEMBER,)

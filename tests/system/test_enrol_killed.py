@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from cladnet import enrolment, keys, membership, networks
+from cladnet import keys, networks
+from cladnet.enrol import enrolment, membership
+from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import ControlPlane, EnrolledHost, EnrolmentToken, Role
-from cladnet.store import Store
 from larva import files
 from larva.errors import Conflict
 
@@ -22,8 +23,8 @@ KILLER = """
     # Forks a child per line of the enrolling code; each is killed at its line, then another child goes on.
     import itertools, os, sys
     from pathlib import Path
-    from cladnet import joining
-    from cladnet.join_file import Join, JoinFile
+    from cladnet.enrol import joining
+    from cladnet.enrol.join_file import Join, JoinFile
     from cladnet.model import Role
 
     root, server, ca, token = Path(sys.argv[1]), *sys.argv[2:]

@@ -24,8 +24,8 @@ from cbstorage.model import (
 )
 from cbstorage.mounts import MountKeeper
 from cladnet import seal
+from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, CloudFacts, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
-from cladnet.store import Store
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut, Unavailable
 
 GROUP = "demo-1"

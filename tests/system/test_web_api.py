@@ -15,9 +15,9 @@ from flask.testing import FlaskClient
 from cbstorage import keys as storage_keys
 from cbstorage.model import ClusterSpecification
 from cladnet import keys, networks
-from cladnet.authority import Authority
+from cladnet.enrol.authority import Authority
+from cladnet.etcd.store import Store
 from cladnet.model import ControlPlane, TestSpecification
-from cladnet.store import Store
 from web import accounts, first_account
 from web.app import create_app
 

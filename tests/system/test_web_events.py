@@ -14,10 +14,11 @@ import pytest
 import requests
 import websocket
 
-from cladnet import authority, keys, networks
-from cladnet.authority import Authority
+from cladnet import keys, networks
+from cladnet.enrol import authority
+from cladnet.enrol.authority import Authority
+from cladnet.etcd.store import Store
 from cladnet.model import TestSpecification
-from cladnet.store import Store
 from web import accounts, server
 from web.server import THREADS
 

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from cladnet import agent as agent_module
-from cladnet.agent import Agent
+from cladnet.agent import agent as agent_module
+from cladnet.agent.agent import Agent
+from cladnet.etcd.store import Versioned
 from cladnet.member import Identity, Member
 from cladnet.model import EnrolledHost, Role
-from cladnet.store import Versioned
 from larva.errors import HostUnfit
 
 

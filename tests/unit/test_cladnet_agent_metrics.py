@@ -4,10 +4,10 @@ import base64
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 
-from cladnet.agent_metrics import Observed, families
+from cladnet.agent.metrics import Observed, families
+from cladnet.agent.rule_cache import NetworkView
 from cladnet.datapath.protocol import PeerStatus
 from cladnet.model import CladnetSpecification, CloudFacts, HostStatus, NetworkingRule, PairLatency
-from cladnet.rule_cache import NetworkView
 from larva.metrics import render
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

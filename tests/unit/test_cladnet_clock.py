@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cladnet.clock import skew_s
+from cladnet.doctor.clock import skew_s
 from larva.errors import MalformedData, Unavailable
 
 

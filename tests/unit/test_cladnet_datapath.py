@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.generic.wireguard import wgmsg
 
-from cladnet import probe
-from cladnet.agent import assigned
+from cladnet.agent import probe
+from cladnet.agent.agent import assigned
 from cladnet.datapath import uapi, wireguard
 from cladnet.datapath.peers import Changes, PeerChange
 from cladnet.datapath.protocol import Peer

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from cladnet.condition import CladnetCondition, HostCondition, PeerCondition
 from cladnet.datapath.choose import explain
 from cladnet.datapath.link import LinkState
-from cladnet.diagnosis import diagnose
+from cladnet.doctor.condition import CladnetCondition, HostCondition, PeerCondition
+from cladnet.doctor.diagnosis import diagnose
 from cladnet.model import DatapathKind, HostState, Role
 from larva.checks import Finding, Severity, is_healthy
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cladnet import discovery
+from cladnet.agent import discovery
 from cladnet.model import CloudFacts, NetworkInterface
 from larva.errors import MalformedData, Unavailable
 

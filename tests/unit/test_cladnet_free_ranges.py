@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cladnet import cidr, ipam
+from cladnet import cidr
+from cladnet.control import ipam
 from cladnet.free_ranges import MOST_HOSTS, RangesInUse, Reason, avoidable, prefix_for, recommendation
 from larva.errors import Conflict, InvalidInput
 

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cladnet import keys, peering, rules
+from cladnet import keys, rules
+from cladnet.agent import peering
+from cladnet.agent.rule_cache import NetworkView
+from cladnet.control.planning import World, plan
+from cladnet.etcd.store import Put, Versioned
 from cladnet.model import (
     CladnetSpecification,
     CloudFacts,
@@ -17,9 +21,6 @@ from cladnet.model import (
     NetworkingRule,
     NetworkInterface,
 )
-from cladnet.planning import World, plan
-from cladnet.rule_cache import NetworkView
-from cladnet.store import Put, Versioned
 from larva import codec
 from larva.errors import MalformedData
 
@@ -170,7 +171,7 @@ def test_whatever_the_rules_say_peers_share_neither_key_nor_address(given_rules:
     mine = ruled("me", "10.77.0.1", key_of(1))
     others = tuple(each for each in given_rules if each.host != "me")
     view = NetworkView(specification=SPECIFICATION, rules=(mine, *others))
-    logging.getLogger("cladnet.peering").setLevel(logging.ERROR)
+    logging.getLogger("cladnet.agent.peering").setLevel(logging.ERROR)
     found = peering.wanted(view, "me", private_key="p", listen_port=51820)
     assert found is not None
     assert len({peer.public_key for peer in found.peers} | {key_of(1)}) == len(found.peers) + 1

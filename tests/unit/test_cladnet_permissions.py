@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 import cbstorage.keys
 from cbstorage import permissions as storage_permissions
-from cladnet import keys, permissions
-from cladnet.access import Actual, Subject, plan, subject_of
-from cladnet.authority import user_name
+from cladnet import keys
+from cladnet.access import permissions
+from cladnet.access.keeper import Actual, Subject, plan, subject_of
+from cladnet.access.permissions import EVERYTHING, HOST_TABLE, Access, Permission
+from cladnet.enrol.authority import user_name
 from cladnet.model import EnrolledHost, Role
-from cladnet.permissions import EVERYTHING, HOST_TABLE, Access, Permission
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
 accesses = st.sampled_from(Access)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cladnet import keys
+from cladnet.control.planning import Step, World, plan
+from cladnet.etcd.store import Put, Versioned
 from cladnet.model import (
     CladnetSpecification,
     Command,
@@ -17,8 +19,6 @@ from cladnet.model import (
     HostState,
     NetworkInterface,
 )
-from cladnet.planning import Step, World, plan
-from cladnet.store import Put, Versioned
 
 GROUP = "g-1"
 SPECIFICATION = CladnetSpecification(

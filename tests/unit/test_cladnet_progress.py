@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cladnet.progress import Progress
+from cladnet.etcd.progress import Progress
 
 
 class Reconciling(RuleBasedStateMachine):

@@ -7,7 +7,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from cladnet import peering, rules
+from cladnet import rules
+from cladnet.agent import peering
+from cladnet.agent.rule_cache import NetworkView
 from cladnet.datapath.peers import differences
 from cladnet.datapath.protocol import Peer, PeerStatus
 from cladnet.model import (
@@ -22,7 +24,6 @@ from cladnet.model import (
     NetworkInterface,
     RuleType,
 )
-from cladnet.rule_cache import NetworkView
 
 KEY = "A" * 42 + "A="
 OVERLAY = IPv4Network("10.77.0.0/24")

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from cladnet import authority, revocation
-from cladnet.authority import Authority
+from cladnet.access import revocation
+from cladnet.enrol import authority
+from cladnet.enrol.authority import Authority
 from larva.errors import InvalidInput, LarvaError, MalformedData, NotFound
 
 

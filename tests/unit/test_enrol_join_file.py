@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cladnet import user_data
-from cladnet.join_file import Control, Join, JoinFile, Storage, check_server
+from cladnet.enrol import user_data
+from cladnet.enrol.join_file import Control, Join, JoinFile, Storage, check_server
 from cladnet.model import CloudFacts, Role
 from larva.errors import LarvaError, NotFound
 

@@ -11,8 +11,11 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cladnet import boot, enrol_cli, etcd_config, seal
-from cladnet.etcd_config import EtcdSite, Ports
+from cladnet import seal
+from cladnet.commands import boot
+from cladnet.commands import enrol as enrol_cli
+from cladnet.control import etcd_config
+from cladnet.control.etcd_config import EtcdSite, Ports
 from cladnet.member import Identity, Member, prepare_state
 from cladnet.model import CloudFacts, Role
 from larva import backoff, files, toml
@@ -220,7 +223,7 @@ def test_etcd_wants_certificates_of_clients_and_of_members_from_different_author
 
 
 def test_every_error_of_a_refusal_has_a_code_of_its_own() -> None:
-    from cladnet.enrolment import HostTaken, RoleRefused, TokenExpired, TokenUnknown
+    from cladnet.enrol.enrolment import HostTaken, RoleRefused, TokenExpired, TokenUnknown
 
     leaves: list[type[LarvaError]] = [HostTaken, RoleRefused, TokenExpired, TokenUnknown]
     assert len({leaf.code for leaf in leaves}) == len(leaves)

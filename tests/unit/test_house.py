@@ -41,7 +41,7 @@ def test_imports_go_down_one_way(room: str) -> None:
 
 
 def test_an_upward_import_would_be_seen() -> None:
-    assert imported_rooms("def f():\n    from web.app import x\n    import cladnet.store") == {"web", "cladnet"}
+    assert imported_rooms("def f():\n    from web.app import x\n    import cladnet.etcd.store") == {"web", "cladnet"}
 
 
 @pytest.mark.parametrize(

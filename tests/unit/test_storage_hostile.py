@@ -25,7 +25,7 @@ from cbstorage.model import (
 from cbstorage.mount_probe import Answer
 from cbstorage.tree import Tree
 from cladnet import seal
-from cladnet.store import Store, Versioned
+from cladnet.etcd.store import Store, Versioned
 from larva import codec, process
 from larva.errors import Conflict, HostUnfit, InvalidInput, MalformedData
 

@@ -21,7 +21,7 @@ from cbstorage.model import (
     VolumeState,
 )
 from cbstorage.mount_probe import Answer, MountProbe, judge
-from cladnet.store import Versioned
+from cladnet.etcd.store import Versioned
 from larva.errors import InvalidInput
 
 HOSTS = {"aws-1": "seal-a", "gcp-1": "seal-g"}

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from cladnet import authority
-from cladnet.authority import Authority
+from cladnet.enrol import authority
+from cladnet.enrol.authority import Authority
 from web.duplex import DuplexSocket
 
 FRAMES = 300

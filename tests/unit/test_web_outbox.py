@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cladnet import keys
+from cladnet.etcd.store import Event
 from cladnet.model import HostStatus, TestSpecification
-from cladnet.store import Event
 from larva import codec
 from web.hub import Outbox
 from web.messages import (

@@ -1,0 +1,1 @@
+"""What runs on every host: this host in its CLADNets."""

@@ -1,0 +1,238 @@
+"""One CLADNet of this host: follows its rules, applies them to the data path, measures on request, shows presence."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cladnet import keys
+from cladnet.agent import probe
+from cladnet.agent.metrics import Observed
+from cladnet.agent.peering import Wanted, wanted
+from cladnet.agent.presence import Presence
+from cladnet.agent.publisher import HostFacts, publish
+from cladnet.agent.rule_cache import NetworkView, RuleCache
+from cladnet.datapath import link
+from cladnet.datapath.choose import choose
+from cladnet.datapath.protocol import Datapath
+from cladnet.etcd.reconciler import Reconciler
+from cladnet.etcd.store import Condition, Put, Store
+from cladnet.model import (
+    CladnetSpecification,
+    CladnetState,
+    Command,
+    ControlCommand,
+    DatapathKind,
+    HostState,
+    HostStatus,
+    NetworkingRule,
+    TestSpecification,
+)
+from larva.errors import LarvaError, MalformedData, Unavailable
+
+log = logging.getLogger(__name__)
+
+BASE_PORT = 51820
+RETRY_S = 5.0
+JOIN_S = 15.0
+
+
+class Attachment:
+    """This host in one CLADNet, working in threads of its own between start() and stop().
+
+    Args:
+        index: the how-manieth CLADNet of this host: names the interface and the port.
+    """
+
+    def __init__(self, store: Store, facts: HostFacts, group: str, index: int) -> None:
+        self.group = group
+        self.interface = f"cbnet{index}"
+        self.listen_port = BASE_PORT + index
+        self._store = store
+        self._facts = facts
+        self._host = facts.member.host
+        self._cache = RuleCache(group)
+        self._view: NetworkView | None = None
+        self._datapath: Datapath | None = None
+        self._chosen: DatapathKind | None = None
+        self._applying = threading.Lock()
+        self._left = False
+        self._read_at: float | None = None
+        self._tested: HostStatus | None = None
+        self._stop = threading.Event()
+        self._presence = Presence(store, keys.presence(group, self._host), self._host, wanted=self._is_active)
+        configuration, command = keys.configuration(group), keys.command(group, self._host)
+        self._network = Reconciler(
+            store, [configuration, keys.rules_of(group), command], self._reconcile_network, name=f"network {group}"
+        )
+        self._information = Reconciler(
+            store,
+            [configuration, keys.host_information(group, self._host)],
+            self._publish,
+            name=f"information {group}",
+        )
+        self._tests = Reconciler(
+            store, [keys.test_specification(group)], self._reconcile_test, name=f"status test {group}"
+        )
+        loops: list[Callable[[threading.Event], None]] = [
+            self._network.run, self._information.run, self._tests.run, self._presence.run
+        ]  # fmt: skip
+        self._threads = [
+            threading.Thread(target=loop, args=(self._stop,), name=f"{group}-{position}", daemon=True)
+            for position, loop in enumerate(loops)
+        ]
+
+    def start(self) -> None:
+        """Come up from the cache, whether etcd is there or not, then follow etcd."""
+        self._view = self._cache.load()
+        if self._view is not None:
+            try:
+                with self._applying:
+                    self._apply()
+                log.info("%s: up from the cached rules on %s", self.group, self.interface)
+            except LarvaError as error:
+                log.warning("%s: cannot come up from the cached rules: %s", self.group, error)
+        for thread in self._threads:
+            thread.start()
+
+    def poke(self) -> None:
+        """Something changed on this host: look again."""
+        self._network.poke()
+        self._information.poke()
+
+    def observed(self) -> Observed:
+        """This CLADNet as it is on this host now; Unavailable or HostUnfit when the data path does not tell."""
+        datapath = self._datapath
+        return Observed(
+            group=self.group,
+            host=self._host,
+            view=self._view,
+            peers=datapath.stats() if datapath is not None else (),
+            status=self._tested,
+            rules_age_s=None if self._read_at is None else time.monotonic() - self._read_at,
+        )
+
+    def stop(self) -> None:
+        """End the threads; the interface stays and traffic goes on."""
+        self._stop.set()
+        deadline = time.monotonic() + JOIN_S
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+    def leave(self) -> None:
+        """stop(), and take the interface down: this host is no longer in the CLADNet. May be repeated."""
+        self.stop()
+        with self._applying:  # a thread that did not end in time must not bring the interface up again
+            self._left = True
+            self._view = None
+            self._down()
+            self._cache.forget()
+        try:
+            self._presence.end()
+        except LarvaError as error:
+            log.info("%s: presence ends with its lease: %s", self.group, error.message)
+
+    def _is_active(self) -> bool:
+        view = self._view
+        return view is not None and view.specification.state == CladnetState.ACTIVE
+
+    def _publish(self) -> float | None:
+        publish(self._store, self._facts, self.group, listen_port=self.listen_port)
+        return None
+
+    def _reconcile_network(self) -> float | None:
+        try:
+            view, again = self._read(), None
+            self._read_at = time.monotonic()
+        except LarvaError as error:  # etcd is away, or holds what cannot be read: the tunnel still has to be kept up
+            level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
+            log.log(level, "%s: going on with the rules known: %s", self.group, error.message)
+            view, again = self._view, RETRY_S
+        with self._applying:
+            if self._left:
+                return None
+            self._view = view
+            try:
+                self._apply()
+            finally:
+                if view is None:
+                    self._cache.forget()
+                else:
+                    self._cache.save(view)
+        return again
+
+    def _read(self) -> NetworkView | None:
+        specification = self._store.get(keys.configuration(self.group), CladnetSpecification)
+        if specification is None:
+            return None
+        rules = self._store.children(keys.rules_of(self.group), NetworkingRule)
+        command = self._store.get(keys.command(self.group, self._host), ControlCommand)
+        return NetworkView(
+            specification=specification.value,
+            rules=tuple(rule.value for host, rule in rules.items() if rule.value.host == host),
+            command=command.value.command if command else Command.UP,
+        )
+
+    def _apply(self) -> None:
+        desired = wanted(
+            self._view, self._host, private_key=self._facts.identity.wireguard_private, listen_port=self.listen_port
+        )
+        if desired is None or self._view is None:
+            self._down()
+        else:
+            self._up(desired, self._view.specification.datapath)
+
+    def _up(self, desired: Wanted, kind: DatapathKind) -> None:
+        if self._datapath is None or self._chosen != kind:
+            chosen = choose(kind, self.interface)
+            if self._datapath is not None and self._datapath.kind != chosen.kind:
+                self._datapath.down()
+            self._datapath, self._chosen = chosen, kind
+        self._datapath.up(desired.tunnel)
+        self._datapath.sync(desired.peers)
+
+    def _down(self) -> None:
+        """Take down whatever data path the interface has, also one that an earlier agent left."""
+        if self._datapath is not None:
+            self._datapath.down()
+        else:
+            link.delete(self.interface)  # a program that carries it ends with its interface
+        self._datapath = self._chosen = None
+
+    def _has_answered(self, test: TestSpecification, key: str) -> bool:
+        try:
+            own = self._store.get(key, HostStatus)
+        except MalformedData as error:  # only this host writes here: whoever did not is written over
+            log.warning("%s: %s", self.group, error.message)
+            return False
+        return own is not None and own.value.test_id == test.id
+
+    def _reconcile_test(self) -> float | None:
+        found = self._store.get(keys.test_specification(self.group), TestSpecification)
+        if found is None:
+            return None
+        test, key = found.value, keys.status(self.group, self._host)
+        if self._has_answered(test, key):
+            return None
+        view, datapath = self._view, self._datapath
+        if view is None or datapath is None:
+            return RETRY_S
+        peers = {
+            rule.host: rule.address for rule in view.rules if rule.host != self._host and rule.state != HostState.DOWN
+        }
+        latencies = probe.measure(peers, interface=self.interface, trials=min(max(test.trials, 1), 100))
+        status = HostStatus(
+            host=self._host,
+            test_id=test.id,
+            measured_at=datetime.now(UTC),
+            interface=self.interface,
+            datapath=datapath.kind,
+            latencies=latencies,
+        )
+        self._tested = status
+        # Another test may have been asked for meanwhile, and a CLADNet that is gone wants no row.
+        if not self._stop.is_set():
+            self._store.transact([Condition(found.key, found.revision)], [Put(key, status)])
+        return None

@@ -1,0 +1,95 @@
+"""What the agent tells Prometheus of each CLADNet and each peer: a pure function of what it observed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cladnet.agent.rule_cache import NetworkView
+from cladnet.datapath.protocol import PeerStatus
+from cladnet.model import HostStatus
+from larva.metrics import Family, Kind, Labels, labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """One CLADNet of this host at one moment."""
+
+    group: str
+    host: str
+    view: NetworkView | None
+    peers: tuple[PeerStatus, ...]
+    status: HostStatus | None
+    """The last status test."""
+    rules_age_s: float | None
+    """Seconds since the rules were read from etcd; None before the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _PeerSample:
+    key: Labels
+    status: PeerStatus
+
+
+def families(observed: Iterable[Observed], now: datetime | None = None) -> tuple[Family, ...]:
+    """Return what is told of these CLADNets.
+
+    Args:
+        now: aware; the present without it.
+    """
+    seen, moment = tuple(observed), now or datetime.now(UTC)
+    peers = [peer for each in seen for peer in _peers(each)]
+    latencies = [latency for each in seen for latency in _latencies(each)]
+    ages = [(labels(cladnet=each.group), each.rules_age_s) for each in seen if each.rules_age_s is not None]
+    tested = [(labels(cladnet=each.group), each.status) for each in seen if each.status is not None]
+
+    def of_peers(name: str, kind: Kind, text: str, value: Callable[[PeerStatus], float | None]) -> Family:
+        found = ((peer.key, value(peer.status)) for peer in peers)
+        return Family(name, kind, text, tuple((key, number) for key, number in found if number is not None))
+
+    return (
+        Family("larva_rules_age_seconds", Kind.GAUGE, "Since the rules were read from etcd.", tuple(ages)),
+        Family(
+            "larva_peers", Kind.GAUGE, "Peers that the data path has.",
+            tuple((labels(cladnet=each.group), float(len(each.peers))) for each in seen),
+        ),
+        of_peers(
+            "larva_peer_handshake_age_seconds", Kind.GAUGE, "Since the last handshake; absent before the first.",
+            lambda peer: max(0.0, (moment - peer.last_handshake).total_seconds()) if peer.last_handshake else None,
+        ),
+        of_peers(
+            "larva_peer_received_bytes_total", Kind.COUNTER, "Received from the peer.",
+            lambda peer: float(peer.received_bytes),
+        ),
+        of_peers(
+            "larva_peer_sent_bytes_total", Kind.COUNTER, "Sent to the peer.", lambda peer: float(peer.sent_bytes)
+        ),
+        Family(
+            "larva_peer_rtt_seconds", Kind.GAUGE, "Mean round trip in the last status test; absent when all was lost.",
+            tuple((key, rtt) for key, rtt, _ in latencies if rtt is not None),
+        ),
+        Family(
+            "larva_peer_loss_ratio", Kind.GAUGE, "Lost part of the last status test's echoes, 0 to 1.",
+            tuple((key, loss) for key, _, loss in latencies if loss is not None),
+        ),
+        Family(
+            "larva_status_test_timestamp_seconds", Kind.GAUGE, "When the last status test was made, since the epoch.",
+            tuple((key, status.measured_at.timestamp()) for key, status in tested),
+        ),
+    )  # fmt: skip
+
+
+def _peers(observed: Observed) -> Iterator[_PeerSample]:
+    """Peers that no rule names, as when one was dropped this very moment, are told of by nobody."""
+    rules = observed.view.rules if observed.view is not None else ()
+    names = {rule.public_key: rule.host for rule in rules}
+    for status in observed.peers:
+        if status.public_key in names:
+            yield _PeerSample(labels(cladnet=observed.group, peer=names[status.public_key]), status)
+
+
+def _latencies(observed: Observed) -> Iterator[tuple[Labels, float | None, float | None]]:
+    """Labels, mean round trip in seconds, lost part."""
+    for cell in observed.status.latencies if observed.status is not None else ():
+        loss = 1 - cell.received / cell.sent if cell.sent else None
+        rtt = cell.avg_ms / 1000 if cell.avg_ms is not None else None
+        yield labels(cladnet=observed.group, peer=cell.destination), rtt, loss

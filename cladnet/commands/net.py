@@ -1,0 +1,157 @@
+"""`larva net`: CLADNets from the command line."""
+
+import click
+
+from cladnet import networks
+from cladnet.commands.net_change import recommend, show_one, update
+from cladnet.commands.net_status import status
+from cladnet.enrol import membership
+from cladnet.etcd.store import Store
+from cladnet.member import Member
+from cladnet.model import Command, DatapathKind, RuleType
+from larva import output
+
+_NET = click.argument("cladnet", metavar="CLADNET")
+
+
+@click.group()
+def net() -> None:
+    """Create, watch and delete CLADNets; CLADNET is an id or a name."""
+
+
+@net.command()
+@click.argument("cidr", required=False)
+@click.option("--name", required=True, help="Unique; small letters, digits and hyphens.")
+@click.option("--description", default="", help="For people.")
+@click.option(
+    "--rule", "rule_type", type=click.Choice([str(each) for each in RuleType]), default=str(RuleType.COST_PRIORITIZED),
+    show_default=True, help="How hosts choose the address by which they reach each other.",
+)  # fmt: skip
+@click.option(
+    "--datapath", type=click.Choice([str(each) for each in DatapathKind]), default=str(DatapathKind.AUTO),
+    show_default=True, help="What carries the packets.",
+)  # fmt: skip
+@output.json_option
+def create(*, cidr: str | None, name: str, description: str, rule_type: str, datapath: str, as_json: bool) -> None:
+    """Create a CLADNet with the address range CIDR; a free one is chosen without it."""
+    with Store.of_this_host() as store:
+        specification = networks.create(
+            store, name=name, cidr=cidr, description=description, rule_type=RuleType(rule_type),
+            datapath=DatapathKind(datapath),
+        )  # fmt: skip
+    show_one(specification, as_json=as_json)
+
+
+@net.command("list")
+@output.json_option
+def list_command(*, as_json: bool) -> None:
+    """List the CLADNets."""
+    with Store.of_this_host() as store:
+        found = networks.list_all(store)
+    if as_json:
+        output.show_json(found)
+        return
+    output.show_table(
+        ["id", "name", "cidr", "rule", "data path", "state", "description"],
+        [
+            [each.id, each.name, each.cidr, each.rule_type, each.datapath, each.state, each.description]
+            for each in found
+        ],
+        empty="no CLADNet yet; create one with `larva net create --name NAME`",
+    )
+
+
+@net.command()
+@_NET
+@output.json_option
+def show(*, cladnet: str, as_json: bool) -> None:
+    """Show one CLADNet."""
+    with Store.of_this_host() as store:
+        show_one(networks.find(store, cladnet), as_json=as_json)
+
+
+@net.command()
+@_NET
+@output.json_option
+def hosts(*, cladnet: str, as_json: bool) -> None:
+    """List the hosts of a CLADNet."""
+    with Store.of_this_host() as store:
+        views = networks.hosts(store, cladnet)
+    if as_json:
+        output.show_json(views)
+        return
+    output.show_table(
+        ["host", "address", "state", "seen", "public address", "provider", "region", "roles", "problem"],
+        [
+            [
+                view.host, view.address, view.state, "yes" if view.present else "no", view.public_address,
+                view.cloud.provider, view.cloud.region, " ".join(view.roles), view.problem,
+            ]
+            for view in views
+        ],
+        empty="no host has joined yet",
+    )  # fmt: skip
+
+
+@net.command()
+@_NET
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait until it is emptied; 0 does not."
+)
+def delete(*, cladnet: str, yes: bool, wait_s: float) -> None:
+    """Delete a CLADNet: its hosts lose their interfaces and addresses."""
+    with Store.of_this_host() as store:
+        specification = networks.find(store, cladnet)
+        if not yes:
+            click.confirm(
+                f"Delete CLADNet {specification.name} ({specification.cidr}) and cut its hosts off?", abort=True
+            )
+        networks.delete(store, specification.id)
+        if wait_s > 0:
+            networks.wait_deleted(store, specification.id, wait_s=wait_s)
+
+
+@net.command()
+@_NET
+@click.argument("host")
+def up(*, cladnet: str, host: str) -> None:
+    """Have HOST take its interface up again."""
+    _control(cladnet, host, Command.UP)
+
+
+@net.command()
+@_NET
+@click.argument("host")
+def down(*, cladnet: str, host: str) -> None:
+    """Have HOST take its interface down; it keeps its address."""
+    _control(cladnet, host, Command.DOWN)
+
+
+@net.command()
+@_NET
+@click.argument("host", required=False)
+def join(*, cladnet: str, host: str | None) -> None:
+    """Put HOST, this one without it, into a further CLADNet."""
+    with Store.of_this_host() as store:
+        group = networks.find(store, cladnet).id
+        membership.join_group(store, host=host or Member.load().host, group=group)
+
+
+@net.command()
+@_NET
+@click.argument("host", required=False)
+def leave(*, cladnet: str, host: str | None) -> None:
+    """Take HOST, this one without it, out of a CLADNet."""
+    with Store.of_this_host() as store:
+        group = networks.find(store, cladnet).id
+        membership.leave_group(store, host=host or Member.load().host, group=group)
+
+
+def _control(cladnet: str, host: str, command: Command) -> None:
+    with Store.of_this_host() as store:
+        networks.control(store, networks.find(store, cladnet).id, host, command)
+
+
+for _command in (recommend, update, status):
+    net.add_command(_command)

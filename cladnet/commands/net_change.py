@@ -1,0 +1,66 @@
+"""`larva net recommend` and `larva net update`: a range before a CLADNet is made, and what may change afterwards."""
+
+import click
+
+from cladnet import networks
+from cladnet.etcd.store import Store
+from cladnet.model import CladnetSpecification, RuleType
+from larva import output
+from larva.errors import InvalidInput
+
+
+@click.command()
+@click.option("--hosts", type=int, help="How many hosts it should hold; 254 or fewer take a /24.")
+@output.json_option
+def recommend(*, hosts: int | None, as_json: bool) -> None:
+    """Propose an address range for a new CLADNet and say what it keeps away from."""
+    with Store.of_this_host() as store:
+        found = networks.recommend(store, hosts=hosts)
+    if as_json:
+        output.show_json(found)
+        return
+    click.echo(f"{found.cidr}  holds {found.hosts} hosts and overlaps none of these:\n")
+    output.show_table(
+        ["range", "because", "whose"], [[each.network, each.reason, each.detail] for each in found.avoided]
+    )
+
+
+@click.command()
+@click.argument("cladnet", metavar="CLADNET")
+@click.option("--name", help="Unique; small letters, digits and hyphens.")
+@click.option("--description", help="For people.")
+@click.option(
+    "--rule", "rule_type", type=click.Choice([str(each) for each in RuleType]),
+    help="How hosts choose the address by which they reach each other.",
+)  # fmt: skip
+@click.option("--cidr", help="A range that contains the present one.")
+@output.json_option
+def update(
+    *, cladnet: str, name: str | None, description: str | None, rule_type: str | None, cidr: str | None, as_json: bool
+) -> None:
+    """Change a CLADNet while traffic flows; what is not given stays."""
+    if name is None and description is None and rule_type is None and cidr is None:
+        raise InvalidInput("nothing to change", hint="give --name, --description, --rule or --cidr")
+    with Store.of_this_host() as store:
+        changed = networks.update(
+            store, cladnet, name=name, description=description, cidr=cidr,
+            rule_type=RuleType(rule_type) if rule_type is not None else None,
+        )  # fmt: skip
+    show_one(changed, as_json=as_json)
+
+
+def show_one(specification: CladnetSpecification, *, as_json: bool) -> None:
+    """Print one CLADNet."""
+    if as_json:
+        output.show_json(specification)
+        return
+    output.show_table(
+        ["id", "name", "cidr", "rule", "data path", "state", "created", "description"],
+        [
+            [
+                specification.id, specification.name, specification.cidr, specification.rule_type,
+                specification.datapath, specification.state, specification.created_at.isoformat(timespec="seconds"),
+                specification.description,
+            ]
+        ],
+    )  # fmt: skip

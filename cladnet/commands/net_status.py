@@ -1,0 +1,95 @@
+"""`larva net status`: have every host measure the latency to every other, and show the rows."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+
+import click
+
+from cladnet import networks
+from cladnet.etcd.store import Store
+from cladnet.model import HostStatus
+from larva import output
+from larva.codec import to_builtins
+from larva.errors import InvalidInput
+
+CSV_COLUMNS = (
+    "source", "destination", "destination_address", "sent", "received", "min_ms", "avg_ms", "max_ms", "measured_at",
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("cladnet", metavar="CLADNET")
+@click.option("--trials", default=3, show_default=True, help="Echo requests per peer.")
+@click.option("--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait for every host's row.")
+@click.option("--watch", is_flag=True, help="Print each host's row as it arrives; with --json one object a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV for each pair.")
+@output.json_option
+def status(*, cladnet: str, trials: int, wait_s: float, watch: bool, as_csv: bool, as_json: bool) -> None:
+    """Have every host measure the latency to every other and show the matrix, in milliseconds."""
+    if as_csv and as_json:
+        raise InvalidInput("--csv and --json exclude each other", hint="give one of them")
+    with Store.of_this_host() as store:
+        specification = networks.find(store, cladnet)
+        test = networks.request_status_test(store, specification.id, trials=trials)
+        rows = networks.arriving(store, specification.id, test, wait_s=wait_s)
+        if not watch:
+            rows = iter(sorted(rows, key=lambda row: row.host))
+        if as_csv:
+            click.echo(csv_lines([CSV_COLUMNS]), nl=False)
+            for row in rows:
+                click.echo(csv_lines(csv_cells(row)), nl=False)
+        elif watch:
+            for row in rows:
+                click.echo(json.dumps(to_builtins(row), ensure_ascii=False) if as_json else one_line(row))
+        elif as_json:
+            output.show_json(tuple(rows))
+        else:
+            _show_matrix(tuple(rows))
+
+
+def csv_cells(row: HostStatus) -> list[tuple[object, ...]]:
+    """The lines of one host, after CSV_COLUMNS; what was not measured is empty."""
+    return [
+        (
+            row.host, cell.destination, cell.destination_address, cell.sent, cell.received, cell.min_ms, cell.avg_ms,
+            cell.max_ms, row.measured_at.isoformat(),
+        )
+        for cell in row.latencies
+    ]  # fmt: skip
+
+
+def csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    """CSV as RFC 4180 has it, but with plain newlines."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(
+        [output.printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows
+    )
+    return text.getvalue()
+
+
+def one_line(row: HostStatus) -> str:
+    """One host's row for a terminal."""
+    cells = ", ".join(f"{cell.destination} {_shown(cell.avg_ms)}" for cell in row.latencies)
+    return output.printable(f"{row.host} → {cells or 'no peer'}")
+
+
+def _show_matrix(rows: Sequence[HostStatus]) -> None:
+    names = sorted({row.host for row in rows} | {cell.destination for row in rows for cell in row.latencies})
+    output.show_table(["from \\ to", *names], [_matrix_row(row, names) for row in rows], empty="no host answered")
+
+
+def _matrix_row(row: HostStatus, names: list[str]) -> list[object]:
+    cells = {cell.destination: cell for cell in row.latencies}
+    shown: list[object] = [row.host]
+    for name in names:
+        if name == row.host or name not in cells:
+            shown.append("-" if name == row.host else "")
+        else:
+            shown.append(_shown(cells[name].avg_ms))
+    return shown
+
+
+def _shown(average_ms: float | None) -> str:
+    return "lost" if average_ms is None else f"{average_ms:.2f}"

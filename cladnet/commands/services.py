@@ -1,0 +1,96 @@
+"""`larva agent` and `larva controller`: what the appliance's units run."""
+
+import contextlib
+import signal
+import threading
+from types import FrameType
+
+import click
+
+from cladnet.commands.agent_status import agent_status
+from cladnet.etcd.store import Store
+from cladnet.member import Identity, Member
+from larva import output
+from larva.errors import InvalidInput, NotFound
+from larva.process import require_root
+
+AGENT_METRICS = "127.0.0.1:9101"
+CONTROLLER_METRICS = "127.0.0.1:9102"
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--metrics",
+    "metrics_at",
+    default=AGENT_METRICS,
+    show_default=True,
+    metavar="ADDRESS:PORT",
+    help="Where Prometheus reads; off.",
+)
+@click.pass_context
+def agent(context: click.Context, /, *, metrics_at: str) -> None:
+    """Keep this host attached to its CLADNets; the interfaces outlive the agent."""
+    if context.invoked_subcommand is not None:
+        return
+    from cladnet.agent.agent import Agent
+    from cladnet.agent.metrics import families
+    from larva import metrics, metrics_server
+
+    require_root("the agent")
+    with Store.of_this_host() as store:
+        running = Agent(store, Member.load(), Identity.load())
+        metrics.REGISTRY.collect_from(lambda: families(running.observed()))
+        with metrics_server.served(metrics_at):
+            running.run(_stop_on_signal())
+
+
+@click.command()
+@click.option(
+    "--grace", "grace_s", default=10.0, show_default=True, help="Seconds until a missing host is unreachable."
+)
+@click.option(
+    "--metrics", "metrics_at", default=CONTROLLER_METRICS, show_default=True, metavar="ADDRESS:PORT",
+    help="Where Prometheus reads; off.",
+)  # fmt: skip
+def controller(*, grace_s: float, metrics_at: str) -> None:
+    """Give the hosts of every CLADNet addresses and rules; any number of controllers may run."""
+    from cladnet.access import revocation
+    from cladnet.access.keeper import AccessKeeper  # with the CA's cryptography; other commands need none of it
+    from cladnet.access.root import open_root, root_ca
+    from cladnet.control.controller import Controller
+    from larva import metrics_server
+
+    if grace_s < 0:
+        raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
+    stop = _stop_on_signal()
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Store.of_this_host())
+        try:
+            root = stack.enter_context(open_root())
+        except NotFound as error:
+            output.note(f"who may do what in etcd is left to the control nodes with the CA's key: {error.message}")
+        else:
+            loops = [AccessKeeper(root).reconciler()]
+            if revocation.list_file().exists():  # etcd runs here and reads it
+                loops.append(revocation.RevocationKeeper(store, root_ca(), revocation.list_file()).reconciler())
+            for loop in loops:
+                thread = threading.Thread(target=loop.run, args=(stop,))
+                thread.start()
+                stack.callback(thread.join)
+        stack.callback(stop.set)
+        stack.enter_context(metrics_server.served(metrics_at))
+        Controller(store, grace_s=grace_s).run(stop)
+
+
+def _stop_on_signal() -> threading.Event:
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    return stop
+
+
+agent.add_command(agent_status)

@@ -1,0 +1,1 @@
+"""What control nodes do: found the system, give addresses and rules."""

@@ -1,0 +1,190 @@
+"""What a controller has to write for one CLADNet: a pure function of what is there to guarded transactions."""
+
+import logging
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from cladnet import keys, rules
+from cladnet.control import ipam
+from cladnet.etcd.store import Condition, Delete, Operation, Put, Versioned
+from cladnet.fitness import key_holders, key_problem, problem
+from cladnet.model import (
+    CladnetSpecification,
+    Command,
+    ControlCommand,
+    HostNetworkInformation,
+    HostState,
+    NetworkingRule,
+)
+from larva.errors import Conflict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Everything a controller read of one active CLADNet, each mapping by host or address."""
+
+    specification: Versioned[CladnetSpecification]
+    informations: Mapping[str, Versioned[HostNetworkInformation]]
+    claims: Mapping[IPv4Address, Versioned[str]]
+    rules: Mapping[str, Versioned[NetworkingRule]]
+    commands: Mapping[str, ControlCommand]
+    present: AbstractSet[str]
+    lost: AbstractSet[str] = frozenset()
+    """Hosts whose presence has been missing for longer than the grace."""
+    unreadable: Mapping[str, int] = field(default_factory=dict)
+    """Key → revision of rules and claims, which only controllers write, that are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One transaction and what it is for."""
+
+    why: str
+    conditions: tuple[Condition, ...]
+    operations: tuple[Operation, ...]
+
+
+def plan(world: World) -> tuple[Step, ...]:
+    """Return the transactions that make rules and claims fit the hosts; none when they do.
+
+    Each stands on its own and is guarded by the revisions it was decided on, so that any number of controllers may
+    carry out the same plan, in any order, stopping anywhere.
+    """
+    taken = set(world.claims)
+    of_host = {claim.value: address for address, claim in world.claims.items()}
+    holders = key_holders(world.informations, world.rules)
+    steps = [
+        Step(f"delete {key}, which cannot be read", (Condition(key, revision),), (Delete(key),))
+        for key, revision in world.unreadable.items()
+    ]
+    for host in sorted(world.informations):
+        step = _step_for(world, host, holders, taken, of_host)
+        if step is not None:
+            steps.append(step)
+    steps += [_drop_rule(world, host) for host in sorted(world.rules.keys() - world.informations.keys())]
+    for address in world.claims:
+        step = _free_claim(world, address)
+        if step is not None:
+            steps.append(step)
+    return tuple(steps)
+
+
+def _step_for(
+    world: World,
+    host: str,
+    holders: Mapping[str, str],
+    taken: set[IPv4Address],
+    of_host: Mapping[str, IPv4Address],
+) -> Step | None:
+    information, rule = world.informations[host].value, world.rules.get(host)
+    trouble = key_problem(host, information, holders)
+    if rule is None:
+        trouble = trouble or problem(host, world.specification.value, information, holders)
+    if not trouble:
+        return _keep_host(world, host, taken, of_host)
+    log.warning("%s: %s %s: %s", world.specification.value.id, host, "keeps its rule" if rule else "gets none", trouble)
+    if rule is not None and holders[rule.value.public_key] != host:
+        return _drop_rule(world, host)
+    return None
+
+
+def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mapping[str, IPv4Address]) -> Step | None:
+    """The step that gives a host its address and rule, or renews the rule; notes the address in `taken`."""
+    group = world.specification.value.id
+    information, rule = world.informations[host], world.rules.get(host)
+    address = _address(world, host, taken, of_host)
+    if address is None:
+        return None
+    taken.add(address)
+    wanted = NetworkingRule(
+        host=host,
+        address=address,
+        public_key=information.value.public_key,
+        endpoints=rules.candidates(information.value, world.specification.value.cidr),
+        cloud=information.value.cloud,
+        state=_state(world, host),
+    )
+    claim = world.claims.get(address)
+    if rule is not None and rule.value == wanted and claim is not None:
+        return None
+    claim_key, rule_key = keys.address(group, address), keys.rule(group, host)
+    operations: list[Operation] = [Put(rule_key, wanted)]
+    if claim is None:
+        operations.insert(0, Put(claim_key, host))
+    return Step(
+        f"{'renew' if rule else 'give'} the rule of {host} at {address}",
+        (
+            Condition(claim_key, claim.revision if claim else 0),
+            Condition(rule_key, rule.revision if rule else 0),
+            Condition(information.key, information.revision),
+            Condition(world.specification.key, world.specification.revision),
+        ),
+        tuple(operations),
+    )
+
+
+def _address(
+    world: World, host: str, taken: set[IPv4Address], of_host: Mapping[str, IPv4Address]
+) -> IPv4Address | None:
+    cidr = world.specification.value.cidr
+    rule = world.rules.get(host)
+    if rule is not None:
+        claim = world.claims.get(rule.value.address)
+        if rule.value.address in cidr and (claim.value == host if claim else rule.value.address not in taken):
+            return rule.value.address
+    if host in of_host and of_host[host] in cidr:
+        return of_host[host]
+    try:
+        return ipam.allocate(taken, cidr)
+    except Conflict as error:
+        log.warning("%s: %s gets no address: %s", world.specification.value.id, host, error.message)
+        return None
+
+
+def _state(world: World, host: str) -> HostState:
+    command = world.commands.get(host)
+    if command is not None and command.command == Command.DOWN:
+        return HostState.DOWN
+    if host in world.present:
+        return HostState.ACTIVE
+    rule = world.rules.get(host)
+    if host in world.lost:
+        return HostState.UNREACHABLE
+    # Gone for less than the grace: what was said of it stands, unless it was taken down and asked up again.
+    return rule.value.state if rule is not None and rule.value.state != HostState.DOWN else HostState.ACTIVE
+
+
+def _drop_rule(world: World, host: str) -> Step:
+    group, rule, information = world.specification.value.id, world.rules[host], world.informations.get(host)
+    conditions = [
+        Condition(rule.key, rule.revision),
+        Condition(keys.host_information(group, host), information.revision if information else 0),
+    ]
+    operations: list[Operation] = [
+        Delete(rule.key),
+        Delete(keys.status(group, host)),
+        Delete(keys.command(group, host)),
+    ]
+    claim = world.claims.get(rule.value.address)
+    if claim is not None and claim.value == host:
+        conditions.append(Condition(claim.key, claim.revision))
+        operations.append(Delete(claim.key))
+    return Step(f"drop the rule of {host}", tuple(conditions), tuple(operations))
+
+
+def _free_claim(world: World, address: IPv4Address) -> Step | None:
+    """The step that frees an address nobody uses: its host is gone, was never one, or has another address."""
+    claim, group = world.claims[address], world.specification.value.id
+    host, conditions = claim.value, [Condition(claim.key, claim.revision)]
+    if keys.is_segment(host):
+        rule = world.rules.get(host)
+        if host in world.informations if rule is None else rule.value.address == address:
+            return None
+        if rule is not None and host not in world.informations:
+            return None  # the step that drops the rule wakes us again
+        conditions.append(Condition(keys.rule(group, host), rule.revision if rule else 0))
+    return Step(f"free {address} of {host[:63]!r}", tuple(conditions), (Delete(claim.key),))

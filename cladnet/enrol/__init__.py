@@ -1,0 +1,1 @@
+"""How a host becomes one of the system: authority, tokens, joining, membership."""

@@ -1,0 +1,1 @@
+"""etcd: calls with fail-over, typed values, watches, and the loop that looks again."""
