@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -145,14 +146,15 @@ def mount(
     # Writing the volume anew gives it another revision, so that a deletion that runs at the same time fails.
     conditions = [Condition(volume.key, volume.revision)]
     operations: list[Operation] = [Put(volume.key, volume.value)]
-    there = _mounts_everywhere(store)
+    there: dict[str, list[tuple[str, MountSpecification]]] = defaultdict(list)
+    for whose, other in _mounts_everywhere(store):
+        there[other.host].append((whose, other))
     specifications = []
     for host in wanted:
         wish = MountSpecification(volume=name, volume_id=volume.value.id, host=host, path=place)
-        on_host = [(whose, other) for whose, other in there if other.host == host]
-        _refuse_clash(group, wish, on_host)
+        _refuse_clash(group, wish, there[host])
         specifications.append(wish)
-        if not any(whose == group and other.volume == name for whose, other in on_host):
+        if not any(whose == group and other.volume == name for whose, other in there[host]):
             key = keys.mount(group, host, name)
             conditions.append(Condition(key, 0))
             operations.append(Put(key, wish))

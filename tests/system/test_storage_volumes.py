@@ -188,6 +188,32 @@ def test_clashes_are_named(store: Store, made: ClusterSpecification) -> None:
         volumes.find(store, GROUP, "three")
 
 
+def test_a_volume_is_mounted_on_a_thousand_hosts_at_once_and_taken_away(control_node: Any) -> None:
+    """As a control node's own etcd is configured: its default would stop at 128."""
+    with control_node.store() as store:
+        store.put(
+            cladnet.keys.configuration(GROUP),
+            CladnetSpecification(id=GROUP, name="demo", cidr=IPv4Network("10.64.0.0/20"), created_at=datetime.now(UTC)),
+        )
+        for number in range(1000):
+            store.put(
+                cladnet.keys.host_information(GROUP, f"h{number}"),
+                HostNetworkInformation(
+                    host=f"h{number}", public_address=None, interfaces=(), listen_port=1, public_key="", seal_key="",
+                    roles=(Role.STORAGE, Role.MEMBER),
+                ),
+            )  # fmt: skip
+        join(store, "h0", 2)
+        cluster.create(store, "demo", mon_hosts=["h0"])
+        volumes.create(store, GROUP, "everywhere", GIB)
+        assert len(volumes.mount(store, GROUP, "everywhere", None, "/mnt/everywhere")) == 1000
+        assert {mount.host for mount in volumes.find(store, GROUP, "everywhere").mounts} == {
+            f"h{number}" for number in range(1000)
+        }
+        assert len(volumes.unmount(store, GROUP, "everywhere")) == 1000
+        assert volumes.find(store, GROUP, "everywhere").mounts == ()
+
+
 def test_a_mount_and_a_deletion_at_once_never_both_win(store: Store, made: ClusterSpecification) -> None:
     for number in range(10):
         name = f"race-{number}"
