@@ -14,6 +14,7 @@ COMMAND = f"{ROOT}/control-command/"
 TEST_SPECIFICATION = f"{ROOT}/status/test-specification/"
 STATUS = f"{ROOT}/status/information/"
 PRESENCE = f"{ROOT}/presence/"
+CLOUD_OVERRIDE = f"{ROOT}/cloud-override/"
 TOKEN = "larva/token/"  # noqa: S105 - a key's prefix, not a secret
 ENROLLED_HOST = "larva/host/"
 REVOKED = "larva/revoked/"
@@ -101,6 +102,16 @@ def status(group: str, host: str) -> str:
 def statuses_of(group: str) -> str:
     """Prefix of every row of a CLADNet's latency matrix."""
     return f"{STATUS}{segment(group, what='CLADNet id')}/"
+
+
+def cloud_override(group: str, host: str) -> str:
+    """CloudFacts that count instead of the host's own, written by the API: its platform knows better."""
+    return f"{cloud_overrides_of(group)}{segment(host, what='host')}"
+
+
+def cloud_overrides_of(group: str) -> str:
+    """Prefix of every override of a CLADNet's hosts' cloud facts."""
+    return f"{CLOUD_OVERRIDE}{segment(group, what='CLADNet id')}/"
 
 
 def presence(group: str, host: str) -> str:

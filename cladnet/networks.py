@@ -257,18 +257,20 @@ def hosts(store: Store, group: str) -> tuple[HostView, ...]:
     informations = store.children(keys.hosts_of(specification.id), HostNetworkInformation)
     rules = store.children(keys.rules_of(specification.id), NetworkingRule)
     present = {keys.last_segment(key) for key in store.revisions(keys.presences_of(specification.id))}
+    overrides = store.children(keys.cloud_overrides_of(specification.id), CloudFacts)
     holders = key_holders(informations, rules)
     views = []
     for host in sorted(informations.keys() | rules.keys()):
         rule = rules[host].value if host in rules else None
         information = informations[host].value if host in informations else None
+        cloud = information.cloud if information else CloudFacts()
         views.append(
             HostView(
                 host=host,
                 address=rule.address if rule else None,
                 state=rule.state if rule else None,
                 public_address=information.public_address if information else None,
-                cloud=information.cloud if information else CloudFacts(),
+                cloud=overrides[host].value if host in overrides else cloud,
                 roles=information.roles if information else (),
                 present=host in present,
                 problem=problem(host, specification, information, holders) if information else "",
@@ -284,6 +286,24 @@ def control(store: Store, group: str, host: str, command: Command) -> None:
         names = ", ".join(view.host for view in views)
         raise NotFound(f"CLADNet {group} has no host {host!r}", hint=f"hosts: {names or 'none yet'}")
     store.put(keys.command(find(store, group).id, host), ControlCommand(command=command))
+
+
+def override_cloud(store: Store, group: str, host: str, cloud: CloudFacts) -> None:
+    """Say where a host is, in place of what it says itself; facts that are all empty take that back.
+
+    A platform that launched the VM knows it for sure, where the provider's metadata may be silent or unreachable.
+
+    Raises:
+        NotFound: the CLADNet has no such host.
+    """
+    specification = find(store, group)
+    if not store.exists(keys.host_information(specification.id, host)):
+        raise NotFound(f"CLADNet {group} has no host {host!r}", hint=f"see `larva net hosts {group}`")
+    key = keys.cloud_override(specification.id, host)
+    if cloud == CloudFacts():
+        store.delete(key)
+    else:
+        store.put(key, cloud)  # should the host leave meanwhile, the controller takes this away
 
 
 def request_status_test(store: Store, group: str, *, trials: int = 3) -> TestSpecification:

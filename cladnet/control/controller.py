@@ -16,7 +16,14 @@ from cladnet.control.planning import World, plan
 from cladnet.enrol.membership import enrolled_hosts, leave_group
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Condition, Delete, Store, Versioned
-from cladnet.model import CladnetSpecification, CladnetState, ControlCommand, HostNetworkInformation, NetworkingRule
+from cladnet.model import (
+    CladnetSpecification,
+    CladnetState,
+    CloudFacts,
+    ControlCommand,
+    HostNetworkInformation,
+    NetworkingRule,
+)
 from cladnet.networks import specifications
 from larva.errors import InvalidInput, LarvaError, NotFound, Unavailable
 from larva.metrics import REGISTRY
@@ -32,8 +39,12 @@ _PER_TRANSACTION = 100
 """etcd's default bound is 128 operations."""
 _PER_GROUP = (
     keys.HOST_INFORMATION, keys.ADDRESS, keys.RULE, keys.COMMAND, keys.TEST_SPECIFICATION, keys.STATUS, keys.PRESENCE,
+    keys.CLOUD_OVERRIDE,
 )  # fmt: skip
-WATCHED = (keys.CONFIGURATION, keys.HOST_INFORMATION, keys.ADDRESS, keys.RULE, keys.COMMAND, keys.PRESENCE)
+WATCHED = (
+    keys.CONFIGURATION, keys.HOST_INFORMATION, keys.ADDRESS, keys.RULE, keys.COMMAND, keys.PRESENCE,
+    keys.CLOUD_OVERRIDE,
+)  # fmt: skip
 
 
 class Controller:
@@ -100,6 +111,7 @@ class Controller:
         informations = store.children(keys.hosts_of(group), HostNetworkInformation)
         present = frozenset(keys.last_segment(key) for key in store.revisions(keys.presences_of(group)))
         commands = store.children(keys.commands_of(group), ControlCommand)
+        clouds = store.children(keys.cloud_overrides_of(group), CloudFacts)
         lost, remaining = self._lost(group, informations.keys() - present)
         world = World(
             specification=configuration,
@@ -109,6 +121,7 @@ class Controller:
             commands={host: command.value for host, command in commands.items()},
             present=present,
             lost=lost,
+            clouds=clouds,
             unreadable=self._unreadable(rules.values(), keys.rules_of(group))
             | self._unreadable(claims, keys.addresses_of(group)),
         )

@@ -12,6 +12,7 @@ from cladnet.etcd.store import Condition, Delete, Operation, Put, Versioned
 from cladnet.fitness import key_holders, key_problem, problem
 from cladnet.model import (
     CladnetSpecification,
+    CloudFacts,
     Command,
     ControlCommand,
     HostNetworkInformation,
@@ -35,6 +36,8 @@ class World:
     present: AbstractSet[str]
     lost: AbstractSet[str] = frozenset()
     """Hosts whose presence has been missing for longer than the grace."""
+    clouds: Mapping[str, Versioned[CloudFacts]] = field(default_factory=dict)
+    """Where hosts are by what the API was told; it counts more than what they say themselves."""
     unreadable: Mapping[str, int] = field(default_factory=dict)
     """Key → revision of rules and claims, which only controllers write, that are none."""
 
@@ -66,6 +69,7 @@ def plan(world: World) -> tuple[Step, ...]:
         if step is not None:
             steps.append(step)
     steps += [_drop_rule(world, host) for host in sorted(world.rules.keys() - world.informations.keys())]
+    steps += [_forget_cloud(world, host) for host in sorted(world.clouds.keys() - world.informations.keys())]
     for address in world.claims:
         step = _free_claim(world, address)
         if step is not None:
@@ -105,7 +109,7 @@ def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mappin
         address=address,
         public_key=information.value.public_key,
         endpoints=rules.candidates(information.value, world.specification.value.cidr),
-        cloud=information.value.cloud,
+        cloud=world.clouds[host].value if host in world.clouds else information.value.cloud,
         state=_state(world, host),
     )
     claim = world.claims.get(address)
@@ -174,6 +178,13 @@ def _drop_rule(world: World, host: str) -> Step:
         conditions.append(Condition(claim.key, claim.revision))
         operations.append(Delete(claim.key))
     return Step(f"drop the rule of {host}", tuple(conditions), tuple(operations))
+
+
+def _forget_cloud(world: World, host: str) -> Step:
+    """The next host of that name may be elsewhere."""
+    cloud, information = world.clouds[host], keys.host_information(world.specification.value.id, host)
+    conditions = (Condition(cloud.key, cloud.revision), Condition(information, 0))
+    return Step(f"forget where {host} was", conditions, (Delete(cloud.key),))
 
 
 def _free_claim(world: World, address: IPv4Address) -> Step | None:

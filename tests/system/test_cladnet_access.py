@@ -169,6 +169,7 @@ MAY_NOT_WRITE = [
     "host-network-information/{red}/b", "presence/{red}/b", "status/information/{red}/b", "networking-rule/{red}/a",
     "networking-rule/{red}/b", "networking-rule/{red}/new", "address/{red}/10.0.0.9", "address/{red}/10.0.0.10",
     "configuration-information/{red}", "configuration-information/new", "control-command/{red}/a",
+    "cloud-override/{red}/a",
     "status/test-specification/{red}", "host-network-information/{blue}/a", "presence/{blue}/a",
     "/larva/host/a", "/larva/host/b", "/larva/token/0123", "/larva/user/admin", "/larva/control-plane",
     "/larva/revoked/0123",
@@ -180,7 +181,8 @@ MAY_NOT_WRITE = [
 MAY_NOT_READ = [
     "configuration-information/{blue}", "networking-rule/{blue}/", "host-network-information/{blue}/",
     "configuration-information/", "networking-rule/", "host-network-information/", "address/{red}/", "presence/{red}/",
-    "status/information/{red}/b", "control-command/{red}/b", "/larva/host/b", "/larva/host/", "/larva/token/",
+    "status/information/{red}/b", "control-command/{red}/b", "cloud-override/{red}/a",
+    "/larva/host/b", "/larva/host/", "/larva/token/",
     "/larva/user/", "/larva/user/admin", "/larva/", "/cb-storage/", "/cb-storage/mount-key/{red}/",
     "/cb-storage/mount-key/{red}/b/", "/cb-storage/keyring/{red}/", "/cb-storage/volume/{blue}/",
 ]  # fmt: skip

@@ -25,6 +25,7 @@ from cladnet.model import (
     HostNetworkInformation,
     HostState,
     HostStatus,
+    NetworkingRule,
     NetworkInterface,
     Role,
     TestSpecification,
@@ -127,6 +128,33 @@ def test_what_does_not_exist_is_named_with_what_does(store) -> None:
     for trials in (0, 101, -1):
         with pytest.raises(InvalidInput):
             networks.request_status_test(store, "blue", trials=trials)
+
+
+def test_where_a_host_is_may_be_said_for_it_and_taken_back(store) -> None:
+    """An override counts in the rule and in what is shown, and dies with the host, not with its name's next bearer."""
+    group = networks.create(store, name="blue").id
+    join(store, group, "a")
+    controller, told = Controller(store), CloudFacts(provider="gcp", network_id="vpc-7", subnet_id="s-1")
+
+    def seen() -> tuple[CloudFacts, CloudFacts]:
+        controller.reconcile()
+        rule = store.get(keys.rule(group, "a"), NetworkingRule)
+        assert rule is not None
+        return networks.hosts(store, "blue")[0].cloud, rule.value.cloud
+
+    own = seen()
+    assert own == (CloudFacts(provider="aws"),) * 2
+    networks.override_cloud(store, "blue", "a", told)
+    assert seen() == (told, told)
+    networks.override_cloud(store, "blue", "a", CloudFacts())
+    assert seen() == own
+    with pytest.raises(NotFound, match="no host 'b'"):
+        networks.override_cloud(store, "blue", "b", told)
+    networks.override_cloud(store, "blue", "a", told)
+    store.delete(keys.host_information(group, "a"))
+    controller.reconcile()
+    join(store, group, "a")
+    assert seen() == own
 
 
 def test_a_host_is_shown_from_its_announcement_to_its_address(store) -> None:

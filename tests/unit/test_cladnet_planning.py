@@ -13,6 +13,7 @@ from cladnet.control.planning import Step, World, plan
 from cladnet.etcd.store import Put, Versioned
 from cladnet.model import (
     CladnetSpecification,
+    CloudFacts,
     Command,
     ControlCommand,
     HostNetworkInformation,
@@ -87,6 +88,7 @@ def look(memory: Memory, lost: frozenset[str] = frozenset()) -> World:
         commands={host: command.value for host, command in commands.items()},
         present=frozenset(memory.under(keys.presences_of(GROUP))),
         lost=lost,
+        clouds=memory.under(keys.cloud_overrides_of(GROUP)),
     )
 
 
@@ -129,6 +131,10 @@ class Controllers(RuleBasedStateMachine):
     def command(self, host: str, command: Command) -> None:
         self.memory.put(keys.command(GROUP, host), ControlCommand(command=command))
 
+    @rule(host=st.sampled_from(HOSTS), provider=st.sampled_from(["aws", "gcp"]))
+    def say_where(self, host: str, provider: str) -> None:
+        self.memory.put(keys.cloud_override(GROUP, host), CloudFacts(provider=provider))
+
     @rule(lost=st.frozensets(st.sampled_from(HOSTS)))
     def a_controller_looks(self, lost: frozenset[str]) -> None:
         present = set(self.memory.under(keys.presences_of(GROUP)))
@@ -167,6 +173,11 @@ class Controllers(RuleBasedStateMachine):
         assert plan(look(self.memory)) == ()
         rules, informations = self.memory.under(keys.rules_of(GROUP)), self.memory.under(keys.hosts_of(GROUP))
         assert rules.keys() <= informations.keys()
+        clouds = self.memory.under(keys.cloud_overrides_of(GROUP))
+        assert clouds.keys() <= informations.keys()
+        for host, found in rules.items():
+            if informations[host].value.public_key == found.value.public_key:  # else it keeps its rule as it was
+                assert found.value.cloud == (clouds[host].value if host in clouds else CloudFacts())
         claims = self.memory.under(keys.addresses_of(GROUP))
         assert {claim.value for claim in claims.values()} <= informations.keys()
         public_keys = [each.value.public_key for each in rules.values()]
