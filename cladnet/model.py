@@ -231,6 +231,21 @@ class RevokedCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlNode:
+    """One control node and how it is reached."""
+
+    host: str
+    server: str
+    """Its console's URL."""
+    etcd_endpoint: str
+    peer_url: str
+    """Where the other members of etcd reach it."""
+    ready: bool = True
+    """Whether its etcd is a full member; until then nobody is sent there."""
+    cloud: CloudFacts = field(default_factory=CloudFacts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPlane:
     """How hosts reach the control plane: `larva/control-plane`, written by the control nodes."""
 
@@ -239,6 +254,14 @@ class ControlPlane:
     ca: str
     """Fingerprint of the system's CA: `sha256:` and the digest of its DER in hexadecimal."""
     etcd_endpoints: tuple[str, ...]
+    """Of the control nodes that are ready: where clients go."""
+    nodes: tuple[ControlNode, ...] = ()
+    """Every control node, in the order of its coming; those that only join too."""
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Every console that answers for the system, `server` first."""
+        return tuple(dict.fromkeys((self.server, *(node.server for node in self.nodes if node.ready))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,14 +16,14 @@ from cladnet.access import revocation
 from cladnet.access.keeper import AccessKeeper
 from cladnet.access.root import root_tls
 from cladnet.agent import discovery
-from cladnet.control import etcd_config
+from cladnet.control import etcd_config, record
 from cladnet.control.etcd_config import EtcdSite, Ports
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
 from cladnet.enrol.join_file import JoinFile
 from cladnet.etcd.store import Store
 from cladnet.member import Member, member_file, prepare_state, tls_files
-from cladnet.model import ControlPlane, EnrolledHost
+from cladnet.model import ControlNode, EnrolledHost
 from larva import backoff, files, settings
 from larva.errors import Conflict, HostUnfit, Unavailable
 
@@ -82,10 +82,16 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
     start_etcd()
     endpoint = f"https://127.0.0.1:{ports.client}"
     server = f"https://{public}:{ports.console}"
-    record = ControlPlane(server=server, ca=clients.fingerprint(), etcd_endpoints=(f"https://{public}:{ports.client}",))
+    node = ControlNode(
+        host=host,
+        server=server,
+        etcd_endpoint=f"https://{public}:{ports.client}",
+        peer_url=f"https://{public}:{ports.peer}",
+        cloud=discovery.overridden(discovery.metadata().cloud, wanted.cloud),
+    )
     with Store([endpoint], tls=root_tls(), timeout=5.0) as store:
         backoff.retry(
-            lambda: _leave_word(store, record),
+            lambda: record.keep(store, node, ca=clients.fingerprint()),
             on=Unavailable,
             patience_s=ETCD_STARTS_WITHIN_S,
             doing="reach our own etcd",
@@ -190,12 +196,6 @@ def _etcd_owner() -> tuple[int, int] | None:
     except KeyError:
         return None
     return entry.pw_uid, entry.pw_gid
-
-
-def _leave_word(store: Store, record: ControlPlane) -> None:
-    current = store.get(keys.CONTROL_PLANE, ControlPlane)
-    if current is None or current.value != record:
-        store.put(keys.CONTROL_PLANE, record)
 
 
 def _enrol_itself(store: Store, host: str, wanted: JoinFile) -> None:
