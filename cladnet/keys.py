@@ -9,6 +9,7 @@ ROOT = "cloud-adaptive-network"
 CONFIGURATION = f"{ROOT}/configuration-information/"
 HOST_INFORMATION = f"{ROOT}/host-network-information/"
 ADDRESS = f"{ROOT}/address/"
+RELEASED = f"{ROOT}/released-address/"
 RULE = f"{ROOT}/networking-rule/"
 COMMAND = f"{ROOT}/control-command/"
 TEST_SPECIFICATION = f"{ROOT}/status/test-specification/"
@@ -67,6 +68,16 @@ def address(group: str, ip: object) -> str:
 def addresses_of(group: str) -> str:
     """Prefix of every address claim of a CLADNet."""
     return f"{ADDRESS}{segment(group, what='CLADNet id')}/"
+
+
+def released(group: str, ip: object) -> str:
+    """ReleasedAddress: an overlay address that rests."""
+    return f"{released_of(group)}{ip}"
+
+
+def released_of(group: str) -> str:
+    """Prefix of every address of a CLADNet that rests."""
+    return f"{RELEASED}{segment(group, what='CLADNet id')}/"
 
 
 def rule(group: str, host: str) -> str:

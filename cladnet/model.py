@@ -17,6 +17,10 @@ Fact = Annotated[str, Meta(max_length=1024)]
 """A provider's name for something; Azure's run to some 250 characters. It goes into a rule that every host reads."""
 
 
+ADDRESS_QUARANTINE_S = 3600.0
+"""Long enough for caches of addresses outside the network, and for a host that was cut off to come back."""
+
+
 class RuleType(StrEnum):
     """How a host chooses the endpoint by which it reaches a peer."""
 
@@ -65,6 +69,8 @@ class CladnetSpecification:
     description: str = ""
     rule_type: RuleType = RuleType.COST_PRIORITIZED
     datapath: DatapathKind = DatapathKind.AUTO
+    address_quarantine_s: float = ADDRESS_QUARANTINE_S
+    """How long a released address is kept from other hosts than the one that had it."""
     state: CladnetState = CladnetState.ACTIVE
     created_at: Moment
 
@@ -148,6 +154,15 @@ class NetworkingRule:
     endpoints: tuple[Endpoint, ...]
     cloud: CloudFacts
     state: HostState = HostState.ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasedAddress:
+    """What is left of an address's claim, so that it rests: `released-address/{group}/{ip}`."""
+
+    host: str
+    """Who had it, and gets it back."""
+    released_at: Moment
 
 
 class Command(StrEnum):

@@ -15,6 +15,7 @@ from cladnet.etcd.store import Condition, Put, Store, Versioned
 from cladnet.fitness import key_holders, problem
 from cladnet.free_ranges import Recommendation, read_ranges, recommendation
 from cladnet.model import (
+    ADDRESS_QUARANTINE_S,
     CladnetSpecification,
     CladnetState,
     CloudFacts,
@@ -38,6 +39,7 @@ _ATTEMPTS = 5
 _POLL_S = 0.2
 _ID_BYTES = 4
 _LONGEST_DESCRIPTION = 1000
+LONGEST_QUARANTINE_S = 30 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +65,21 @@ def create(
     description: str = "",
     rule_type: RuleType = RuleType.COST_PRIORITIZED,
     datapath: DatapathKind = DatapathKind.AUTO,
+    quarantine_s: float = ADDRESS_QUARANTINE_S,
 ) -> CladnetSpecification:
     """Create a CLADNet and return it.
 
     Args:
         name: unique; small letters, digits and hyphens.
         cidr: its address range; a free one is chosen without it.
+        quarantine_s: how long a released address is kept from other hosts.
 
     Raises:
         InvalidInput: the name or the range cannot be used.
         Conflict: the name is taken, or the range overlaps a CLADNet's or a host's own network.
     """
     _check_words(name, description)
+    _check_quarantine(quarantine_s)
     wanted = ranges.parse(cidr) if cidr is not None else None
     for _ in range(_ATTEMPTS):
         generation = store.get(keys.CLADNET_GENERATION, int)  # read before the list: nothing can come in between unseen
@@ -87,6 +92,7 @@ def create(
             description=description,
             rule_type=rule_type,
             datapath=datapath,
+            address_quarantine_s=quarantine_s,
             created_at=datetime.now(UTC),
         )
         key = keys.configuration(specification.id)
@@ -132,11 +138,13 @@ def update(
     description: str | None = None,
     rule_type: RuleType | None = None,
     cidr: str | None = None,
+    quarantine_s: float | None = None,
 ) -> CladnetSpecification:
     """Change what is given of a CLADNet and return it as it is then; its agents follow without losing traffic.
 
     Args:
         cidr: a range that contains the present one: no host loses its address.
+        quarantine_s: holds for addresses that rest already, too.
 
     Raises:
         InvalidInput: a name or range cannot be used, or the range would not grow.
@@ -156,6 +164,7 @@ def update(
             description=current.value.description if description is None else description,
             rule_type=rule_type or current.value.rule_type,
             cidr=wanted or current.value.cidr,
+            address_quarantine_s=current.value.address_quarantine_s if quarantine_s is None else quarantine_s,
         )
         if changed == current.value:
             return changed
@@ -173,6 +182,7 @@ def _check_change(
     store: Store, old: CladnetSpecification, new: CladnetSpecification, others: Sequence[CladnetSpecification]
 ) -> None:
     _check_words(new.name, new.description)
+    _check_quarantine(new.address_quarantine_s)
     if new.name != old.name:
         _check_name_free(new.name, others)
     if new.cidr != old.cidr:
@@ -188,6 +198,11 @@ def _check_words(name: str, description: str) -> None:
     keys.segment(name, what="name")
     if len(description) > _LONGEST_DESCRIPTION:
         raise InvalidInput(f"the description has {len(description)} characters", hint=f"{_LONGEST_DESCRIPTION} at most")
+
+
+def _check_quarantine(quarantine_s: float) -> None:
+    if not 0 <= quarantine_s <= LONGEST_QUARANTINE_S:
+        raise InvalidInput(f"an address cannot rest for {quarantine_s:g} s", hint="from 0 seconds to 30 days")
 
 
 def _check_name_free(name: str, existing: Iterable[CladnetSpecification]) -> None:

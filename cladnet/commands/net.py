@@ -8,7 +8,7 @@ from cladnet.commands.net_status import status
 from cladnet.enrol import membership
 from cladnet.etcd.store import Store
 from cladnet.member import Member
-from cladnet.model import Command, DatapathKind, RuleType
+from cladnet.model import ADDRESS_QUARANTINE_S, Command, DatapathKind, RuleType
 from larva import output
 
 _NET = click.argument("cladnet", metavar="CLADNET")
@@ -31,13 +31,19 @@ def net() -> None:
     "--datapath", type=click.Choice([str(each) for each in DatapathKind]), default=str(DatapathKind.AUTO),
     show_default=True, help="What carries the packets.",
 )  # fmt: skip
+@click.option(
+    "--quarantine", "quarantine_s", default=ADDRESS_QUARANTINE_S, show_default=True, metavar="SECONDS",
+    help="How long a released address is kept from other hosts.",
+)  # fmt: skip
 @output.json_option
-def create(*, cidr: str | None, name: str, description: str, rule_type: str, datapath: str, as_json: bool) -> None:
+def create(
+    *, cidr: str | None, name: str, description: str, rule_type: str, datapath: str, quarantine_s: float, as_json: bool
+) -> None:
     """Create a CLADNet with the address range CIDR; a free one is chosen without it."""
     with Store.of_this_host() as store:
         specification = networks.create(
             store, name=name, cidr=cidr, description=description, rule_type=RuleType(rule_type),
-            datapath=DatapathKind(datapath),
+            datapath=DatapathKind(datapath), quarantine_s=quarantine_s,
         )  # fmt: skip
     show_one(specification, as_json=as_json)
 

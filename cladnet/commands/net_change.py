@@ -34,16 +34,27 @@ def recommend(*, hosts: int | None, as_json: bool) -> None:
     help="How hosts choose the address by which they reach each other.",
 )  # fmt: skip
 @click.option("--cidr", help="A range that contains the present one.")
+@click.option(
+    "--quarantine", "quarantine_s", type=float, metavar="SECONDS",
+    help="How long a released address is kept from other hosts.",
+)  # fmt: skip
 @output.json_option
 def update(
-    *, cladnet: str, name: str | None, description: str | None, rule_type: str | None, cidr: str | None, as_json: bool
+    *,
+    cladnet: str,
+    name: str | None,
+    description: str | None,
+    rule_type: str | None,
+    cidr: str | None,
+    quarantine_s: float | None,
+    as_json: bool,
 ) -> None:
     """Change a CLADNet while traffic flows; what is not given stays."""
-    if name is None and description is None and rule_type is None and cidr is None:
-        raise InvalidInput("nothing to change", hint="give --name, --description, --rule or --cidr")
+    if all(given is None for given in (name, description, rule_type, cidr, quarantine_s)):
+        raise InvalidInput("nothing to change", hint="give --name, --description, --rule, --cidr or --quarantine")
     with Store.of_this_host() as store:
         changed = networks.update(
-            store, cladnet, name=name, description=description, cidr=cidr,
+            store, cladnet, name=name, description=description, cidr=cidr, quarantine_s=quarantine_s,
             rule_type=RuleType(rule_type) if rule_type is not None else None,
         )  # fmt: skip
     show_one(changed, as_json=as_json)

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv4Address
-from typing import Any
+from typing import Any, TypeVar
 
 from cladnet import keys
 from cladnet.control.planning import World, plan
@@ -23,12 +24,15 @@ from cladnet.model import (
     ControlCommand,
     HostNetworkInformation,
     NetworkingRule,
+    ReleasedAddress,
 )
 from cladnet.networks import specifications
 from larva.errors import InvalidInput, LarvaError, NotFound, Unavailable
 from larva.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 GRACE_S = 10.0
 """A host is called unreachable when its presence has been missing for this long; the lease's own time comes on top."""
@@ -38,8 +42,8 @@ STEPS = REGISTRY.counter("larva_controller_steps_total", "Transactions tried; on
 _PER_TRANSACTION = 100
 """etcd's default bound is 128 operations."""
 _PER_GROUP = (
-    keys.HOST_INFORMATION, keys.ADDRESS, keys.RULE, keys.COMMAND, keys.TEST_SPECIFICATION, keys.STATUS, keys.PRESENCE,
-    keys.CLOUD_OVERRIDE,
+    keys.HOST_INFORMATION, keys.ADDRESS, keys.RELEASED, keys.RULE, keys.COMMAND, keys.TEST_SPECIFICATION, keys.STATUS,
+    keys.PRESENCE, keys.CLOUD_OVERRIDE,
 )  # fmt: skip
 WATCHED = (
     keys.CONFIGURATION, keys.HOST_INFORMATION, keys.ADDRESS, keys.RULE, keys.COMMAND, keys.PRESENCE,
@@ -53,12 +57,21 @@ class Controller:
     Args:
         grace_s: seconds for which a host's presence may be missing before it is marked unreachable.
         clock: seconds that only grow.
+        today: the wall clock, for what has to outlive the controller.
     """
 
-    def __init__(self, store: Store, *, grace_s: float = GRACE_S, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        grace_s: float = GRACE_S,
+        clock: Callable[[], float] = time.monotonic,
+        today: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._store = store
         self._grace_s = grace_s
         self._clock = clock
+        self._today = today
         self._missing_since: dict[tuple[str, str], float] = {}
         self._next_sweep = clock()
 
@@ -108,6 +121,7 @@ class Controller:
         group, store = configuration.value.id, self._store
         rules = store.children(keys.rules_of(group), NetworkingRule)
         claims = store.list(keys.addresses_of(group), str).items
+        released = store.list(keys.released_of(group), ReleasedAddress).items
         informations = store.children(keys.hosts_of(group), HostNetworkInformation)
         present = frozenset(keys.last_segment(key) for key in store.revisions(keys.presences_of(group)))
         commands = store.children(keys.commands_of(group), ControlCommand)
@@ -116,14 +130,17 @@ class Controller:
         world = World(
             specification=configuration,
             informations=informations,
-            claims={address: claim for claim in claims if (address := _address(claim.key)) is not None},
+            claims=_by_address(claims),
+            released=_by_address(released),
             rules=rules,
             commands={host: command.value for host, command in commands.items()},
             present=present,
+            now=self._today(),
             lost=lost,
             clouds=clouds,
             unreadable=self._unreadable(rules.values(), keys.rules_of(group))
-            | self._unreadable(claims, keys.addresses_of(group)),
+            | self._unreadable(claims, keys.addresses_of(group))
+            | self._unreadable(released, keys.released_of(group)),
         )
         return world, remaining
 
@@ -187,6 +204,10 @@ class Controller:
 
 def _group(prefix: str, key: str) -> str:
     return key.removeprefix(prefix).split("/", 1)[0]
+
+
+def _by_address(items: Iterable[Versioned[T]]) -> dict[IPv4Address, Versioned[T]]:
+    return {address: item for item in items if (address := _address(item.key)) is not None}
 
 
 def _address(key: str) -> IPv4Address | None:

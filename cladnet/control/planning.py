@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address
 
 from cladnet import keys, rules
@@ -18,6 +19,7 @@ from cladnet.model import (
     HostNetworkInformation,
     HostState,
     NetworkingRule,
+    ReleasedAddress,
 )
 from larva.errors import Conflict
 
@@ -31,15 +33,17 @@ class World:
     specification: Versioned[CladnetSpecification]
     informations: Mapping[str, Versioned[HostNetworkInformation]]
     claims: Mapping[IPv4Address, Versioned[str]]
+    released: Mapping[IPv4Address, Versioned[ReleasedAddress]]
     rules: Mapping[str, Versioned[NetworkingRule]]
     commands: Mapping[str, ControlCommand]
     present: AbstractSet[str]
+    now: datetime
     lost: AbstractSet[str] = frozenset()
     """Hosts whose presence has been missing for longer than the grace."""
     clouds: Mapping[str, Versioned[CloudFacts]] = field(default_factory=dict)
     """Where hosts are by what the API was told; it counts more than what they say themselves."""
     unreadable: Mapping[str, int] = field(default_factory=dict)
-    """Key → revision of rules and claims, which only controllers write, that are none."""
+    """Key → revision of rules, claims and released addresses, which only controllers write, that are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,11 @@ def plan(world: World) -> tuple[Step, ...]:
         step = _free_claim(world, address)
         if step is not None:
             steps.append(step)
+    steps += [
+        Step(f"let {address} rest no longer", (Condition(each.key, each.revision),), (Delete(each.key),))
+        for address, each in world.released.items()
+        if not _rests(world, each.value)
+    ]
     return tuple(steps)
 
 
@@ -116,19 +125,19 @@ def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mappin
     if rule is not None and rule.value == wanted and claim is not None:
         return None
     claim_key, rule_key = keys.address(group, address), keys.rule(group, host)
+    conditions = [
+        Condition(claim_key, claim.revision if claim else 0),
+        Condition(rule_key, rule.revision if rule else 0),
+        Condition(information.key, information.revision),
+        Condition(world.specification.key, world.specification.revision),
+    ]
     operations: list[Operation] = [Put(rule_key, wanted)]
     if claim is None:
-        operations.insert(0, Put(claim_key, host))
-    return Step(
-        f"{'renew' if rule else 'give'} the rule of {host} at {address}",
-        (
-            Condition(claim_key, claim.revision if claim else 0),
-            Condition(rule_key, rule.revision if rule else 0),
-            Condition(information.key, information.revision),
-            Condition(world.specification.key, world.specification.revision),
-        ),
-        tuple(operations),
-    )
+        released_key, released = keys.released(group, address), world.released.get(address)
+        # That no claim was there may have been true before another host had the address, and be true again after.
+        conditions.append(Condition(released_key, released.revision if released else 0))
+        operations = [Put(claim_key, host), Delete(released_key), *operations]
+    return Step(f"{'renew' if rule else 'give'} the rule of {host} at {address}", tuple(conditions), tuple(operations))
 
 
 def _address(
@@ -142,11 +151,16 @@ def _address(
             return rule.value.address
     if host in of_host and of_host[host] in cidr:
         return of_host[host]
+    resting = {ip: each.value for ip, each in world.released.items() if _rests(world, each.value)}
     try:
-        return ipam.allocate(taken, cidr)
+        return ipam.allocate(host, cidr, taken | {each.value.address for each in world.rules.values()}, resting)
     except Conflict as error:
         log.warning("%s: %s gets no address: %s", world.specification.value.id, host, error.message)
         return None
+
+
+def _rests(world: World, released: ReleasedAddress) -> bool:
+    return ipam.rests(released, now=world.now, quarantine_s=world.specification.value.address_quarantine_s)
 
 
 def _state(world: World, host: str) -> HostState:
@@ -176,7 +190,7 @@ def _drop_rule(world: World, host: str) -> Step:
     claim = world.claims.get(rule.value.address)
     if claim is not None and claim.value == host:
         conditions.append(Condition(claim.key, claim.revision))
-        operations.append(Delete(claim.key))
+        operations += _release(world, claim, rule.value.address)
     return Step(f"drop the rule of {host}", tuple(conditions), tuple(operations))
 
 
@@ -187,10 +201,17 @@ def _forget_cloud(world: World, host: str) -> Step:
     return Step(f"forget where {host} was", conditions, (Delete(cloud.key),))
 
 
+def _release(world: World, claim: Versioned[str], address: IPv4Address) -> list[Operation]:
+    """End a claim; what is left of it keeps the address from other hosts for a while."""
+    rest = ReleasedAddress(host=claim.value, released_at=world.now)
+    return [Delete(claim.key), Put(keys.released(world.specification.value.id, address), rest)]
+
+
 def _free_claim(world: World, address: IPv4Address) -> Step | None:
     """The step that frees an address nobody uses: its host is gone, was never one, or has another address."""
     claim, group = world.claims[address], world.specification.value.id
     host, conditions = claim.value, [Condition(claim.key, claim.revision)]
+    operations: list[Operation] = [Delete(claim.key)]
     if keys.is_segment(host):
         rule = world.rules.get(host)
         if host in world.informations if rule is None else rule.value.address == address:
@@ -198,4 +219,5 @@ def _free_claim(world: World, address: IPv4Address) -> Step | None:
         if rule is not None and host not in world.informations:
             return None  # the step that drops the rule wakes us again
         conditions.append(Condition(keys.rule(group, host), rule.revision if rule else 0))
-    return Step(f"free {address} of {host[:63]!r}", tuple(conditions), (Delete(claim.key),))
+        operations = _release(world, claim, address)
+    return Step(f"free {address} of {host[:63]!r}", tuple(conditions), tuple(operations))

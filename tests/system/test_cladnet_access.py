@@ -168,6 +168,7 @@ def may_read(red: str) -> list[str]:
 MAY_NOT_WRITE = [
     "host-network-information/{red}/b", "presence/{red}/b", "status/information/{red}/b", "networking-rule/{red}/a",
     "networking-rule/{red}/b", "networking-rule/{red}/new", "address/{red}/10.0.0.9", "address/{red}/10.0.0.10",
+    "released-address/{red}/10.0.0.9",
     "configuration-information/{red}", "configuration-information/new", "control-command/{red}/a",
     "cloud-override/{red}/a",
     "status/test-specification/{red}", "host-network-information/{blue}/a", "presence/{blue}/a",
@@ -181,7 +182,7 @@ MAY_NOT_WRITE = [
 MAY_NOT_READ = [
     "configuration-information/{blue}", "networking-rule/{blue}/", "host-network-information/{blue}/",
     "configuration-information/", "networking-rule/", "host-network-information/", "address/{red}/", "presence/{red}/",
-    "status/information/{red}/b", "control-command/{red}/b", "cloud-override/{red}/a",
+    "released-address/{red}/", "status/information/{red}/b", "control-command/{red}/b", "cloud-override/{red}/a",
     "/larva/host/b", "/larva/host/", "/larva/token/",
     "/larva/user/", "/larva/user/admin", "/larva/", "/cb-storage/", "/cb-storage/mount-key/{red}/",
     "/cb-storage/mount-key/{red}/b/", "/cb-storage/keyring/{red}/", "/cb-storage/volume/{blue}/",

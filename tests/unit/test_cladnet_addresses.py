@@ -1,5 +1,6 @@
 """Ranges and addresses: what may be asked for, what is recommended, and that no address is given twice."""
 
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from cladnet import cidr
 from cladnet.control import ipam
+from cladnet.model import ReleasedAddress
 from larva.errors import Conflict, InvalidInput
 
 NETWORKS = st.builds(
@@ -20,25 +22,76 @@ SMALL = st.builds(
 )
 
 
-@given(SMALL, st.data())
-def test_addresses_given_one_after_another_are_all_different_and_all_of_the_range(network, data) -> None:
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+QUARANTINE_S = 3600.0
+
+
+def released(host: str, ago_s: float) -> ReleasedAddress:
+    return ReleasedAddress(host=host, released_at=NOW - timedelta(seconds=ago_s))
+
+
+RESTING = st.dictionaries(
+    st.integers(0, 31), st.builds(released, st.sampled_from("abc"), st.floats(-1e9, QUARANTINE_S - 1)), max_size=31
+)
+
+
+@given(SMALL, st.sets(st.integers(0, 31)), RESTING)
+def test_an_address_that_rests_goes_to_who_had_it_or_when_nothing_else_is_left(network, taken, resting) -> None:
+    base = network.network_address
+    taken_addresses = {base + number for number in taken}
+    resting_addresses = {base + number: each for number, each in resting.items()}
+    free = set(network.hosts()) - taken_addresses
+    try:
+        found = ipam.allocate("a", network, taken_addresses, resting_addresses)
+    except Conflict:
+        assert not free
+        return
+    assert found in free
+    own = {ip for ip in free & resting_addresses.keys() if resting_addresses[ip].host == "a"}
+    unused = free - resting_addresses.keys()
+    if own:
+        assert found in own
+        assert all(resting_addresses[ip].released_at <= resting_addresses[found].released_at for ip in own)
+    elif unused:
+        assert found == min(unused)
+    else:
+        assert all(resting_addresses[ip].released_at >= resting_addresses[found].released_at for ip in free)
+
+
+@given(st.integers(-(10**9), 10**9))
+def test_an_address_rests_for_its_quarantine_and_longer_only_when_the_clock_went_back(ago_s: int) -> None:
+    assert ipam.rests(released("a", ago_s), now=NOW, quarantine_s=QUARANTINE_S) == (ago_s < QUARANTINE_S)
+    assert ago_s < 0 or not ipam.rests(released("a", ago_s), now=NOW, quarantine_s=0)
+
+
+@given(SMALL)
+def test_addresses_given_one_after_another_are_all_different_and_all_of_the_range(network) -> None:
     taken: set[IPv4Address] = set()
     for _ in range(network.num_addresses - 2):
-        preferred = data.draw(st.none() | st.integers(0, 31).map(lambda n: network.network_address + n))
-        address = ipam.allocate(taken, network, preferred)
+        address = ipam.allocate("a", network, taken, {})
         assert address not in taken
         assert address in set(network.hosts())
         taken.add(address)
     with pytest.raises(Conflict, match="every address"):
-        ipam.allocate(taken, network)
+        ipam.allocate("a", network, taken, {})
 
 
 def test_the_lowest_free_address_is_given() -> None:
     network = IPv4Network("10.9.0.0/29")
     taken = {IPv4Address("10.9.0.1"), IPv4Address("10.9.0.3")}
-    assert ipam.allocate(taken, network) == IPv4Address("10.9.0.2")
-    assert ipam.allocate(taken, network, IPv4Address("10.9.0.6")) == IPv4Address("10.9.0.6")
-    assert ipam.allocate(taken, network, IPv4Address("10.9.0.7")) == IPv4Address("10.9.0.2")  # broadcast
+    assert ipam.allocate("a", network, taken, {}) == IPv4Address("10.9.0.2")
+    assert ipam.allocate("a", network, taken, {IPv4Address("10.9.0.2"): released("b", 5)}) == IPv4Address("10.9.0.4")
+    for number, given_address in ((6, "10.9.0.6"), (7, "10.9.0.2"), (9, "10.9.0.2")):  # broadcast; another range
+        resting = {IPv4Address(f"10.9.0.{number}"): released("a", 5)}
+        assert ipam.allocate("a", network, taken, resting) == IPv4Address(given_address)
+
+
+def test_an_address_given_before_its_time_is_logged_with_who_had_it(caplog) -> None:
+    network = IPv4Network("10.9.0.0/29")
+    resting = {address: released("b", 60) for address in network.hosts()}
+    resting[IPv4Address("10.9.0.4")] = released("c", 120)
+    assert ipam.allocate("a", network, set(), resting) == IPv4Address("10.9.0.4")
+    assert "a gets 10.9.0.4, which c had until 2025-12-31T23:58:00" in caplog.text
 
 
 @pytest.mark.parametrize(

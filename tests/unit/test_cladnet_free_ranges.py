@@ -1,5 +1,6 @@
 """A recommended range with its reasons, and what a range may grow to."""
 
+from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from cladnet import cidr
 from cladnet.control import ipam
 from cladnet.free_ranges import MOST_HOSTS, RangesInUse, Reason, avoidable, prefix_for, recommendation
+from cladnet.model import ReleasedAddress
 from larva.errors import Conflict, InvalidInput
 
 PRIVATE = st.builds(
@@ -83,7 +85,8 @@ def test_a_range_that_grew_keeps_every_address_that_was_given(old: IPv4Network, 
     cidr.check_growth(old, new)
     number = data.draw(st.integers(1, old.num_addresses - 2))
     given_before = old.network_address + number
-    assert ipam.allocate(set(), new, given_before) == given_before  # no network or broadcast address now
+    before = {given_before: ReleasedAddress(host="a", released_at=datetime(2026, 1, 1, tzinfo=UTC))}
+    assert ipam.allocate("a", new, set(), before) == given_before  # no network or broadcast address now
 
 
 @given(NETWORKS, NETWORKS)

@@ -13,7 +13,7 @@ from cladnet import keys, rules
 from cladnet.agent import peering
 from cladnet.agent.rule_cache import NetworkView
 from cladnet.control.planning import World, plan
-from cladnet.etcd.store import Put, Versioned
+from cladnet.etcd.store import Delete, Put, Versioned
 from cladnet.model import (
     CladnetSpecification,
     CloudFacts,
@@ -64,9 +64,11 @@ def world(
         claims={
             IPv4Address(address): Versioned(keys.address(GROUP, address), host, 5) for address, host in held.items()
         },
+        released={},
         rules={each.host: Versioned(keys.rule(GROUP, each.host), each, 6) for each in given_rules},
         commands={},
         present=frozenset(each.host for each in informations),
+        now=datetime(2026, 1, 2, tzinfo=UTC),
     )
 
 
@@ -112,7 +114,8 @@ def test_a_host_cannot_sit_on_addresses_it_does_not_use() -> None:
     host = announced("a", key_of(1), "10.0.0.4/24")
     settled = written(world([host], []))["a"]
     claims = {"10.77.0.1": "a", **{f"10.77.0.{number}": "a" for number in range(2, 9)}}
-    freed = {operation.key for step in plan(world([host], [settled], claims)) for operation in step.operations}
+    operations = [operation for step in plan(world([host], [settled], claims)) for operation in step.operations]
+    freed = {operation.key for operation in operations if isinstance(operation, Delete)}
     assert freed == {keys.address(GROUP, f"10.77.0.{number}") for number in range(2, 9)}
 
 

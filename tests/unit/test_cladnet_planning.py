@@ -1,7 +1,8 @@
 """The controller's plan, played by several controllers at once in memory: it never gives an address twice."""
 
 import base64
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from hypothesis import settings
@@ -19,6 +20,7 @@ from cladnet.model import (
     HostNetworkInformation,
     HostState,
     NetworkInterface,
+    ReleasedAddress,
 )
 
 GROUP = "g-1"
@@ -76,7 +78,11 @@ def host_information(host: str, network: str, key: str | None = None) -> HostNet
     )
 
 
-def look(memory: Memory, lost: frozenset[str] = frozenset()) -> World:
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+QUARANTINE_S = SPECIFICATION.address_quarantine_s
+
+
+def look(memory: Memory, lost: frozenset[str] = frozenset(), now: datetime = NOON) -> World:
     claims = memory.under(keys.addresses_of(GROUP))
     commands = memory.under(f"{keys.COMMAND}{GROUP}/")
     value, revision = memory.values[keys.configuration(GROUP)]
@@ -84,22 +90,42 @@ def look(memory: Memory, lost: frozenset[str] = frozenset()) -> World:
         specification=Versioned(keys.configuration(GROUP), value, revision),
         informations=memory.under(keys.hosts_of(GROUP)),
         claims={IPv4Address(address): claim for address, claim in claims.items()},
+        released={IPv4Address(address): each for address, each in memory.under(keys.released_of(GROUP)).items()},
         rules=memory.under(keys.rules_of(GROUP)),
         commands={host: command.value for host, command in commands.items()},
         present=frozenset(memory.under(keys.presences_of(GROUP))),
+        now=now,
         lost=lost,
         clouds=memory.under(keys.cloud_overrides_of(GROUP)),
     )
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What a controller saw, and what of its plan it has not written yet."""
+
+    world: World
+    steps: list[Step]
+    given: set[IPv4Address]
+
+
+def addresses_of(memory: Memory) -> dict[IPv4Address, str]:
+    return {each.value.address: host for host, each in memory.under(keys.rules_of(GROUP)).items()}
+
+
 class Controllers(RuleBasedStateMachine):
-    """Hosts come, go, move and vanish; controllers look at one time and write at another, and die in the middle."""
+    """Hosts come, go, move and vanish; controllers look at one time and write at another, and die in the middle.
+
+    `had` is a book of our own on who had which address until when, kept by looking at the rules alone.
+    """
 
     @initialize()
     def begin(self) -> None:
         self.memory = Memory()
         self.memory.put(keys.configuration(GROUP), SPECIFICATION)
-        self.plans: list[list[Step]] = []
+        self.plans: list[Planned] = []
+        self.now = NOON
+        self.had: dict[IPv4Address, tuple[str, datetime]] = {}
 
     @rule(host=st.sampled_from(HOSTS), network=st.sampled_from(["10.0.0.4/24", "10.0.1.4/24", "10.77.0.5/24"]))
     def publish(self, host: str, network: str) -> None:
@@ -135,17 +161,48 @@ class Controllers(RuleBasedStateMachine):
     def say_where(self, host: str, provider: str) -> None:
         self.memory.put(keys.cloud_override(GROUP, host), CloudFacts(provider=provider))
 
+    @rule(seconds=st.sampled_from([1, 600, 3000, 3600, 10**8]))
+    def time_goes_by(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule(seconds=st.sampled_from([1, 600, 3600, 10**8]))
+    def the_clock_is_set_back(self, seconds: int) -> None:
+        self.now -= timedelta(seconds=seconds)
+        self.had.clear()  # how long an address rests is anybody's guess now; that two hosts share none is not
+
     @rule(lost=st.frozensets(st.sampled_from(HOSTS)))
     def a_controller_looks(self, lost: frozenset[str]) -> None:
         present = set(self.memory.under(keys.presences_of(GROUP)))
-        self.plans.append(list(plan(look(self.memory, lost - present))))
+        world = look(self.memory, lost - present, self.now)
+        steps = list(plan(world))
+        claimed = {
+            IPv4Address(keys.last_segment(operation.key))
+            for step in steps
+            for operation in step.operations
+            if isinstance(operation, Put) and operation.key.startswith(keys.addresses_of(GROUP))
+        }
+        self.plans.append(Planned(world, steps, claimed))
 
     @precondition(lambda self: self.plans)
     @rule(data=st.data())
     def a_controller_writes(self, data: st.DataObject) -> None:
-        chosen = data.draw(st.integers(0, len(self.plans) - 1))
-        if self.plans[chosen]:
-            self.memory.carry_out(self.plans[chosen].pop(0))
+        chosen = self.plans[data.draw(st.integers(0, len(self.plans) - 1))]
+        if not chosen.steps:
+            return
+        before = addresses_of(self.memory)
+        self.memory.carry_out(chosen.steps.pop(0))
+        after = addresses_of(self.memory)
+        for address, host in after.items() - before.items():
+            self._check_rest(address, host, chosen)
+        for address, host in before.items() - after.items():
+            self.had[address] = (host, chosen.world.now)
+
+    def _check_rest(self, address: IPv4Address, host: str, by: Planned) -> None:
+        last, until = self.had.pop(address, (host, by.world.now))
+        over = by.world.now - until >= timedelta(seconds=QUARANTINE_S)
+        if last != host and not over:
+            others = by.world.claims.keys() | by.world.released.keys() | by.given
+            assert set(SPECIFICATION.cidr.hosts()) <= others, f"{host} got {address} of {last}, {by.world.now - until}"
 
     @precondition(lambda self: self.plans)
     @rule()
@@ -163,14 +220,17 @@ class Controllers(RuleBasedStateMachine):
             assert claims[str(found.value.address)].value == host
 
     def teardown(self) -> None:
-        """Left alone, one controller comes to rest, and then everything fits."""
-        for _ in range(5):
-            steps = plan(look(self.memory))
-            for step in steps:
-                self.memory.carry_out(step)
-            if not steps:
-                break
-        assert plan(look(self.memory)) == ()
+        """Left alone, one controller comes to rest, and then everything fits; later no address rests any more."""
+        later = self.now + timedelta(days=10**4)
+        for now in (self.now, later):
+            for _ in range(5):
+                steps = plan(look(self.memory, now=now))
+                for step in steps:
+                    self.memory.carry_out(step)
+                if not steps:
+                    break
+            assert plan(look(self.memory, now=now)) == ()
+        assert not self.memory.under(keys.released_of(GROUP))
         rules, informations = self.memory.under(keys.rules_of(GROUP)), self.memory.under(keys.hosts_of(GROUP))
         assert rules.keys() <= informations.keys()
         clouds = self.memory.under(keys.cloud_overrides_of(GROUP))
@@ -231,3 +291,32 @@ def test_a_host_that_moves_into_the_range_keeps_what_it_has() -> None:
     assert settle(memory)["a"].value.address == before
     memory.put(keys.host_information(GROUP, "b"), host_information("b", "10.77.0.4/24"))
     assert set(settle(memory)) == {"a"}
+
+
+def test_a_host_that_comes_back_has_its_address_back_and_another_name_has_not() -> None:
+    memory = world_of(host_information("a", "10.0.0.4/24"))
+    before = settle(memory)["a"].value.address
+    memory.delete(keys.host_information(GROUP, "a"))
+    assert settle(memory) == {}
+    memory.put(keys.host_information(GROUP, "b"), host_information("b", "10.0.0.5/24"))
+    assert settle(memory)["b"].value.address == before + 1
+    # Installed anew: another key, the same name, which enrolment gives to one host at a time.
+    memory.put(keys.host_information(GROUP, "a"), host_information("a", "10.0.0.6/24", key="new"))
+    assert settle(memory)["a"].value.address == before
+    assert not memory.under(keys.released_of(GROUP))
+
+
+def test_a_plan_made_before_an_address_was_used_and_released_is_not_carried_out_after() -> None:
+    memory = world_of(host_information("b", "10.0.0.5/24"))
+    stale = plan(look(memory))
+    memory.put(keys.host_information(GROUP, "a"), host_information("a", "10.0.0.4/24"))
+    assert memory.carry_out(plan(look(memory))[0])  # a has its address, and this controller dies before b has one
+    (address,) = addresses_of(memory)
+    memory.delete(keys.host_information(GROUP, "a"))
+    drop = next(step for step in plan(look(memory)) if step.why == "drop the rule of a")
+    assert memory.carry_out(drop)
+    # For all that the plan is about, nothing has changed since it was made.
+    assert [step.why for step in stale] == [f"give the rule of b at {address}"]
+    assert not memory.carry_out(stale[0])
+    rest = memory.under(keys.released_of(GROUP))[str(address)].value
+    assert rest == ReleasedAddress(host="a", released_at=NOON)
