@@ -21,8 +21,11 @@ class Member:
     """The CLADNets at enrolment; `larva/host/{host}` in etcd says which they are now."""
     roles: tuple[Role, ...]
     server: str
-    """URL of the console that enrolled it."""
+    """URL of the console that it turns to first: the one that enrolled it, on a control node its own."""
     etcd_endpoints: tuple[str, ...]
+    """Where etcd answers; on a control node its own comes first."""
+    servers: tuple[str, ...] = ()
+    """Every console that was known last."""
     cloud: CloudFacts = field(default_factory=CloudFacts)
     """What user-data says of the cloud; empty where it leaves that to the provider's metadata."""
     storage_devices: tuple[Path, ...] = ()

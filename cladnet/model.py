@@ -284,7 +284,10 @@ class EnrolmentToken:
     """Buys client certificates for new hosts: `larva/token/{sha256}`. The secret itself is kept nowhere."""
 
     group: str
+    """The CLADNet that its bearers join; empty where they join none, as a control node may."""
     roles: tuple[Role, ...]
     """Roles a bearer may take at most."""
     expires_at: Moment
     uses_left: int
+    host: str = ""
+    """The only host that may use it; empty leaves the name to the bearer."""

@@ -23,6 +23,7 @@ def create_app(
     *,
     open_authority: Callable[[], Authority] | None = None,
     admit: Callable[[str], None] | None = None,
+    hand_over: Callable[[str], str] | None = None,
     state_directory: Path | None = None,
     secure: bool = True,
 ) -> Flask:
@@ -32,6 +33,7 @@ def create_app(
         open_store: gives the connection to etcd; called again after it failed.
         open_authority: gives the CA of this control node; without it no host can be enrolled here.
         admit: gives an enrolled host its rights in etcd; without it the controller does.
+        hand_over: seals a further control node's secrets to its key; without it none can be enrolled here.
         state_directory: where the session key and the first password are kept; this host's own by default.
         secure: whether it is served by TLS; without it cookies travel in the clear: for tests on loopback.
     """
@@ -57,5 +59,5 @@ def create_app(
     app.register_blueprint(events.blueprint)
     app.register_blueprint(pages.blueprint)
     if open_authority is not None:
-        app.register_blueprint(enrolment_blueprint(console.store, open_authority, admit))
+        app.register_blueprint(enrolment_blueprint(console.store, open_authority, admit, hand_over))
     return app

@@ -9,7 +9,7 @@ from flask import Flask
 
 from cladnet.access.keeper import AccessKeeper
 from cladnet.access.root import open_root
-from cladnet.enrol import enrolment
+from cladnet.enrol import enrolment, handover
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from larva import output, settings
@@ -60,6 +60,7 @@ def serve_command(
             open_store,
             open_authority=lambda: Authority.load(authority),
             admit=None if endpoints else _admit,
+            hand_over=None if endpoints else handover.sealed_for,
             secure=tls is not None,
         )
 

@@ -30,12 +30,15 @@ class EnrolmentRequest:
     """PKCS#10 request in PEM."""
     host: str
     roles: tuple[Role, ...] = (Role.MEMBER,)
+    seal_key: str = ""
+    """Of a control node: the public key to which its secrets are sealed; 32 bytes, base64."""
 
 
 def enrolment_blueprint(
     open_store: Callable[[], Store],
     authority: Callable[[], Authority],
     admit: Callable[[str], None] | None = None,
+    hand_over: Callable[[str], str] | None = None,
 ) -> Blueprint:
     """Return the public routes; they need no login, since the token is the proof. The application answers their errors.
 
@@ -43,6 +46,7 @@ def enrolment_blueprint(
         open_store: called per request; whoever gives it owns the store and closes it.
         authority: called per request; reads the CA's key on this control node.
         admit: gives an enrolled host its rights in etcd.
+        hand_over: seals a further control node's secrets to its key.
     """
     routes = Blueprint("enrolment", __name__)
     throttle = Throttle(failures=FAILURES_PER_MINUTE, per_s=60.0)
@@ -70,12 +74,16 @@ def enrolment_blueprint(
                 host=asked.host,
                 roles=asked.roles,
                 admit=admit,
+                seal_key=asked.seal_key,
+                hand_over=hand_over,
             )
         except (TokenUnknown, TokenExpired) as error:
             throttle.failed(source)
             log.warning("enrolment of %s from %s refused: %s", repr(asked.host[:80]), source, error.code)
             raise
-        log.info("enrolled %s from %s in %s", enrolled.host, source, enrolled.group)
+        log.info("enrolled %s from %s in %s", enrolled.host, source, enrolled.group or "no CLADNet")
+        if enrolled.sealed:
+            log.warning("%s is a control node: it was given the authorities' keys", enrolled.host)
         return body.answer(enrolled, 201)
 
     return routes

@@ -67,6 +67,17 @@ def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
+def require_pair(certificate_pem: str, private_key_pem: str, *, source: str) -> None:
+    """Raise MalformedData, naming `source` and no key, unless these are a certificate and its P-256 key."""
+    certificate = read_certificate(certificate_pem, source=source)
+    try:
+        key = serialization.load_pem_private_key(private_key_pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise MalformedData(f"{source}: not a private key in PEM") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
+        raise MalformedData(f"{source}: the key does not belong to the certificate")
+
+
 def read_or_create_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Return the key in `path`; the first call makes it, 0600 from its first byte."""
     if not path.exists():

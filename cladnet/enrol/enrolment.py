@@ -6,7 +6,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from cladnet import keys
@@ -19,6 +19,8 @@ from larva.errors import Conflict, InvalidInput, NotFound, Refused, Unavailable
 SECRET_BYTES = 32
 LONGEST_TTL_S = 30 * 86400.0
 MOST_USES = 10_000
+LONGEST_CONTROL_TTL_S = 86400.0
+"""A token for a control node buys everything there is: it is to be used now, not some day."""
 EXPIRED_KEPT = timedelta(days=1)
 """How long an expired token is kept, so that its bearer is told that it expired and not that it never was."""
 
@@ -48,6 +50,12 @@ class RoleRefused(Refused):
     code = "role-refused"
 
 
+class HostRefused(Refused):
+    """The token is for another host."""
+
+    code = "host-refused"
+
+
 class HostTaken(Conflict):
     """Another machine is enrolled under the name."""
 
@@ -63,6 +71,10 @@ class Enrolment:
     certificate_pem: str
     ca_pem: str
     etcd_endpoints: tuple[str, ...]
+    servers: tuple[str, ...] = ()
+    """Every console that answers for the system."""
+    sealed: str = field(default="", repr=False)
+    """For a control node: the authorities' keys, sealed to the key that it sent; base64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,19 +113,48 @@ def create_token(store: Store, *, group: str, roles: Sequence[Role], ttl_s: floa
     if not roles:
         raise InvalidInput("a token has to allow a role", hint=f"give some of: {Role.STORAGE}, {Role.MEMBER}")
     if Role.CONTROL in roles:
-        raise InvalidInput(
-            "a token cannot allow the role control", hint="a control node founds its own system; it does not enrol"
-        )
+        raise InvalidInput("such a token cannot allow the role control", hint="`larva control add` makes one that does")
     if not 1 <= ttl_s <= LONGEST_TTL_S:
         raise InvalidInput(f"a token cannot be good for {ttl_s:g} s", hint="from one second to 30 days")
     if not 1 <= uses <= MOST_USES:
         raise InvalidInput(f"a token cannot enrol {uses} hosts", hint=f"from 1 to {MOST_USES}")
     require_active(store, group)
+    return _create(store, group=group, roles=roles, ttl_s=ttl_s, uses=uses, host="")
+
+
+def create_control_token(store: Store, *, host: str, group: str, roles: Sequence[Role], ttl_s: float) -> str:
+    """Create a token that makes one named host a control node, once, and return its secret, which is kept nowhere.
+
+    Args:
+        group: id of the CLADNet that it joins; empty for none.
+        roles: what else it may be; `control` is always among them.
+        ttl_s: seconds for which it is good.
+
+    Raises:
+        InvalidInput: a name or time out of bounds.
+        Conflict: a host of that name is enrolled.
+        NotFound: there is no such CLADNet.
+    """
+    keys.segment(host, what="host")
+    if not 1 <= ttl_s <= LONGEST_CONTROL_TTL_S:
+        raise InvalidInput(f"a control node's token cannot be good for {ttl_s:g} s", hint="from one second to a day")
+    if store.exists(keys.enrolled_host(host)):
+        raise HostTaken(f"the host name {host} is taken", hint="choose another, or remove the old one first")
+    if group:
+        require_active(store, group)
+    return _create(store, group=group, roles=(Role.CONTROL, *roles), ttl_s=ttl_s, uses=1, host=host)
+
+
+def _create(store: Store, *, group: str, roles: Sequence[Role], ttl_s: float, uses: int, host: str) -> str:
     now = datetime.now(UTC)
     _drop_expired(store, now)
     secret = base64.b32encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=").lower()
     token = EnrolmentToken(
-        group=group, roles=tuple(dict.fromkeys(roles)), expires_at=now + timedelta(seconds=ttl_s), uses_left=uses
+        group=group,
+        roles=tuple(dict.fromkeys(roles)),
+        expires_at=now + timedelta(seconds=ttl_s),
+        uses_left=uses,
+        host=host,
     )
     store.create(keys.token(_digest(secret)), token)
     return secret
@@ -162,6 +203,8 @@ def redeem(
     host: str,
     roles: Sequence[Role],
     admit: Callable[[str], None] | None = None,
+    seal_key: str = "",
+    hand_over: Callable[[str], str] | None = None,
 ) -> Enrolment:
     """Enrol a host: count the token's use and claim the host's name in one transaction, then hand out the certificate.
 
@@ -172,15 +215,21 @@ def redeem(
         secret: the token.
         csr_pem: PKCS#10 request that proves to hold the host's private key.
         admit: gives the host of a name its rights in etcd; without it the controller does, a moment later.
+        seal_key: of a control node: the public key to which it wants its secrets sealed.
+        hand_over: seals a control node's secrets to that key; without it none can be enrolled here.
 
     Raises:
-        TokenUnknown, TokenExpired, RoleRefused, HostTaken: see there.
+        TokenUnknown, TokenExpired, RoleRefused, HostRefused, HostTaken: see there.
         InvalidInput, MalformedData: the host name, the roles or the request are unusable.
         NotFound: the token's CLADNet does not exist any more.
     """
     keys.segment(host, what="host")
     if not roles:
         raise InvalidInput("no role is given", hint=f"give some of: {Role.STORAGE}, {Role.MEMBER}")
+    if Role.CONTROL in roles and (hand_over is None or not seal_key):
+        raise InvalidInput(
+            "a control node needs a key to which its secrets are sealed", hint="enrol it by `larva boot`"
+        )
     digest = _digest(secret)
     holder = key_digest(request_key(csr_pem))
     for _ in range(_ATTEMPTS):
@@ -190,9 +239,9 @@ def redeem(
             done = _issue_again(store, enrolled, certificate, roles)
             group = enrolled.value.groups[0] if enrolled.value.groups else ""
         else:
-            token = _usable_token(store, digest, roles)
+            token = _usable_token(store, digest, host, roles)
             group = token.value.group
-            network = require_active(store, group)
+            network = require_active(store, group) if group else None
             if enrolled is not None:
                 raise HostTaken(
                     f"the host name {host} is taken",
@@ -203,12 +252,17 @@ def redeem(
         if done:
             if admit is not None:
                 admit(host)
+            plane = control_plane(store)
+            # Only who bought the role, or holds key and token of who did, comes here with it.
+            sealed = hand_over(seal_key) if Role.CONTROL in roles and hand_over is not None else ""
             return Enrolment(
                 host=host,
                 group=group,
                 certificate_pem=certificate.pem,
                 ca_pem=authority.certificate_pem,
-                etcd_endpoints=control_plane(store).etcd_endpoints,
+                etcd_endpoints=plane.etcd_endpoints,
+                servers=plane.servers,
+                sealed=sealed,
             )
     raise Unavailable("too many hosts are enrolling at once", hint="try again in a moment")
 
@@ -222,7 +276,7 @@ def _is_same(enrolled: EnrolledHost, *, holder: str, token_digest: str) -> bool:
     return hmac.compare_digest(enrolled.token_digest, token_digest) and same_key
 
 
-def _usable_token(store: Store, digest: str, roles: Sequence[Role]) -> Versioned[EnrolmentToken]:
+def _usable_token(store: Store, digest: str, host: str, roles: Sequence[Role]) -> Versioned[EnrolmentToken]:
     # The look-up is by a digest of 256 random bits: its timing tells nothing about a secret.
     token = store.get(keys.token(digest), EnrolmentToken)
     if token is None or token.value.uses_left < 1:
@@ -240,13 +294,18 @@ def _usable_token(store: Store, digest: str, roles: Sequence[Role]) -> Versioned
             f"the token does not allow the role {', '.join(refused)}",
             hint=f"it allows: {', '.join(token.value.roles)}",
         )
+    if token.value.host not in ("", host):
+        raise HostRefused(
+            "the token is for another host",
+            hint="keep the name that `larva control add` wrote into join.toml, or make a token for this one",
+        )
     return token
 
 
 def _new_host(host: str, group: str, roles: Sequence[Role], certificate: Certificate, digest: str) -> EnrolledHost:
     return EnrolledHost(
         host=host,
-        groups=(group,),
+        groups=(group,) if group else (),
         roles=tuple(dict.fromkeys(roles)),
         certificate_serial=certificate.serial,
         enrolled_at=datetime.now(UTC),
@@ -259,14 +318,14 @@ def _new_host(host: str, group: str, roles: Sequence[Role], certificate: Certifi
 def _enrol(
     store: Store,
     token: Versioned[EnrolmentToken],
-    network: Versioned[CladnetSpecification],
+    network: Versioned[CladnetSpecification] | None,
     host: EnrolledHost,
 ) -> bool:
     left = replace(token.value, uses_left=token.value.uses_left - 1)
     return store.transact(
         [
             Condition(token.key, token.revision),
-            Condition(network.key, network.revision),
+            *([Condition(network.key, network.revision)] if network is not None else []),
             Condition(keys.enrolled_host(host.host), 0),
         ],
         [Put(token.key, left) if left.uses_left else Delete(token.key), Put(keys.enrolled_host(host.host), host)],

@@ -29,6 +29,8 @@ class Join:
 
     server: str
     """The console's URL, `https://ADDRESS:PORT`."""
+    servers: tuple[str, ...] = ()
+    """Further consoles of the same system, asked where that one does not answer."""
     ca: str
     """Fingerprint of the system's CA, which is pinned: `sha256:` and 64 hexadecimal digits."""
     token: str = field(repr=False)
@@ -106,13 +108,9 @@ class JoinFile:
                 "only the first control node has none; `larva enrol token create` prints it",
             )
         if self.join is not None:
-            if Role.CONTROL in self.roles:
-                raise wrong(
-                    "roles",
-                    "a further control node cannot join yet",
-                    "leave out control, or leave out [join] to found a system",
-                )
             check_server(self.join.server, what=f"{source}: join.server")
+            for number, server in enumerate(self.join.servers):
+                check_server(server, what=f"{source}: join.servers[{number}]")
             if not _FINGERPRINT.fullmatch(self.join.ca):
                 raise wrong(
                     "join.ca", "expected sha256: and 64 hexadecimal digits", "`larva enrol token create` prints it"

@@ -2,18 +2,21 @@
 
 import hmac
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cladnet.enrol import authority, console_client
+from cladnet import seal
+from cladnet.enrol import authority, console_client, handover
 from cladnet.enrol.console_client import TemporaryFailure
 from cladnet.enrol.enrolment import Enrolment
 from cladnet.enrol.join_file import Join, JoinFile
 from cladnet.member import Member, member_file, prepare_state, tls_files
+from cladnet.model import Role
 from larva import backoff, codec, files
-from larva.errors import Conflict, MalformedData, Refused, Unavailable
+from larva.errors import Conflict, LarvaError, MalformedData, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +57,15 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
         raise ValueError("a host without [join] founds, it does not enrol")
     known = _enrolled(wanted.join)
     host = known.host if known else wanted.host_name()
+    servers = tuple(dict.fromkeys((wanted.join.server, *wanted.join.servers, *(known.servers if known else ()))))
     answer = None
-    if known is None:
+    if known is None or (Role.CONTROL in wanted.roles and not handover.is_kept()):
         prepare_state()
-        answer = _ask(wanted, wanted.join, host, patience_s=patience_s)
+        answer = _ask(wanted, wanted.join, host, servers, patience_s=patience_s)
     elif (left := _left(tls_files().certificate)) < RENEWAL:
         try:
-            answer = _ask(wanted, wanted.join, host, patience_s=patience_s if left <= timedelta(0) else 0.0)
+            patience_s = patience_s if left <= timedelta(0) else 0.0
+            answer = _ask(wanted, wanted.join, host, servers, patience_s=patience_s)
         except Unavailable as error:
             if left <= timedelta(0):
                 raise
@@ -69,21 +74,30 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
         files.write_if_changed(tls_files().ca, answer.ca_pem)
         files.write_if_changed(tls_files().certificate, answer.certificate_pem)
         groups: tuple[str, ...] = (answer.group,) if answer.group else ()
-        endpoints = answer.etcd_endpoints
+        endpoints, servers = answer.etcd_endpoints, answer.servers or servers
         log.info("enrolled as %s in %s", host, answer.group)
     elif known is not None:
-        groups, endpoints = known.groups, known.etcd_endpoints
+        groups, endpoints, servers = known.groups, known.etcd_endpoints, known.servers
     member = Member(
         host=host,
         groups=groups,
         roles=wanted.roles,
-        server=wanted.join.server,
+        server=_first_server(wanted, known),
         etcd_endpoints=endpoints,
+        servers=servers,
         cloud=wanted.cloud,
         storage_devices=wanted.storage.devices,
     )
     member.save()
     return member
+
+
+def _first_server(wanted: JoinFile, known: Member | None) -> str:
+    """The console that user-data names, unless the system has told since that it is none any more, or this is one."""
+    told = wanted.join.server if wanted.join is not None else ""
+    if known is None or (Role.CONTROL not in wanted.roles and (not known.servers or told in known.servers)):
+        return told
+    return known.server
 
 
 def _enrolled(join: Join) -> Member | None:
@@ -105,29 +119,57 @@ def _left(certificate: Path) -> timedelta:
     return ends - datetime.now(UTC)
 
 
-def _ask(wanted: JoinFile, join: Join, host: str, *, patience_s: float) -> Enrolment:
+def _ask(wanted: JoinFile, join: Join, host: str, servers: Sequence[str], *, patience_s: float) -> Enrolment:
+    """Ask one console after the other until one enrols this host.
+
+    One that refuses does not end it: what answers at an address may be no console of ours any more. But where none
+    enrols, a refusal is told at once, since time does not heal it.
+    """
     key = authority.read_or_create_key(tls_files().key)
+    is_control = Role.CONTROL in wanted.roles
+    seal_private, seal_public = seal.new_pair() if is_control else ("", "")  # for this one answer, kept nowhere
     body = codec.encode(
-        {"token": join.token, "csr": authority.signing_request(key, host), "host": host, "roles": wanted.roles}
+        {
+            "token": join.token,
+            "csr": authority.signing_request(key, host),
+            "host": host,
+            "roles": wanted.roles,
+            "seal_key": seal_public,
+        }
     )
 
-    def attempt() -> Enrolment:
-        ca_pem = console_client.get_unverified(join.server, CA_PATH).decode(errors="replace")
-        found = authority.fingerprint_of(ca_pem, source=join.server + CA_PATH)
+    def ask(server: str) -> Enrolment:
+        ca_pem = console_client.get_unverified(server, CA_PATH).decode(errors="replace")
+        found = authority.fingerprint_of(ca_pem, source=server + CA_PATH)
         if not hmac.compare_digest(found, join.ca):
             raise WrongAuthority(
-                f"{join.server} shows another CA than the one to join: wanted {join.ca}, found {found}",
+                f"{server} shows another CA than the one to join: wanted {join.ca}, found {found}",
                 hint="check the address and the fingerprint; if both are right, somebody stands in between",
             )
-        answer = console_client.post_verified(join.server, ENROL_PATH, ca_pem=ca_pem, body=body)
-        return _checked(codec.decode(answer, Enrolment, source=join.server + ENROL_PATH), join, host, key)
+        source = server + ENROL_PATH
+        answer = console_client.post_verified(server, ENROL_PATH, ca_pem=ca_pem, body=body)
+        enrolment = _checked(codec.decode(answer, Enrolment, source=source), join, host, key, source=source)
+        if is_control:
+            handover.keep(enrolment.sealed, seal_private, ca=join.ca, source=source)
+        return enrolment
 
-    return backoff.retry(attempt, on=TemporaryFailure, patience_s=patience_s, doing=f"enrol at {join.server}")
+    def attempt() -> Enrolment:
+        failures: list[LarvaError] = []
+        for server in servers:
+            try:
+                return ask(server)
+            except LarvaError as error:
+                failures.append(error)
+                if len(servers) > 1:
+                    log.info("%s did not enrol us: %s", server, error.message)
+        raise next((each for each in failures if not isinstance(each, TemporaryFailure)), failures[0])
+
+    doing = f"enrol at {' or '.join(servers)}"
+    return backoff.retry(attempt, on=TemporaryFailure, patience_s=patience_s, doing=doing)
 
 
-def _checked(answer: Enrolment, join: Join, host: str, key: ec.EllipticCurvePrivateKey) -> Enrolment:
+def _checked(answer: Enrolment, join: Join, host: str, key: ec.EllipticCurvePrivateKey, *, source: str) -> Enrolment:
     """Nothing is written to disk that would not work: the right CA, our name, our key, somewhere to go."""
-    source = join.server + ENROL_PATH
     certificate = authority.read_certificate(answer.certificate_pem, source=source)
     if not hmac.compare_digest(authority.fingerprint_of(answer.ca_pem, source=source), join.ca):
         raise WrongAuthority(f"{source}: the answer holds another CA than the one that was pinned")

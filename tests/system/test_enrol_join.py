@@ -356,12 +356,40 @@ def test_a_renewal_that_nobody_answers_holds_up_no_host_whose_certificate_is_goo
         assert wanted.join is not None
         monkeypatch.setattr(joining, "_left", lambda certificate: good_for)
         nowhere = replace(wanted, join=replace(wanted.join, server="https://127.0.0.1:9"))
+        replace(member, servers=()).save()
         if comes_up:
-            assert replace(joining.enrol(nowhere), server=member.server) == member
+            assert replace(joining.enrol(nowhere), server=member.server, servers=member.servers) == member
         else:
             with pytest.raises(Unavailable):
                 joining.enrol(nowhere, patience_s=0.5)
         assert joining.enrol(wanted) == member
+
+
+def test_a_certificate_is_renewed_by_any_console_that_is_known(
+    control_node: Any, make_token: Any, as_host: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with as_host(tmp_path):
+        wanted = wish(control_node, make_token(), "keeps-on")
+        member = joining.enrol(wanted)
+        assert member.servers == (control_node.server,)
+        assert wanted.join is not None
+        monkeypatch.setattr(joining, "_left", lambda certificate: timedelta(days=-1))
+        before = (tmp_path / "state/tls/client.pem").read_bytes()
+        gone = replace(wanted, join=replace(wanted.join, server="https://127.0.0.1:9"))
+        assert joining.enrol(gone) == member, "the console that user-data names is no more: the known one stands"
+        assert (tmp_path / "state/tls/client.pem").read_bytes() != before
+
+
+def test_a_new_host_asks_the_further_consoles_of_its_join_file(
+    control_node: Any, make_token: Any, as_host: Any, tmp_path: Path
+) -> None:
+    token = make_token()
+    wanted = wish(control_node, token, "asks-on")
+    assert wanted.join is not None
+    servers = ("https://127.0.0.1:9", control_node.server)
+    with as_host(tmp_path):
+        joining.enrol(replace(wanted, join=replace(wanted.join, server=servers[0], servers=servers[1:])), patience_s=30)
+    assert uses_left(control_node, token) == 0
 
 
 def test_etcd_turns_away_who_has_no_certificate_of_ours(

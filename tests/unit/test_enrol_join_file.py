@@ -58,7 +58,7 @@ def test_there_is_none(config: Path) -> None:
         ('roles = "member"\n' + JOIN, r"\$\.roles"),
         ("roles = []\n" + JOIN, "roles: no role"),
         ('roles = ["member", "member"]\n' + JOIN, "roles: a role is given twice"),
-        ('roles = ["control"]\n' + JOIN, "a further control node"),
+        (JOIN + 'servers = ["http://198.51.100.1:8443"]\n', r"join.servers\[0\]"),
         ('roles = ["member"]\n', "join: the section is missing"),
         ('host = "Not A Name"\n' + JOIN, "host 'Not A Name'"),
         (JOIN.replace("https", "http"), "join.server"),
