@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from cladnet import cidr as ranges
 from cladnet import keys
+from cladnet.arrival import arriving as rows_arriving
 from cladnet.etcd.store import Condition, Put, Store, Versioned
 from cladnet.fitness import key_holders, problem
 from cladnet.free_ranges import Recommendation, read_ranges, recommendation
@@ -30,11 +31,11 @@ from cladnet.model import (
     RuleType,
     TestSpecification,
 )  # fmt: skip
+from cladnet.status_pace import MOST_TRIALS, longest_s
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
 log = logging.getLogger(__name__)
 
-MOST_TRIALS = 100
 _ATTEMPTS = 5
 _POLL_S = 0.2
 _ID_BYTES = 4
@@ -347,19 +348,19 @@ def arriving(store: Store, group: str, test: TestSpecification, *, wait_s: float
     Args:
         wait_s: seconds after which it ends with what has come.
     """
-    deadline = time.monotonic() + wait_s
-    seen: set[str] = set()
-    while True:
-        for row in matrix(store, group, test.id):
-            if row.host not in seen:
-                seen.add(row.host)
-                yield row
-        expected = {view.host for view in hosts(store, group) if view.present and view.state == HostState.ACTIVE}
-        if expected <= seen or time.monotonic() > deadline:
-            return
-        time.sleep(_POLL_S)
+    specification = find(store, group)
+
+    def expected() -> set[str]:
+        return {view.host for view in hosts(store, group) if view.present and view.state == HostState.ACTIVE}
+
+    yield from rows_arriving(store, specification.id, test, expected=expected, wait_s=wait_s)
 
 
 def wait_matrix(store: Store, group: str, test: TestSpecification, *, wait_s: float) -> tuple[HostStatus, ...]:
     """Return the matrix when every present, active host has answered, or what there is after `wait_s` seconds."""
     return tuple(sorted(arriving(store, group, test, wait_s=wait_s), key=lambda row: row.host))
+
+
+def longest_test_s(store: Store, group: str, test: TestSpecification) -> float:
+    """Return the seconds after which every row of a test should be there, however many peers do not answer."""
+    return longest_s(len(store.revisions(keys.rules_of(group))), test.trials)

@@ -4,32 +4,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from cladnet import keys
-from cladnet.agent import probe
 from cladnet.agent.metrics import Observed
 from cladnet.agent.peering import Wanted, wanted
 from cladnet.agent.presence import Presence
 from cladnet.agent.publisher import HostFacts, publish
 from cladnet.agent.rule_cache import NetworkView, RuleCache
+from cladnet.agent.status_test import StatusTest
 from cladnet.datapath import link
 from cladnet.datapath.choose import choose
 from cladnet.datapath.protocol import Datapath
 from cladnet.etcd.reconciler import Reconciler
-from cladnet.etcd.store import Condition, Put, Store
+from cladnet.etcd.store import Store
 from cladnet.model import (
     CladnetSpecification,
     CladnetState,
     Command,
     ControlCommand,
     DatapathKind,
-    HostState,
-    HostStatus,
     NetworkingRule,
-    TestSpecification,
 )
-from larva.errors import LarvaError, MalformedData, Unavailable
+from larva.errors import LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +55,6 @@ class Attachment:
         self._applying = threading.Lock()
         self._left = False
         self._read_at: float | None = None
-        self._tested: HostStatus | None = None
         self._stop = threading.Event()
         self._presence = Presence(store, keys.presence(group, self._host), self._host, wanted=self._is_active)
         configuration, command = keys.configuration(group), keys.command(group, self._host)
@@ -72,9 +67,7 @@ class Attachment:
             self._publish,
             name=f"information {group}",
         )
-        self._tests = Reconciler(
-            store, [keys.test_specification(group)], self._reconcile_test, name=f"status test {group}"
-        )
+        self._tests = StatusTest(store, group, self._host, self.interface, self._measurable)
         loops: list[Callable[[threading.Event], None]] = [
             self._network.run, self._information.run, self._tests.run, self._presence.run
         ]  # fmt: skip
@@ -109,7 +102,7 @@ class Attachment:
             host=self._host,
             view=self._view,
             peers=datapath.stats() if datapath is not None else (),
-            status=self._tested,
+            status=self._tests.row,
             rules_age_s=None if self._read_at is None else time.monotonic() - self._read_at,
         )
 
@@ -137,6 +130,10 @@ class Attachment:
     def _is_active(self) -> bool:
         view = self._view
         return view is not None and view.specification.state == CladnetState.ACTIVE
+
+    def _measurable(self) -> tuple[NetworkView, DatapathKind] | None:
+        view, datapath = self._view, self._datapath
+        return (view, datapath.kind) if view is not None and datapath is not None else None
 
     def _publish(self) -> float | None:
         publish(self._store, self._facts, self.group, listen_port=self.listen_port)
@@ -200,39 +197,3 @@ class Attachment:
         else:
             link.delete(self.interface)  # a program that carries it ends with its interface
         self._datapath = self._chosen = None
-
-    def _has_answered(self, test: TestSpecification, key: str) -> bool:
-        try:
-            own = self._store.get(key, HostStatus)
-        except MalformedData as error:  # only this host writes here: whoever did not is written over
-            log.warning("%s: %s", self.group, error.message)
-            return False
-        return own is not None and own.value.test_id == test.id
-
-    def _reconcile_test(self) -> float | None:
-        found = self._store.get(keys.test_specification(self.group), TestSpecification)
-        if found is None:
-            return None
-        test, key = found.value, keys.status(self.group, self._host)
-        if self._has_answered(test, key):
-            return None
-        view, datapath = self._view, self._datapath
-        if view is None or datapath is None:
-            return RETRY_S
-        peers = {
-            rule.host: rule.address for rule in view.rules if rule.host != self._host and rule.state != HostState.DOWN
-        }
-        latencies = probe.measure(peers, interface=self.interface, trials=min(max(test.trials, 1), 100))
-        status = HostStatus(
-            host=self._host,
-            test_id=test.id,
-            measured_at=datetime.now(UTC),
-            interface=self.interface,
-            datapath=datapath.kind,
-            latencies=latencies,
-        )
-        self._tested = status
-        # Another test may have been asked for meanwhile, and a CLADNet that is gone wants no row.
-        if not self._stop.is_set():
-            self._store.transact([Condition(found.key, found.revision)], [Put(key, status)])
-        return None

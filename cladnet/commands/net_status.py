@@ -22,17 +22,21 @@ CSV_COLUMNS = (
 @click.command()
 @click.argument("cladnet", metavar="CLADNET")
 @click.option("--trials", default=3, show_default=True, help="Echo requests per peer.")
-@click.option("--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait for every host's row.")
+@click.option(
+    "--wait", "wait_s", type=float, help="Seconds to wait for every host's row; by default what so many hosts may take."
+)
 @click.option("--watch", is_flag=True, help="Print each host's row as it arrives; with --json one object a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV for each pair.")
 @output.json_option
-def status(*, cladnet: str, trials: int, wait_s: float, watch: bool, as_csv: bool, as_json: bool) -> None:
-    """Have every host measure the latency to every other and show the matrix, in milliseconds."""
+def status(*, cladnet: str, trials: int, wait_s: float | None, watch: bool, as_csv: bool, as_json: bool) -> None:
+    """Have every host measure the latency to every other: source, destination, milliseconds."""
     if as_csv and as_json:
         raise InvalidInput("--csv and --json exclude each other", hint="give one of them")
     with Store.of_this_host() as store:
         specification = networks.find(store, cladnet)
         test = networks.request_status_test(store, specification.id, trials=trials)
+        if wait_s is None:
+            wait_s = networks.longest_test_s(store, specification.id, test)
         rows = networks.arriving(store, specification.id, test, wait_s=wait_s)
         if not watch:
             rows = iter(sorted(rows, key=lambda row: row.host))
@@ -46,7 +50,7 @@ def status(*, cladnet: str, trials: int, wait_s: float, watch: bool, as_csv: boo
         elif as_json:
             output.show_json(tuple(rows))
         else:
-            _show_matrix(tuple(rows))
+            _show_pairs(tuple(rows))
 
 
 def csv_cells(row: HostStatus) -> list[tuple[object, ...]]:
@@ -75,20 +79,19 @@ def one_line(row: HostStatus) -> str:
     return output.printable(f"{row.host} → {cells or 'no peer'}")
 
 
-def _show_matrix(rows: Sequence[HostStatus]) -> None:
-    names = sorted({row.host for row in rows} | {cell.destination for row in rows for cell in row.latencies})
-    output.show_table(["from \\ to", *names], [_matrix_row(row, names) for row in rows], empty="no host answered")
-
-
-def _matrix_row(row: HostStatus, names: list[str]) -> list[object]:
-    cells = {cell.destination: cell for cell in row.latencies}
-    shown: list[object] = [row.host]
-    for name in names:
-        if name == row.host or name not in cells:
-            shown.append("-" if name == row.host else "")
-        else:
-            shown.append(_shown(cells[name].avg_ms))
-    return shown
+def _show_pairs(rows: Sequence[HostStatus]) -> None:
+    output.show_table(
+        ["source", "destination", "ms", "min", "max", "lost"],
+        [
+            [
+                row.host, cell.destination, _shown(cell.avg_ms), _shown(cell.min_ms), _shown(cell.max_ms),
+                f"{cell.sent - cell.received} of {cell.sent}" if cell.received < cell.sent else "",
+            ]
+            for row in rows
+            for cell in row.latencies
+        ],
+        empty="no host answered" if not rows else "no host has a peer",
+    )  # fmt: skip
 
 
 def _shown(average_ms: float | None) -> str:
