@@ -18,6 +18,16 @@ def collision(specification: CladnetSpecification, information: HostNetworkInfor
     return next((network for network in own_networks(information) if network.overlaps(specification.cidr)), None)
 
 
+def ipv6_problem(specification: CladnetSpecification, information: HostNetworkInformation) -> str:
+    """Why the host gets no IPv6 address in a CLADNet that has them, for people; empty when it gets one, or none has."""
+    if specification.cidr6 is None:
+        return ""
+    if not information.has_ipv6:
+        return "no IPv6 address: its kernel has none (net.ipv6.conf.default.disable_ipv6)"
+    overlapped = next((each for each in information.networks6 if each.overlaps(specification.cidr6)), None)
+    return f"no IPv6 address: its own network {overlapped} overlaps {specification.cidr6}" if overlapped else ""
+
+
 def key_holders(
     informations: Mapping[str, Versioned[HostNetworkInformation]], rules: Mapping[str, Versioned[NetworkingRule]]
 ) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """Which address ranges are taken, by whom, and the range that a new CLADNet should have, with the reasons."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 from cladnet import cidr, keys
 from cladnet.etcd.store import Store
@@ -54,19 +54,29 @@ class RangesInUse:
 
     cladnets: Mapping[str, IPv4Network]
     host_networks: Mapping[str, tuple[IPv4Network, ...]]
+    cladnets6: Mapping[str, IPv6Network] = field(default_factory=dict)
+    host_networks6: Mapping[str, tuple[IPv6Network, ...]] = field(default_factory=dict)
 
     def all(self) -> tuple[IPv4Network, ...]:
-        """Every range, in no order."""
+        """Every IPv4 range, in no order."""
         return (*self.cladnets.values(), *(network for each in self.host_networks.values() for network in each))
 
 
 def read_ranges(store: Store, cladnets: Iterable[CladnetSpecification]) -> RangesInUse:
     """Read the networks of every host that is in any CLADNet."""
     networks: dict[str, tuple[IPv4Network, ...]] = {}
+    networks6: dict[str, tuple[IPv6Network, ...]] = {}
     for item in store.list(keys.HOST_INFORMATION, HostNetworkInformation).items:
         host = keys.last_segment(item.key)  # a host in several CLADNets tells of its networks in each
         networks[host] = tuple(dict.fromkeys((*networks.get(host, ()), *own_networks(item.value))))
-    return RangesInUse(cladnets={each.name: each.cidr for each in cladnets}, host_networks=networks)
+        networks6[host] = tuple(dict.fromkeys((*networks6.get(host, ()), *item.value.networks6)))
+    existing = tuple(cladnets)
+    return RangesInUse(
+        cladnets={each.name: each.cidr for each in existing},
+        host_networks=networks,
+        cladnets6={each.name: each.cidr6 for each in existing if each.cidr6 is not None},
+        host_networks6=networks6,
+    )
 
 
 def recommendation(in_use: RangesInUse, *, hosts: int | None = None) -> Recommendation:

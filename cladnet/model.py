@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
 from typing import Annotated
 
 from msgspec import Meta
@@ -66,6 +66,8 @@ class CladnetSpecification:
     id: str
     name: str
     cidr: IPv4Network
+    cidr6: IPv6Network | None = None
+    """A private /64 in which every host has a second address; None without IPv6. The underlay is IPv4 in any case."""
     description: str = ""
     rule_type: RuleType = RuleType.COST_PRIORITIZED
     datapath: DatapathKind = DatapathKind.AUTO
@@ -113,6 +115,10 @@ class HostNetworkInformation:
     cloud: CloudFacts = field(default_factory=CloudFacts)
     roles: tuple[Role, ...] = (Role.MEMBER,)
     agent_version: str = ""
+    has_ipv6: bool = False
+    """Whether its kernel gives interfaces IPv6 addresses."""
+    networks6: tuple[IPv6Network, ...] = ()
+    """The IPv6 networks that it sits in by its own interfaces."""
 
 
 class EndpointKind(StrEnum):
@@ -150,6 +156,8 @@ class NetworkingRule:
     host: str
     address: IPv4Address
     """Its address in the CLADNet."""
+    address6: IPv6Address | None = None
+    """Its IPv6 address there, which follows from the other; None where the CLADNet or the host has no IPv6."""
     public_key: str
     endpoints: tuple[Endpoint, ...]
     cloud: CloudFacts

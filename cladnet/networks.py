@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from cladnet import cidr as ranges
-from cladnet import keys
+from cladnet import keys, ula
 from cladnet.arrival import arriving as rows_arriving
 from cladnet.etcd.store import Condition, Put, Store, Versioned
-from cladnet.fitness import key_holders, problem
+from cladnet.fitness import ipv6_problem, key_holders, problem
 from cladnet.free_ranges import Recommendation, read_ranges, recommendation
 from cladnet.model import (
     ADDRESS_QUARANTINE_S,
@@ -49,6 +49,8 @@ class HostView:
 
     host: str
     address: IPv4Address | None
+    address6: IPv6Address | None = None
+    """None also where the CLADNet or the host has no IPv6."""
     state: HostState | None
     public_address: IPv4Address | None
     cloud: CloudFacts = field(default_factory=CloudFacts)
@@ -56,6 +58,8 @@ class HostView:
     present: bool = False
     problem: str = ""
     """Why it cannot join; empty when it can."""
+    ipv6_problem: str = ""
+    """Why it has no IPv6 address in a CLADNet that has them."""
 
 
 def create(
@@ -63,6 +67,7 @@ def create(
     *,
     name: str,
     cidr: str | None = None,
+    ipv6: str | None = None,
     description: str = "",
     rule_type: RuleType = RuleType.COST_PRIORITIZED,
     datapath: DatapathKind = DatapathKind.AUTO,
@@ -73,6 +78,7 @@ def create(
     Args:
         name: unique; small letters, digits and hyphens.
         cidr: its address range; a free one is chosen without it.
+        ipv6: a private /64 for a second address of every host, or "auto" for one that is drawn.
         quarantine_s: how long a released address is kept from other hosts.
 
     Raises:
@@ -90,6 +96,7 @@ def create(
             id=f"{name[:40].rstrip('-')}-{secrets.token_hex(_ID_BYTES)}",
             name=name,
             cidr=_range(store, wanted, existing),
+            cidr6=_range6(store, ipv6, None, existing),
             description=description,
             rule_type=rule_type,
             datapath=datapath,
@@ -118,6 +125,24 @@ def _range(store: Store, wanted: IPv4Network | None, existing: Iterable[CladnetS
     return wanted
 
 
+def _range6(
+    store: Store, wanted: str | None, present: IPv6Network | None, others: Iterable[CladnetSpecification]
+) -> IPv6Network | None:
+    """The IPv6 prefix that is wanted if it is free; `present` when nothing is said of it."""
+    if wanted is None or (wanted == ula.AUTO and present is not None):
+        return present
+    if wanted == ula.OFF:
+        return None
+    prefix = ula.draw() if wanted == ula.AUTO else ula.parse(wanted)
+    if prefix == present:
+        return present
+    if present is not None:
+        raise InvalidInput(f"the IPv6 prefix is {present}", hint="turn it off first: larva net update --ipv6 off")
+    in_use = read_ranges(store, others)
+    ula.check_free(prefix, cladnets=in_use.cladnets6, host_networks=in_use.host_networks6)
+    return prefix
+
+
 def recommend(store: Store, *, hosts: int | None = None) -> Recommendation:
     """Return a range for a new CLADNet and what it keeps away from.
 
@@ -139,12 +164,14 @@ def update(
     description: str | None = None,
     rule_type: RuleType | None = None,
     cidr: str | None = None,
+    ipv6: str | None = None,
     quarantine_s: float | None = None,
 ) -> CladnetSpecification:
     """Change what is given of a CLADNet and return it as it is then; its agents follow without losing traffic.
 
     Args:
         cidr: a range that contains the present one: no host loses its address.
+        ipv6: as in create(); "off" takes every host's second address away.
         quarantine_s: holds for addresses that rest already, too.
 
     Raises:
@@ -159,19 +186,21 @@ def update(
         current = next((item for item in existing.values() if item.key == key), None)
         if current is None or current.value.state == CladnetState.DELETING:
             raise Conflict(f"CLADNet {id_or_name!r} is being deleted", hint="create a new one")
+        others = [item.value for item in existing.values() if item.key != key]
         changed = replace(
             current.value,
             name=current.value.name if name is None else name,
             description=current.value.description if description is None else description,
             rule_type=rule_type or current.value.rule_type,
             cidr=wanted or current.value.cidr,
+            cidr6=_range6(store, ipv6, current.value.cidr6, others),
             address_quarantine_s=current.value.address_quarantine_s if quarantine_s is None else quarantine_s,
         )
         if changed == current.value:
             return changed
-        _check_change(store, current.value, changed, [item.value for item in existing.values() if item.key != key])
+        _check_change(store, current.value, changed, others)
         conditions, operations = [Condition(key, current.revision)], [Put(key, changed)]
-        if (changed.name, changed.cidr) != (current.value.name, current.value.cidr):
+        if any(getattr(changed, what) != getattr(current.value, what) for what in ("name", "cidr", "cidr6")):
             conditions.append(Condition(keys.CLADNET_GENERATION, generation.revision if generation else 0))
             operations.append(Put(keys.CLADNET_GENERATION, (generation.value if generation else 0) + 1))
         if store.transact(conditions, operations):
@@ -284,12 +313,14 @@ def hosts(store: Store, group: str) -> tuple[HostView, ...]:
             HostView(
                 host=host,
                 address=rule.address if rule else None,
+                address6=rule.address6 if rule else None,
                 state=rule.state if rule else None,
                 public_address=information.public_address if information else None,
                 cloud=overrides[host].value if host in overrides else cloud,
                 roles=information.roles if information else (),
                 present=host in present,
                 problem=problem(host, specification, information, holders) if information else "",
+                ipv6_problem=ipv6_problem(specification, information) if information else "",
             )
         )
     return tuple(views)

@@ -10,7 +10,7 @@ import ssl
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface
+from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,15 +51,42 @@ def interfaces() -> tuple[NetworkInterface, ...]:
         raise Unavailable(f"cannot read this host's interfaces: {error.args[-1]}") from error
 
 
+def networks6() -> tuple[IPv6Network, ...]:
+    """The IPv6 networks this host sits in by the same interfaces, in order; not those of one link alone.
+
+    Networks, not addresses: a host that changes its addresses every day to be private has nothing to tell of it.
+
+    Raises:
+        Unavailable: as interfaces().
+    """
+    try:
+        with IPRoute() as route:
+            links = _underlay(route)
+            found = [
+                IPv6Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
+                for item in route.get_addr(family=socket.AF_INET6)
+                if item["index"] in links
+            ]
+    except NetlinkError as error:
+        raise Unavailable(f"cannot read this host's IPv6 addresses: {error.args[-1]}") from error
+    return tuple(sorted({each.network for each in found if not (each.is_link_local or each.is_loopback)}))
+
+
+def _underlay(route: Any) -> dict[int, tuple[str, int]]:
+    """Index → name and MTU of the interfaces that are up and may lead to other hosts."""
+    links = {}
+    for link in route.get_links():
+        information = link.get_attr("IFLA_LINKINFO")
+        kind = information.get_attr("IFLA_INFO_KIND") if information is not None else None
+        name = link.get_attr("IFLA_IFNAME")
+        if link["flags"] & 1 and kind not in _NOT_UNDERLAY_KINDS and not _NOT_UNDERLAY.fullmatch(name):
+            links[link["index"]] = (name, link.get_attr("IFLA_MTU"))
+    return links
+
+
 def _interfaces() -> tuple[NetworkInterface, ...]:
     with IPRoute() as route:
-        links = {}
-        for link in route.get_links():
-            information = link.get_attr("IFLA_LINKINFO")
-            kind = information.get_attr("IFLA_INFO_KIND") if information is not None else None
-            name = link.get_attr("IFLA_IFNAME")
-            if link["flags"] & 1 and kind not in _NOT_UNDERLAY_KINDS and not _NOT_UNDERLAY.fullmatch(name):
-                links[link["index"]] = (name, link.get_attr("IFLA_MTU"))
+        links = _underlay(route)
         addresses: dict[int, list[IPv4Interface]] = {}
         for item in route.get_addr(family=socket.AF_INET):
             text = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")

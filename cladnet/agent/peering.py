@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 
-from cladnet import curve25519
+from cladnet import curve25519, ula
 from cladnet.agent.rule_cache import NetworkView
 from cladnet.datapath.protocol import Peer, Tunnel
 from cladnet.model import CladnetState, Command, EndpointKind, HostState, NetworkingRule, RuleType
@@ -36,23 +36,30 @@ def wanted(view: NetworkView | None, host: str, *, private_key: str, listen_port
     if mine is None or mine.state == HostState.DOWN:
         return None
     others = [rule for rule in view.rules if rule.host != host and rule.state != HostState.DOWN]
-    cidr, rule_type = view.specification.cidr, view.specification.rule_type
+    cidr, cidr6, rule_type = view.specification.cidr, view.specification.cidr6, view.specification.rule_type
+    second = (ula.interface6(cidr6, mine.address),) if cidr6 is not None and _has_ipv6(mine, cidr6) else ()
     return Wanted(
         Tunnel(
-            address=IPv4Interface(f"{mine.address}/{cidr.prefixlen}"),
+            addresses=(IPv4Interface(f"{mine.address}/{cidr.prefixlen}"), *second),
             private_key=private_key,
             listen_port=listen_port,
         ),
-        tuple(_peer(mine, rule, rule_type) for rule in _sound(mine, others, cidr)),
+        tuple(_peer(mine, rule, rule_type, cidr6) for rule in _sound(mine, others, cidr)),
     )
 
 
-def _peer(mine: NetworkingRule, rule: NetworkingRule, rule_type: RuleType) -> Peer:
+def _has_ipv6(rule: NetworkingRule, cidr6: IPv6Network | None) -> bool:
+    """Whether the rule says so, and as it must: an address that does not follow from the other might be anybody's."""
+    return cidr6 is not None and rule.address6 == ula.address6(cidr6, rule.address)
+
+
+def _peer(mine: NetworkingRule, rule: NetworkingRule, rule_type: RuleType, cidr6: IPv6Network | None) -> Peer:
     endpoint = choose_endpoint(mine, rule, rule_type)
+    second = (IPv6Network(rule.address6),) if rule.address6 is not None and _has_ipv6(rule, cidr6) else ()
     return Peer(
         public_key=rule.public_key,
         endpoint=(endpoint.address, endpoint.port) if endpoint else None,
-        allowed=(IPv4Network(rule.address),),
+        allowed=(IPv4Network(rule.address), *second),
         keepalive_s=KEEPALIVE_S if endpoint is not None and endpoint.kind == EndpointKind.PUBLIC else 0,
     )
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 
 from cladnet import keys
 from cladnet.agent import discovery
+from cladnet.datapath import link
 from cladnet.etcd.store import Condition, Put, Store
 from cladnet.member import Identity, Member, tls_files
 from cladnet.model import (
@@ -67,6 +68,8 @@ class HostFacts:
             cloud=discovery.overridden(metadata.cloud, self.member.cloud),
             roles=self.member.roles,
             agent_version=__version__,
+            has_ipv6=link.has_ipv6(),
+            networks6=discovery.networks6(),
         )
 
 

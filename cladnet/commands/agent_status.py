@@ -30,12 +30,13 @@ def agent_status(*, as_json: bool) -> None:
     for cladnet in condition.cladnets:
         state = "up" if cladnet.link is not None and cladnet.link.is_up else "not up"
         prefix = f"/{cladnet.cidr.prefixlen}" if cladnet.cidr is not None else ""
+        second = f", {cladnet.address6}/{cladnet.cidr6.prefixlen}" if cladnet.address6 and cladnet.cidr6 else ""
         carried = f", {cladnet.datapath} ({cladnet.datapath_why})" if cladnet.datapath is not None else ""
         remembered = "; from the cache, etcd does not tell" if cladnet.from_cache else ""
         click.echo()
         click.echo(
             output.printable(
-                f"{cladnet.name}: {cladnet.interface} {state}, {cladnet.address or 'no address'}{prefix}"
+                f"{cladnet.name}: {cladnet.interface} {state}, {cladnet.address or 'no address'}{prefix}{second}"
                 f", public {cladnet.public_address or 'unknown'}, UDP {cladnet.listen_port}{carried}{remembered}"
             )
         )

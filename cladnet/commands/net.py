@@ -35,14 +35,26 @@ def net() -> None:
     "--quarantine", "quarantine_s", default=ADDRESS_QUARANTINE_S, show_default=True, metavar="SECONDS",
     help="How long a released address is kept from other hosts.",
 )  # fmt: skip
+@click.option(
+    "--ipv6", is_flag=False, flag_value="auto", metavar="[PREFIX]",
+    help="Give every host an IPv6 address too, in a private /64; one is drawn without PREFIX.",
+)  # fmt: skip
 @output.json_option
 def create(
-    *, cidr: str | None, name: str, description: str, rule_type: str, datapath: str, quarantine_s: float, as_json: bool
+    *,
+    cidr: str | None,
+    name: str,
+    description: str,
+    rule_type: str,
+    datapath: str,
+    quarantine_s: float,
+    ipv6: str | None,
+    as_json: bool,
 ) -> None:
     """Create a CLADNet with the address range CIDR; a free one is chosen without it."""
     with Store.of_this_host() as store:
         specification = networks.create(
-            store, name=name, cidr=cidr, description=description, rule_type=RuleType(rule_type),
+            store, name=name, cidr=cidr, ipv6=ipv6, description=description, rule_type=RuleType(rule_type),
             datapath=DatapathKind(datapath), quarantine_s=quarantine_s,
         )  # fmt: skip
     show_one(specification, as_json=as_json)
@@ -58,9 +70,18 @@ def list_command(*, as_json: bool) -> None:
         output.show_json(found)
         return
     output.show_table(
-        ["id", "name", "cidr", "rule", "data path", "state", "description"],
+        ["id", "name", "cidr", "ipv6", "rule", "data path", "state", "description"],
         [
-            [each.id, each.name, each.cidr, each.rule_type, each.datapath, each.state, each.description]
+            [
+                each.id,
+                each.name,
+                each.cidr,
+                each.cidr6 or "",
+                each.rule_type,
+                each.datapath,
+                each.state,
+                each.description,
+            ]
             for each in found
         ],
         empty="no CLADNet yet; create one with `larva net create --name NAME`",
@@ -90,8 +111,9 @@ def hosts(*, cladnet: str, as_json: bool) -> None:
         ["host", "address", "state", "seen", "public address", "provider", "region", "roles", "problem"],
         [
             [
-                view.host, view.address, view.state, "yes" if view.present else "no", view.public_address,
-                view.cloud.provider, view.cloud.region, " ".join(view.roles), view.problem,
+                view.host, " ".join(str(each) for each in (view.address, view.address6) if each), view.state,
+                "yes" if view.present else "no", view.public_address, view.cloud.provider, view.cloud.region,
+                " ".join(view.roles), view.problem or view.ipv6_problem,
             ]
             for view in views
         ],

@@ -38,6 +38,10 @@ def recommend(*, hosts: int | None, as_json: bool) -> None:
     "--quarantine", "quarantine_s", type=float, metavar="SECONDS",
     help="How long a released address is kept from other hosts.",
 )  # fmt: skip
+@click.option(
+    "--ipv6", is_flag=False, flag_value="auto", metavar="[PREFIX|off]",
+    help="Give every host an IPv6 address too, in a private /64 that is drawn without PREFIX; off takes it away.",
+)  # fmt: skip
 @output.json_option
 def update(
     *,
@@ -47,14 +51,15 @@ def update(
     rule_type: str | None,
     cidr: str | None,
     quarantine_s: float | None,
+    ipv6: str | None,
     as_json: bool,
 ) -> None:
     """Change a CLADNet while traffic flows; what is not given stays."""
-    if all(given is None for given in (name, description, rule_type, cidr, quarantine_s)):
-        raise InvalidInput("nothing to change", hint="give --name, --description, --rule, --cidr or --quarantine")
+    if all(given is None for given in (name, description, rule_type, cidr, quarantine_s, ipv6)):
+        raise InvalidInput("nothing to change", hint="`larva net update --help` shows what can be")
     with Store.of_this_host() as store:
         changed = networks.update(
-            store, cladnet, name=name, description=description, cidr=cidr, quarantine_s=quarantine_s,
+            store, cladnet, name=name, description=description, cidr=cidr, quarantine_s=quarantine_s, ipv6=ipv6,
             rule_type=RuleType(rule_type) if rule_type is not None else None,
         )  # fmt: skip
     show_one(changed, as_json=as_json)
@@ -66,12 +71,12 @@ def show_one(specification: CladnetSpecification, *, as_json: bool) -> None:
         output.show_json(specification)
         return
     output.show_table(
-        ["id", "name", "cidr", "rule", "data path", "state", "created", "description"],
+        ["id", "name", "cidr", "ipv6", "rule", "data path", "state", "created", "description"],
         [
             [
-                specification.id, specification.name, specification.cidr, specification.rule_type,
-                specification.datapath, specification.state, specification.created_at.isoformat(timespec="seconds"),
-                specification.description,
+                specification.id, specification.name, specification.cidr, specification.cidr6 or "",
+                specification.rule_type, specification.datapath, specification.state,
+                specification.created_at.isoformat(timespec="seconds"), specification.description,
             ]
         ],
     )  # fmt: skip

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
-from cladnet import keys, rules
+from cladnet import keys, rules, ula
 from cladnet.control import ipam
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Versioned
-from cladnet.fitness import key_holders, key_problem, problem
+from cladnet.fitness import ipv6_problem, key_holders, key_problem, problem
 from cladnet.model import (
     CladnetSpecification,
     CloudFacts,
@@ -116,6 +116,7 @@ def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mappin
     wanted = NetworkingRule(
         host=host,
         address=address,
+        address6=_address6(world.specification.value, information.value, address),
         public_key=information.value.public_key,
         endpoints=rules.candidates(information.value, world.specification.value.cidr),
         cloud=world.clouds[host].value if host in world.clouds else information.value.cloud,
@@ -157,6 +158,14 @@ def _address(
     except Conflict as error:
         log.warning("%s: %s gets no address: %s", world.specification.value.id, host, error.message)
         return None
+
+
+def _address6(
+    specification: CladnetSpecification, information: HostNetworkInformation, address: IPv4Address
+) -> IPv6Address | None:
+    if specification.cidr6 is None or ipv6_problem(specification, information):
+        return None
+    return ula.address6(specification.cidr6, address)
 
 
 def _rests(world: World, released: ReleasedAddress) -> bool:

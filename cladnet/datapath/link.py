@@ -1,16 +1,24 @@
-"""The kernel's side of a tunnel interface: its link, address and MTU, by rtnetlink."""
+"""The kernel's side of a tunnel interface: its link, addresses and MTU, by rtnetlink."""
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
+from pathlib import Path
 from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from cladnet.datapath.protocol import OverlayInterface
 from larva.errors import HostUnfit
+
+IFA_F_NODAD = 0x02
+"""No duplicate address detection (linux/if_addr.h): it would delay an address that one claim in etcd makes unique."""
+_SYSCTL = Path("/proc/sys/net/ipv6/conf")
+NEW_INTERFACES = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +29,8 @@ class LinkState:
     """`tun`, `wireguard`, …; empty for a plain one."""
     is_up: bool
     mtu: int
-    addresses: tuple[IPv4Interface, ...]
+    addresses: tuple[OverlayInterface, ...]
+    """Without the link-local one that the kernel gives."""
 
 
 def kind_of(interface: str) -> str | None:
@@ -41,7 +50,7 @@ def look(interface: str) -> LinkState | None:
             kind=str(information.get_attr("IFLA_INFO_KIND") or "") if information is not None else "",
             is_up=bool(link["flags"] & 1),
             mtu=link.get_attr("IFLA_MTU"),
-            addresses=_addresses(route, link["index"]),
+            addresses=(*_addresses(route, link["index"]), *_addresses6(route, link["index"])),
         )
 
 
@@ -70,8 +79,19 @@ def delete(interface: str) -> None:
             route.link("del", index=link["index"])
 
 
-def configure(interface: str, address: IPv4Interface, mtu: int) -> None:
-    """Have exactly this address on the interface, this MTU, and the link up; what is right is not touched."""
+def has_ipv6(interface: str = NEW_INTERFACES) -> bool:
+    """Whether an interface may have IPv6 addresses, by this kernel and its settings (ip-sysctl: disable_ipv6)."""
+    try:
+        return (_SYSCTL / interface / "disable_ipv6").read_text().strip() == "0"
+    except FileNotFoundError:
+        return False
+
+
+def configure(interface: str, addresses: Sequence[OverlayInterface], mtu: int) -> None:
+    """Have exactly these addresses on the interface, this MTU, and the link up; what is right is not touched.
+
+    Where IPv6 is switched off, its addresses are left out: that must not cost the others their traffic.
+    """
     with _route(f"configure {interface}") as route:
         link = _find(route, interface)
         if link is None:
@@ -79,7 +99,11 @@ def configure(interface: str, address: IPv4Interface, mtu: int) -> None:
         index = link["index"]
         if link.get_attr("IFLA_MTU") != mtu:
             route.link("set", index=index, mtu=mtu)
-        _set_address(route, index, address)
+        for address in addresses:
+            if isinstance(address, IPv4Interface):
+                _set_address(route, index, address)
+        if has_ipv6(interface):
+            _set_addresses6(route, index, {each for each in addresses if isinstance(each, IPv6Interface)})
         if not link["flags"] & 1:  # IFF_UP
             route.link("set", index=index, state="up")
 
@@ -98,11 +122,31 @@ def _set_address(route: Any, index: int, wanted: IPv4Interface) -> None:
         route.addr("add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen)
 
 
+def _set_addresses6(route: Any, index: int, wanted: set[IPv6Interface]) -> None:
+    found = set(_addresses6(route, index))
+    for address in wanted - found:
+        route.addr(
+            "add", index=index, family=socket.AF_INET6, address=str(address.ip), prefixlen=address.network.prefixlen,
+            flags=IFA_F_NODAD,
+        )  # fmt: skip
+    for address in found - wanted:
+        prefixlen = address.network.prefixlen
+        route.addr("del", index=index, family=socket.AF_INET6, address=str(address.ip), prefixlen=prefixlen)
+
+
 def _addresses(route: Any, index: int) -> tuple[IPv4Interface, ...]:
     return tuple(
         IPv4Interface(f"{item.get_attr('IFA_LOCAL') or item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
-        for item in route.get_addr(index=index, family=2)
+        for item in route.get_addr(index=index, family=socket.AF_INET)
     )
+
+
+def _addresses6(route: Any, index: int) -> tuple[IPv6Interface, ...]:
+    found = (
+        IPv6Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
+        for item in route.get_addr(index=index, family=socket.AF_INET6)
+    )
+    return tuple(address for address in found if not address.is_link_local)
 
 
 def _find(route: Any, interface: str) -> Any:

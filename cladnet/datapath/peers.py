@@ -19,6 +19,9 @@ class PeerChange:
 
     peer: Peer
     endpoint: EndpointAddress | None
+    only_adds: bool = False
+    """Everything that it is allowed now it stays allowed. To replace the addresses, a driver takes all of them away
+    for a moment, and packets with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def differences(
             or set(status.allowed) != set(peer.allowed)
             or status.keepalive_s != peer.keepalive_s
         ):
-            changed.append(PeerChange(peer, endpoint))
+            changed.append(PeerChange(peer, endpoint, status is not None and set(status.allowed) <= set(peer.allowed)))
     return Changes(tuple(key for key in there if key not in names), tuple(changed))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from typing import Protocol
 
 from cladnet.model import DatapathKind
@@ -12,12 +12,16 @@ DEFAULT_MTU = 1420
 """What WireGuard's 60 or 80 bytes leave of 1500 (wg-quick's default)."""
 
 
+OverlayInterface = IPv4Interface | IPv6Interface
+OverlayNetwork = IPv4Network | IPv6Network
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tunnel:
     """This host's end: its interface as it should be."""
 
-    address: IPv4Interface
-    """The overlay address with the CLADNet's prefix length."""
+    addresses: tuple[OverlayInterface, ...]
+    """The overlay addresses with the CLADNet's prefix lengths: one of IPv4, and perhaps one of IPv6."""
     private_key: str = field(repr=False)
     """32 bytes, base64."""
     listen_port: int
@@ -32,7 +36,7 @@ class Peer:
     """32 bytes, base64."""
     endpoint: tuple[IPv4Address, int] | None
     """Underlay address and UDP port; None waits for the peer to speak first."""
-    allowed: tuple[IPv4Network, ...]
+    allowed: tuple[OverlayNetwork, ...]
     """Overlay addresses that are its own."""
     keepalive_s: int = 0
     """0 sends none."""
@@ -45,7 +49,7 @@ class PeerStatus:
     public_key: str
     endpoint: tuple[IPv4Address, int] | None
     """Where it was last heard, which may differ from what it was told: peers roam."""
-    allowed: tuple[IPv4Network, ...]
+    allowed: tuple[OverlayNetwork, ...]
     keepalive_s: int
     last_handshake: datetime | None
     received_bytes: int

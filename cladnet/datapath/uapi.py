@@ -7,11 +7,11 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, ip_network
 
 from cladnet import curve25519
 from cladnet.datapath.peers import Changes
-from cladnet.datapath.protocol import PeerStatus
+from cladnet.datapath.protocol import OverlayNetwork, PeerStatus
 from larva.errors import MalformedData, Unavailable
 
 
@@ -45,7 +45,8 @@ def set_peers(changes: Changes) -> str:
         if change.endpoint is not None:
             lines.append(f"endpoint={change.endpoint[0]}:{change.endpoint[1]}")
         lines.append(f"persistent_keepalive_interval={change.peer.keepalive_s}")
-        lines.append("replace_allowed_ips=true")
+        if not change.only_adds:
+            lines.append("replace_allowed_ips=true")
         lines += [f"allowed_ip={network}" for network in change.peer.allowed]
     return "\n".join(lines) + "\n\n"
 
@@ -102,12 +103,19 @@ def _peer(pairs: list[tuple[str, str]]) -> PeerStatus:
     return PeerStatus(
         public_key=to_base64(fields["public_key"]),
         endpoint=_endpoint(fields.get("endpoint")),
-        allowed=tuple(IPv4Network(value) for name, value in pairs if name == "allowed_ip" and ":" not in value),
+        allowed=tuple(_network(value) for name, value in pairs if name == "allowed_ip"),
         keepalive_s=_number(fields.get("persistent_keepalive_interval", "0")),
         last_handshake=datetime.fromtimestamp(seconds, UTC) if seconds else None,
         received_bytes=_number(fields.get("rx_bytes", "0")),
         sent_bytes=_number(fields.get("tx_bytes", "0")),
     )
+
+
+def _network(text: str) -> OverlayNetwork:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise MalformedData(f"the WireGuard program's answer has {text!r} where a network belongs") from error
 
 
 def _endpoint(text: str | None) -> tuple[IPv4Address, int] | None:

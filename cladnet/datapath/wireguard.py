@@ -5,7 +5,7 @@ import contextlib
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from ipaddress import AddressValueError, IPv4Address, IPv4Network
+from ipaddress import AddressValueError, IPv4Address, ip_network
 from typing import Any
 
 from pyroute2 import WireGuard
@@ -13,7 +13,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from cladnet.datapath import link
 from cladnet.datapath.peers import EndpointAddress, PeerChange, differences
-from cladnet.datapath.protocol import Peer, PeerStatus, Tunnel
+from cladnet.datapath.protocol import OverlayNetwork, Peer, PeerStatus, Tunnel
 from cladnet.model import DatapathKind
 from larva.errors import HostUnfit
 
@@ -36,7 +36,7 @@ class KernelWireguard:
             link.delete(self.interface)
         link.create(self.interface, KIND)
         self._set(private_key=tunnel.private_key, listen_port=tunnel.listen_port)
-        link.configure(self.interface, tunnel.address, tunnel.mtu)
+        link.configure(self.interface, tunnel.addresses, tunnel.mtu)
 
     def sync(self, peers: Sequence[Peer]) -> None:
         """One request for each peer that differs: a request is all that pyroute2 can say of one peer."""
@@ -80,7 +80,7 @@ def _request(change: PeerChange) -> dict[str, Any]:
     request: dict[str, Any] = {
         "public_key": peer.public_key,
         "persistent_keepalive": peer.keepalive_s,
-        "replace_allowed_ips": True,
+        "replace_allowed_ips": not change.only_adds,
         "allowed_ips": [str(network) for network in peer.allowed],
     }
     if change.endpoint is not None:
@@ -124,14 +124,8 @@ def _key(value: bytes | str) -> str:
     return base64.b64encode(raw).decode() if len(raw) == 32 else raw.decode()
 
 
-def _allowed(items: Iterable[Any]) -> tuple[IPv4Network, ...]:
-    found = []
-    for item in items:
-        try:
-            found.append(IPv4Network(item["addr"]))
-        except (AddressValueError, ValueError):
-            continue  # IPv6: nothing we would have configured
-    return tuple(found)
+def _allowed(items: Iterable[Any]) -> tuple[OverlayNetwork, ...]:
+    return tuple(ip_network(item["addr"]) for item in items)
 
 
 def _endpoint(value: Any) -> EndpointAddress | None:

@@ -53,7 +53,7 @@ class WireguardGo:
         listen_port = tunnel.listen_port if device.listen_port != tunnel.listen_port else None
         if private_key is not None or listen_port is not None:
             uapi.check(self._ask(uapi.set_device(private_key=private_key, listen_port=listen_port)))
-        link.configure(self.interface, tunnel.address, tunnel.mtu)
+        link.configure(self.interface, tunnel.addresses, tunnel.mtu)
 
     def sync(self, peers: Sequence[Peer]) -> None:
         """Tell the program what differs, in one request."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from cladnet.datapath.link import LinkState
 from cladnet.model import DatapathKind, HostState, Role
@@ -15,6 +15,7 @@ class PeerCondition:
 
     host: str
     address: IPv4Address
+    address6: IPv6Address | None = None
     state: HostState
     """What the controller says of it."""
     endpoint: tuple[IPv4Address, int] | None
@@ -40,6 +41,10 @@ class CladnetCondition:
     cidr: IPv4Network | None
     address: IPv4Address | None
     """By the networking rule; None while there is none."""
+    cidr6: IPv6Network | None = None
+    address6: IPv6Address | None = None
+    ipv6_problem: str = ""
+    """Why this host has no IPv6 address in a CLADNet that has them."""
     should_be_up: bool
     asked_down: bool = False
     """Somebody asked for it: `larva net down`."""

@@ -132,9 +132,18 @@ def _interface(cladnet: CladnetCondition) -> Iterator[Finding]:
         return
     if not link.is_up:
         yield _problem(about, f"the interface {name} is down", restart)
-    if cladnet.address is not None and cladnet.address not in [address.ip for address in link.addresses]:
-        has = ", ".join(str(address) for address in link.addresses) or "none"
-        yield _problem(about, f"{name} should have the address {cladnet.address} and has {has}", restart)
+    for address in (cladnet.address, cladnet.address6):
+        if address is not None and address not in [each.ip for each in link.addresses]:
+            has = ", ".join(str(each) for each in link.addresses) or "none"
+            yield _problem(about, f"{name} should have the address {address} and has {has}", restart)
+    if cladnet.ipv6_problem:
+        yield _note(
+            about,
+            f"this host has {cladnet.ipv6_problem}; IPv4 goes on",
+            "`sysctl -w net.ipv6.conf.all.disable_ipv6=0` switches IPv6 on"
+            if "kernel" in cladnet.ipv6_problem
+            else "choose another prefix: `larva net update --ipv6 off`, then `--ipv6 auto`",
+        )
     if cladnet.datapath_problem:
         yield _problem(about, cladnet.datapath_problem, restart)
     elif cladnet.datapath is not None:

@@ -27,7 +27,7 @@ from cladnet.doctor.condition import CladnetCondition, HostCondition, PeerCondit
 from cladnet.doctor.diagnosis import is_silent
 from cladnet.etcd.cluster import DEFAULT_PORT
 from cladnet.etcd.store import Store, Versioned
-from cladnet.fitness import key_holders, problem
+from cladnet.fitness import ipv6_problem, key_holders, problem
 from cladnet.member import Identity, Member, tls_files
 from cladnet.model import (
     CladnetSpecification,
@@ -161,12 +161,16 @@ def _cladnet(store: Store | None, member: Member, group: str, index: int) -> Cla
     if view is None:
         return bare
     own = informations.get(member.host) if informations else None
+    mine = next((rule for rule in view.rules if rule.host == member.host), None)
     private_key = Identity.load().wireguard_private
     desired = wanted(view, member.host, private_key=private_key, listen_port=bare.listen_port)
     condition = replace(
         bare,
         cidr=view.specification.cidr,
-        address=next((rule.address for rule in view.rules if rule.host == member.host), None),
+        address=mine.address if mine is not None else None,
+        cidr6=view.specification.cidr6,
+        address6=mine.address6 if mine is not None else None,
+        ipv6_problem=ipv6_problem(view.specification, own.value) if own is not None else "",
         should_be_up=desired is not None,
         asked_down=view.command == Command.DOWN,
         public_address=own.value.public_address if own is not None else None,
@@ -234,6 +238,7 @@ def _peers(view: NetworkView, peers: Sequence[Peer], stats: Sequence[PeerStatus]
             PeerCondition(
                 host=rule.host,
                 address=rule.address,
+                address6=rule.address6,
                 state=rule.state,
                 endpoint=endpoint or should[rule.public_key].endpoint,
                 last_handshake=status.last_handshake if status is not None else None,

@@ -512,3 +512,31 @@ def test_an_interface_of_the_same_name_gives_way(mesh: Mesh) -> None:
     mesh.start_agent("b")
     mesh.wait_mesh("a", "b")
     assert "192.0.2.1" not in mesh.ip("b", "-4", "addr", "show", "dev", "cbnet0")
+
+
+def test_ipv6_is_turned_on_and_off_without_losing_a_packet_of_ipv4(mesh: Mesh) -> None:
+    for number, host in enumerate(("a", "b", "c"), start=10):
+        mesh.add_host(host, number)
+    mesh.inside("c", "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+    addresses = mesh.wait_mesh("a", "b", "c")
+    with mesh.traffic("a", addresses["b"]):
+        prefix = str(mesh.larva("update", "mesh", "--ipv6")["cidr6"])
+        until("a and b have a second address", lambda: all(mesh.views()[host]["address6"] for host in ("a", "b")))
+        second = {host: str(mesh.views()[host]["address6"]) for host in ("a", "b")}
+        assert all(address.startswith(prefix.removesuffix(":/64")) for address in second.values())
+        until(f"a reaches b by IPv6\n{mesh.log('a')}", lambda: mesh.reaches("a", second["b"]))
+        until("b reaches a by IPv6", lambda: mesh.reaches("b", second["a"]))
+    until("c tells why it has none", lambda: "kernel has none" in mesh.views()["c"]["ipv6_problem"])
+    assert mesh.reaches("a", addresses["c"])
+    found = mesh.doctor("c")["findings"]
+    assert [each for each in found if each["severity"] == "note" and "disable_ipv6" in each["what"]], found
+    assert mesh.doctor("a")["healthy"], mesh.doctor("a")
+    assert mesh.agent_status("a")["cladnets"][0]["address6"] == second["a"]
+    until("the cache has it", lambda: second["b"] in (mesh.state("a") / "rules" / f"{mesh.group}.json").read_text())
+
+    mesh.larva("update", "mesh", "--ipv6", "off")
+    for host in ("a", "b"):
+        until("it is gone", lambda host=host: second[host] not in mesh.ip(host, "addr", "show", "cbnet0"))
+        assert mesh.views()[host]["address6"] is None
+    assert not mesh.reaches("a", second["b"])
+    assert mesh.wait_mesh("a", "b", "c") == addresses

@@ -21,13 +21,13 @@ pytestmark = pytest.mark.root
 
 SCRIPT = """
 import sys
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 from cladnet.datapath.choose import choose
 from cladnet.datapath.protocol import Peer, Tunnel
 from cladnet.model import DatapathKind
 
 private, peer_keys = sys.argv[1], [key for key in sys.argv[2].split(",") if key]
-tunnel = Tunnel(address=IPv4Interface("10.77.0.1/16"), private_key=private, listen_port=51820)
+tunnel = Tunnel(addresses=(IPv4Interface("10.77.0.1/16"),), private_key=private, listen_port=51820)
 peers = [
     Peer(public_key=key, endpoint=(IPv4Address("127.0.0.1"), 1000 + n), keepalive_s=25,
          allowed=(IPv4Network((int(IPv4Address("10.77.1.0")) + n, 32)),))
@@ -110,7 +110,7 @@ import subprocess
 from dataclasses import replace
 d = choose(DatapathKind.WIREGUARD_GO, 'cbnet0')
 d.up(tunnel)
-d.up(replace(tunnel, address=IPv4Interface("10.78.0.9/24"), mtu=1300, listen_port=51999))
+d.up(replace(tunnel, addresses=(IPv4Interface("10.78.0.9/24"),), mtu=1300, listen_port=51999))
 print(subprocess.run(["ip", "-o", "addr", "show", "cbnet0"], capture_output=True, text=True).stdout)
 print(subprocess.run(["ip", "-o", "link", "show", "cbnet0"], capture_output=True, text=True).stdout)
 print(subprocess.run(["ss", "-Hlun"], capture_output=True, text=True).stdout)
@@ -122,6 +122,56 @@ print(subprocess.run(["ss", "-Hlun"], capture_output=True, text=True).stdout)
     assert "10.77.0.1" not in shown
     assert "mtu 1300" in shown
     assert ":51999" in shown
+
+
+def test_ipv6_comes_and_goes_beside_ipv4_and_where_the_kernel_has_none_ipv4_goes_on(namespace) -> None:
+    private, _ = seal.new_pair()
+    _, peer = seal.new_pair()
+    shown = namespace(
+        """
+import json, subprocess
+from dataclasses import replace
+def addresses(*words):
+    told = subprocess.run(["ip", "-j", "addr", "show", "cbnet0", *words], capture_output=True, text=True, check=True)
+    return {f"{a['local']}/{a['prefixlen']}": a.get("tentative", False) for a in json.loads(told.stdout)[0]["addr_info"]
+            if not a["local"].startswith("fe80")}
+d = choose(DatapathKind.WIREGUARD_GO, 'cbnet0')
+both = replace(tunnel, addresses=(*tunnel.addresses, IPv6Interface("fd00::a4d:1/64")))
+second = replace(peers[0], allowed=(*peers[0].allowed, IPv6Network("fd00::a4d:100/128")))
+d.up(tunnel)
+d.sync(peers)
+d.up(both)
+d.sync([second])
+assert addresses() == {"10.77.0.1/16": False, "fd00::a4d:1/64": False}, addresses()
+assert set(d.stats()[0].allowed) == set(second.allowed)
+sent = []
+ask = d._ask
+d._ask = lambda request: (sent.append(request), ask(request))[1]
+d.up(both)
+d.sync([second])
+assert not [each for each in sent if "allowed_ip" in each and "set=1" in each and "replace" in each], sent
+d.up(replace(both, addresses=(*tunnel.addresses, IPv6Interface("fd01::a4d:1/64"))))
+assert set(addresses()) == {"10.77.0.1/16", "fd01::a4d:1/64"}, addresses()
+d.up(tunnel)
+d.sync(peers)
+assert set(addresses()) == {"10.77.0.1/16"}, addresses()
+assert d.stats()[0].allowed == peers[0].allowed
+subprocess.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1"], check=True)
+d.up(both)
+assert set(addresses()) == {"10.77.0.1/16"}, addresses()
+d.down()
+d.up(both)
+assert set(addresses()) == {"10.77.0.1/16"}, addresses()
+subprocess.run(["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0"], check=True)
+d.up(both)
+assert set(addresses()) == {"10.77.0.1/16", "fd00::a4d:1/64"}, addresses()
+d.down()
+print("done")
+""",
+        private,
+        peer,
+    )
+    assert shown == "done"
 
 
 def test_a_key_is_compared_as_wireguard_keeps_it() -> None:

@@ -2,7 +2,7 @@
 
 import base64
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 
 import pytest
 from hypothesis import given
@@ -21,7 +21,7 @@ OTHER = base64.b64encode(bytes(32)).decode()
 PEER = Peer(
     public_key=KEY,
     endpoint=(IPv4Address("203.0.113.7"), 51820),
-    allowed=(IPv4Network("10.77.0.2/32"),),
+    allowed=(IPv4Network("10.77.0.2/32"), IPv6Network("fd00::1/128")),
     keepalive_s=25,
 )
 ANSWER = f"""private_key={bytes(range(32)).hex()}
@@ -59,13 +59,25 @@ def test_a_request_names_only_what_changes() -> None:
     request = uapi.set_peers(Changes((OTHER,), (PeerChange(PEER, None),)))
     assert request == (
         f"set=1\npublic_key={bytes(32).hex()}\nremove=true\npublic_key={bytes(range(32)).hex()}\n"
-        "persistent_keepalive_interval=25\nreplace_allowed_ips=true\nallowed_ip=10.77.0.2/32\n\n"
+        "persistent_keepalive_interval=25\nreplace_allowed_ips=true\nallowed_ip=10.77.0.2/32\nallowed_ip=fd00::1/128\n\n"
     )
+    adding = uapi.set_peers(Changes((), (PeerChange(PEER, None, only_adds=True),)))
+    assert "allowed_ip=fd00::1/128" in adding
+    assert "replace_allowed_ips" not in adding
     assert "endpoint=203.0.113.7:51820\n" in uapi.set_peers(Changes((), (PeerChange(PEER, PEER.endpoint),)))
     assert uapi.set_device(listen_port=7) == "set=1\nlisten_port=7\n\n"
 
 
-@pytest.mark.parametrize("answer", ["", "rubbish\n\n", "listen_port=x\nerrno=0\n\n", "public_key=zz\nerrno=0\n\n"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "rubbish\n\n",
+        "listen_port=x\nerrno=0\n\n",
+        "public_key=zz\nerrno=0\n\n",
+        f"public_key={bytes(32).hex()}\nallowed_ip=10.77.0.2/33\nerrno=0\n\n",
+    ],
+)
 def test_what_is_no_answer_is_refused(answer: str) -> None:
     with pytest.raises(MalformedData):
         uapi.parse_device(answer)
@@ -101,9 +113,9 @@ def dump(*peers: dict[str, object]) -> wgmsg:
         allowed = [
             {
                 "attrs": [
-                    ["WGALLOWEDIP_A_FAMILY", 2],
-                    ["WGALLOWEDIP_A_IPADDR", IPv4Address(address).packed],
-                    ["WGALLOWEDIP_A_CIDR_MASK", 32],
+                    ["WGALLOWEDIP_A_FAMILY", 2 if ip_address(address).version == 4 else 10],
+                    ["WGALLOWEDIP_A_IPADDR", ip_address(address).packed],
+                    ["WGALLOWEDIP_A_CIDR_MASK", ip_address(address).max_prefixlen],
                 ]
             }
             for address in peer["allowed"]
@@ -121,11 +133,11 @@ def dump(*peers: dict[str, object]) -> wgmsg:
 def test_a_dump_in_several_messages_is_put_together() -> None:
     messages = [
         dump({"key": KEY, "endpoint": ("203.0.113.7", 51820), "allowed": ["10.77.0.2"]}),
-        dump({"key": KEY, "allowed": ["10.77.0.3"]}, {"key": OTHER, "allowed": ["10.77.0.4"]}),
+        dump({"key": KEY, "allowed": ["fd00::3"]}, {"key": OTHER, "allowed": ["10.77.0.4"]}),
     ]
     first, second = wireguard.merged(messages)
     assert (first.public_key, first.endpoint, first.keepalive_s) == (KEY, PEER.endpoint, 25)
-    assert first.allowed == (IPv4Network("10.77.0.2/32"), IPv4Network("10.77.0.3/32"))
+    assert first.allowed == (IPv4Network("10.77.0.2/32"), IPv6Network("fd00::3/128"))
     assert (second.public_key, second.endpoint, second.allowed) == (OTHER, None, (IPv4Network("10.77.0.4/32"),))
 
 

@@ -1,9 +1,9 @@
 """The controller's plan, played by several controllers at once in memory: it never gives an address twice."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -67,7 +67,9 @@ def key_of(name: str) -> str:
     return base64.b64encode(name.encode().ljust(32, b".")).decode()
 
 
-def host_information(host: str, network: str, key: str | None = None) -> HostNetworkInformation:
+def host_information(
+    host: str, network: str, key: str | None = None, *, has_ipv6: bool = True, own6: str | None = None
+) -> HostNetworkInformation:
     return HostNetworkInformation(
         host=host,
         public_address=None,
@@ -75,6 +77,8 @@ def host_information(host: str, network: str, key: str | None = None) -> HostNet
         listen_port=51820,
         public_key=key_of(key or host),
         seal_key="",
+        has_ipv6=has_ipv6,
+        networks6=(IPv6Network(own6),) if own6 else (),
     )
 
 
@@ -127,9 +131,17 @@ class Controllers(RuleBasedStateMachine):
         self.now = NOON
         self.had: dict[IPv4Address, tuple[str, datetime]] = {}
 
-    @rule(host=st.sampled_from(HOSTS), network=st.sampled_from(["10.0.0.4/24", "10.0.1.4/24", "10.77.0.5/24"]))
-    def publish(self, host: str, network: str) -> None:
-        self.memory.put(keys.host_information(GROUP, host), host_information(host, network))
+    @rule(
+        host=st.sampled_from(HOSTS), network=st.sampled_from(["10.0.0.4/24", "10.0.1.4/24", "10.77.0.5/24"]),
+        has_ipv6=st.booleans(), own6=st.sampled_from([None, "fd00:1::/64"]),
+    )  # fmt: skip
+    def publish(self, host: str, network: str, *, has_ipv6: bool, own6: str | None) -> None:
+        told = host_information(host, network, has_ipv6=has_ipv6, own6=own6)
+        self.memory.put(keys.host_information(GROUP, host), told)
+
+    @rule(prefix=st.sampled_from([None, IPv6Network("fd00:1::/64"), IPv6Network("fd00:2::/64")]))
+    def change_ipv6(self, prefix: IPv6Network | None) -> None:
+        self.memory.put(keys.configuration(GROUP), replace(SPECIFICATION, cidr6=prefix))
 
     @rule(host=st.sampled_from(HOSTS), victim=st.sampled_from(HOSTS))
     def take_a_key(self, host: str, victim: str) -> None:
@@ -218,6 +230,8 @@ class Controllers(RuleBasedStateMachine):
         claims = self.memory.under(keys.addresses_of(GROUP))
         for host, found in rules.items():
             assert claims[str(found.value.address)].value == host
+        second = [found.value.address6 for found in rules.values() if found.value.address6 is not None]
+        assert len(second) == len(set(second))
 
     def teardown(self) -> None:
         """Left alone, one controller comes to rest, and then everything fits; later no address rests any more."""
@@ -233,6 +247,13 @@ class Controllers(RuleBasedStateMachine):
         assert not self.memory.under(keys.released_of(GROUP))
         rules, informations = self.memory.under(keys.rules_of(GROUP)), self.memory.under(keys.hosts_of(GROUP))
         assert rules.keys() <= informations.keys()
+        prefix = self.memory.values[keys.configuration(GROUP)][0].cidr6
+        for host, found in rules.items():
+            told = informations[host].value
+            if told.public_key == found.value.public_key:  # else it keeps its rule as it was
+                can = prefix is not None and told.has_ipv6 and prefix not in told.networks6
+                assert (found.value.address6 is not None) == can
+                assert not can or found.value.address6 in prefix
         clouds = self.memory.under(keys.cloud_overrides_of(GROUP))
         assert clouds.keys() <= informations.keys()
         for host, found in rules.items():

@@ -3,7 +3,7 @@
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
 
 import pytest
 
@@ -132,9 +132,37 @@ def test_a_host_peers_with_all_but_itself_and_those_taken_down() -> None:
     hosts[4] = replace(hosts[4], public_key="no key")
     found = peering.wanted(view(*hosts), "a", private_key=KEY, listen_port=51820)
     assert found is not None
-    assert found.tunnel.address == IPv4Interface(f"{hosts[0].address}/24")
+    assert found.tunnel.addresses == (IPv4Interface(f"{hosts[0].address}/24"),)
     assert [peer.allowed for peer in found.peers] == [(IPv4Network(hosts[n].address),) for n in (1, 2)]
     assert all(peer.keepalive_s == 25 for peer in found.peers)
+
+
+PREFIX6 = IPv6Network("fd12:3456:789a::/64")
+
+
+def test_with_ipv6_every_host_that_has_it_has_a_second_address() -> None:
+    hosts = [rule(name, f"203.0.113.{n}", f"10.0.0.{n}/24") for n, name in enumerate("abcd", start=1)]
+    second = [PREFIX6.network_address + int(each.address) for each in hosts]
+    hosts[0] = replace(hosts[0], address6=second[0])
+    hosts[1] = replace(hosts[1], address6=second[1])
+    hosts[2] = replace(hosts[2], address6=second[1])  # another's: it does not follow from its own
+    seen = view(*hosts)
+    on = replace(seen, specification=replace(seen.specification, cidr6=PREFIX6))
+    found = peering.wanted(on, "a", private_key=KEY, listen_port=51820)
+    assert found is not None
+    assert found.tunnel.addresses == (IPv4Interface(f"{hosts[0].address}/24"), IPv6Interface(f"{second[0]}/64"))
+    assert [peer.allowed for peer in found.peers] == [
+        (IPv4Network(hosts[1].address), IPv6Network(second[1])),
+        (IPv4Network(hosts[2].address),),
+        (IPv4Network(hosts[3].address),),
+    ]
+    without = peering.wanted(on, "d", private_key=KEY, listen_port=51820)  # a host whose kernel has none
+    assert without is not None
+    assert without.tunnel.addresses == (IPv4Interface(f"{hosts[3].address}/24"),)
+    off = peering.wanted(seen, "a", private_key=KEY, listen_port=51820)  # turned off, and the rules still tell of it
+    assert off is not None
+    assert off.tunnel.addresses == (IPv4Interface(f"{hosts[0].address}/24"),)
+    assert all(len(peer.allowed) == 1 for peer in off.peers)
 
 
 def test_there_is_no_data_path_without_network_rule_or_leave() -> None:
@@ -182,6 +210,16 @@ def test_peers_come_and_go() -> None:
     assert [(change.peer, change.endpoint) for change in changes.changed] == [(WANTED, ONE)]
     moved = differences([WANTED], [replace(ACTUAL, allowed=())], {}, NOW)
     assert [(change.peer, change.endpoint) for change in moved.changed] == [(WANTED, None)]
+
+
+def test_what_a_peer_is_allowed_stays_while_something_is_added() -> None:
+    second = IPv6Network("fd00::a4d:1/128")
+    both = replace(WANTED, allowed=(*WANTED.allowed, second))
+    (added,) = differences([both], [ACTUAL], {}, NOW).changed
+    assert added.only_adds
+    (removed,) = differences([WANTED], [replace(ACTUAL, allowed=both.allowed)], {}, NOW).changed
+    assert not removed.only_adds
+    assert differences([both], [replace(ACTUAL, allowed=both.allowed[::-1])], {}, NOW).changed == ()
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=400), timedelta(days=-400)])

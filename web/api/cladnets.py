@@ -18,6 +18,8 @@ class CladnetWish:
 
     name: str
     cidr: str | None = None
+    ipv6: str | None = None
+    """A private /64, or "auto"."""
     description: str = ""
     rule_type: RuleType = RuleType.COST_PRIORITIZED
     datapath: DatapathKind = DatapathKind.AUTO
@@ -38,6 +40,7 @@ def create() -> Response:
         store(),
         name=wish.name,
         cidr=wish.cidr or None,
+        ipv6=wish.ipv6 or None,
         description=wish.description,
         rule_type=wish.rule_type,
         datapath=wish.datapath,

@@ -20,13 +20,17 @@ function showHosts() {
   document.getElementById("host-count").textContent = state.hosts.length || "";
   showRows("hosts", state.hosts.map((host) => make("tr", {},
     make("th", { scope: "row" }, host.host),
-    make("td", { class: "code" }, host.address ?? "–"),
-    make("td", {}, stateOf(host), host.problem ? make("span", { class: "prose faint" }, ` ${host.problem}`) : null),
+    make("td", { class: "code" }, host.address ?? "–", ...(host.address6 ? [make("br"), host.address6] : [])),
+    make("td", {}, stateOf(host), told(host) ? make("span", { class: "prose faint" }, ` ${told(host)}`) : null),
     make("td", { class: "code" }, host.public_address ?? "–"),
     make("td", {}, host.cloud.provider),
     make("td", {}, [host.cloud.region, host.cloud.zone].filter(Boolean).join(" / ")),
     make("td", {}, host.roles.join(", ")),
   )));
+}
+
+function told(host) {
+  return host.problem || host.ipv6_problem;
 }
 
 function stateOf(host) {

@@ -8,7 +8,7 @@ import { data } from "./page.js";
 function show(cladnets) {
   showRows("cladnets", cladnets.map((cladnet) => make("tr", {},
     make("th", { scope: "row" }, make("a", { href: `/cladnets/${encodeURIComponent(cladnet.id)}` }, cladnet.name)),
-    make("td", { class: "code" }, cladnet.cidr),
+    make("td", { class: "code" }, cladnet.cidr, ...(cladnet.cidr6 ? [make("br"), cladnet.cidr6] : [])),
     make("td", { class: "prose" }, cladnet.description),
     make("td", {}, cladnet.rule_type),
     make("td", {}, tag(cladnet.state, cladnet.state === "active" ? "good" : "wait")),
