@@ -66,6 +66,7 @@ def create(
     store: Store,
     *,
     name: str,
+    group: str | None = None,
     cidr: str | None = None,
     ipv6: str | None = None,
     description: str = "",
@@ -77,6 +78,7 @@ def create(
 
     Args:
         name: unique; small letters, digits and hyphens.
+        group: its id, as unique as its name; made of the name without it.
         cidr: its address range; a free one is chosen without it.
         ipv6: a private /64 for a second address of every host, or "auto" for one that is drawn.
         quarantine_s: how long a released address is kept from other hosts.
@@ -92,8 +94,10 @@ def create(
         generation = store.get(keys.CLADNET_GENERATION, int)  # read before the list: nothing can come in between unseen
         existing = _all(store)
         _check_name_free(name, existing)
+        if group is not None:
+            _check_name_free(keys.segment(group, what="CLADNet id"), existing)
         specification = CladnetSpecification(
-            id=f"{name[:40].rstrip('-')}-{secrets.token_hex(_ID_BYTES)}",
+            id=group or f"{name[:40].rstrip('-')}-{secrets.token_hex(_ID_BYTES)}",
             name=name,
             cidr=_range(store, wanted, existing),
             cidr6=_range6(store, ipv6, None, existing),
@@ -326,9 +330,14 @@ def hosts(store: Store, group: str) -> tuple[HostView, ...]:
     return tuple(views)
 
 
-def control(store: Store, group: str, host: str, command: Command) -> None:
-    """Ask a host's agent to take its interface up or down; NotFound if the CLADNet has no such host."""
+def control(store: Store, group: str, host: str | None, command: Command) -> None:
+    """Ask a host's agent, or every host's, to take its interface up or down; NotFound if there is no such host."""
     views = hosts(store, group)
+    if host is None:
+        group = find(store, group).id
+        for view in views:
+            store.put(keys.command(group, view.host), ControlCommand(command=command))
+        return
     if host not in {view.host for view in views}:
         names = ", ".join(view.host for view in views)
         raise NotFound(f"CLADNet {group} has no host {host!r}", hint=f"hosts: {names or 'none yet'}")

@@ -105,7 +105,10 @@ def serve_console(tmp_path: Path) -> Iterator[Callable[..., str]]:
             join_file.chmod(0o600)
             log = undo.enter_context((tmp_path / "console.log").open("wb"))
             process = subprocess.Popen(
-                [larva, "console", "serve", "--listen", address, "--etcd", etcd, *options],
+                [
+                    larva, "console", "serve", "--listen", address, "--etcd", etcd, "--cb-network-listen", "off",
+                    *options,
+                ],
                 env={**os.environ, "LARVA_STATE": str(tmp_path / "state"), "LARVA_CONFIG": str(tmp_path / "config")},
                 stdout=log, stderr=log,
             )  # fmt: skip

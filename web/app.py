@@ -9,6 +9,7 @@ from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from larva import settings
 from web import api, events, pages, problems, security, sessions
+from web.cbnetwork import routes as cbnetwork
 from web.context import EXTENSION, Console
 from web.enrolment import enrolment_blueprint
 from web.hub import Hub
@@ -58,6 +59,7 @@ def create_app(
     app.register_blueprint(api.blueprint)
     app.register_blueprint(events.blueprint)
     app.register_blueprint(pages.blueprint)
+    cbnetwork.register(app)
     if open_authority is not None:
         app.register_blueprint(enrolment_blueprint(console.store, open_authority, admit, hand_over))
     return app

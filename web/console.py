@@ -16,8 +16,9 @@ from larva import output, settings
 from larva.errors import HostUnfit, InvalidInput, LarvaError
 from web import accounts, first_account
 from web.app import create_app
+from web.cbnetwork.local import create_local_app
 from web.context import EXTENSION
-from web.server import Certificate, serve
+from web.server import Certificate, PlainListener, serve
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +32,24 @@ def console() -> None:
 @click.option("--listen", default="0.0.0.0:8443", show_default=True, help="ADDRESS:PORT to listen on.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="PEM chain; default: the one that founding made.")
 @click.option("--key", type=click.Path(path_type=Path), help="PEM key of the certificate.")
+@click.option(
+    "--cb-network-listen", "local", metavar="ADDRESS:PORT", default="127.0.0.1:8053", show_default=True,
+    help="Where the old cb-network service's API is served without a login: on loopback only. `off`: nowhere.",
+)  # fmt: skip
 @click.option("--insecure-http", is_flag=True, help="Without TLS; on loopback only, for tests.")
 @click.option("--etcd", "endpoints", multiple=True, help="Plain etcd endpoint instead of this host's; for tests.")
 def serve_command(
-    *, listen: str, certificate: Path | None, key: Path | None, insecure_http: bool, endpoints: tuple[str, ...]
+    *,
+    listen: str,
+    certificate: Path | None,
+    key: Path | None,
+    local: str,
+    insecure_http: bool,
+    endpoints: tuple[str, ...],
 ) -> None:
     """Serve the console."""
-    address = _listen_address(listen)
+    address, _ = _listen_address("--listen", listen)
+    plain = None if local == "off" else _plain_listener(local)
     tls = None
     if insecure_http:
         if not address.is_loopback:
@@ -64,7 +76,7 @@ def serve_command(
             secure=tls is not None,
         )
 
-    serve(make_app, listen=listen, tls=tls, ready=_found_first_account)
+    serve(make_app, listen=listen, tls=tls, ready=_found_first_account, plain=plain)
 
 
 def _admit(host: str) -> None:
@@ -73,13 +85,23 @@ def _admit(host: str) -> None:
         AccessKeeper(store).admit(host)
 
 
-def _listen_address(listen: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _plain_listener(listen: str) -> PlainListener:
+    address, port = _listen_address("--cb-network-listen", listen)
+    if not address.is_loopback:
+        raise InvalidInput(
+            f"--cb-network-listen knows no login, so {address} would hand every CLADNet to the network",
+            hint="take 127.0.0.1; from elsewhere, call the console's port with an access token, or tunnel by ssh -L",
+        )
+    return PlainListener(address=address, port=port, make_app=lambda app: create_local_app(app.extensions[EXTENSION]))
+
+
+def _listen_address(option: str, listen: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, int]:
     host, _, port = listen.rpartition(":")
-    wrong = InvalidInput(f"--listen {listen!r} is not ADDRESS:PORT", hint="as 0.0.0.0:8443")
+    wrong = InvalidInput(f"{option} {listen!r} is not ADDRESS:PORT", hint="as 0.0.0.0:8443")
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise wrong
     try:
-        return ipaddress.ip_address(host.strip("[]"))
+        return ipaddress.ip_address(host.strip("[]")), int(port)
     except ValueError as error:
         raise wrong from error
 

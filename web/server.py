@@ -1,11 +1,13 @@
 """The console's HTTP server: gunicorn, one process with threads, TLS 1.2 and later."""
 
 import contextlib
+import logging
 import socket
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +24,30 @@ GRACE_S = 5
 UNFINISHED_S = 15.0
 """Who has not said by then what he wants is hung up on: anybody could hold every thread otherwise."""
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainListener:
+    """A second listener, without TLS, and the application that is served there and nowhere else."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+    make_app: Callable[[Flask], Flask]
+    """From the main application, in the serving process."""
+
+
+class _Plain:
+    """gunicorn's configuration as a connection of the plain listener sees it."""
+
+    is_ssl = False
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = cfg
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cfg, name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
@@ -37,13 +63,50 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
     gunicorn's threads read greeting, head and body without a bound of their own.
     """
 
+    sockets: Any
+    wsgi: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._listened_to: dict[Any, float] = {}
+        self._plain: Any = None
+        """Where the plain listener listens."""
+
+    def init_process(self) -> None:
+        """Called in the serving process, which stays in here."""
+        plain: PlainListener | None = self.app.plain
+        if plain is not None:
+            try:
+                opened = _listen(plain)
+            except OSError as error:  # the old service itself may still run here
+                log.warning("nothing is served on %s port %d: %s", plain.address, plain.port, error.strerror)
+            else:
+                self.sockets = [*self.sockets, opened]
+                self._plain = opened.getsockname()
+        super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Make the applications."""
+        super().load_wsgi()
+        plain: PlainListener | None = self.app.plain
+        if plain is not None:
+            self._plain_wsgi = plain.make_app(self.app.callable)
+            self.wsgi = self._by_listener(self.wsgi)
+
+    def _by_listener(self, main: Any) -> Any:
+        """Which listener a connection came by decides, nothing that its request says."""
+
+        def serve(environ: Any, start_response: Any) -> Any:
+            here = environ["gunicorn.socket"].getsockname() == self._plain
+            return (self._plain_wsgi if here else main)(environ, start_response)
+
+        return serve
 
     def handle(self, conn: Any) -> Any:
         """Serve one request of a connection, in a thread of the pool."""
         self._listened_to[conn] = time.monotonic()
+        if conn.server == self._plain and not conn.initialized:
+            conn.cfg = _Plain(conn.cfg)
         try:
             return super().handle(conn)
         finally:
@@ -78,7 +141,8 @@ def _console(app: Flask) -> Console:
 
 
 class _Server(BaseApplication):  # type: ignore[misc] # gunicorn has no annotations
-    def __init__(self, make_app: Callable[[], Flask], settings: dict[str, object]) -> None:
+    def __init__(self, make_app: Callable[[], Flask], settings: dict[str, object], plain: PlainListener | None) -> None:
+        self.plain = plain
         self._make_app = make_app
         self._settings = settings
         super().__init__()
@@ -98,7 +162,12 @@ def _at_least_tls_1_2(_config: object, default: Callable[[], ssl.SSLContext]) ->
 
 
 def serve(
-    make_app: Callable[[], Flask], *, listen: str, tls: Certificate | None, ready: Callable[[Flask], None]
+    make_app: Callable[[], Flask],
+    *,
+    listen: str,
+    tls: Certificate | None,
+    ready: Callable[[Flask], None],
+    plain: PlainListener | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -107,6 +176,7 @@ def serve(
         listen: ADDRESS:PORT.
         tls: None serves plain HTTP.
         ready: called in the serving process once the application is there.
+        plain: a second listener without TLS; when its port is taken, a line in the log says so.
     """
     settings: dict[str, object] = {
         "bind": [listen],
@@ -126,4 +196,17 @@ def serve(
     }
     if tls is not None:
         settings |= {"certfile": str(tls.certificate), "keyfile": str(tls.key), "ssl_context": _at_least_tls_1_2}
-    _Server(make_app, settings).run()
+    _Server(make_app, settings, plain).run()
+
+
+def _listen(plain: PlainListener) -> socket.socket:
+    family = socket.AF_INET6 if plain.address.version == 6 else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((str(plain.address), plain.port))
+        opened.listen()
+    except OSError:
+        opened.close()
+        raise
+    return opened
