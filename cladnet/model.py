@@ -73,6 +73,9 @@ class CladnetSpecification:
     datapath: DatapathKind = DatapathKind.AUTO
     address_quarantine_s: float = ADDRESS_QUARANTINE_S
     """How long a released address is kept from other hosts than the one that had it."""
+    withheld_to: IPv4Address | None = None
+    """Since the system was restored from a backup: no newcomer gets an address up to this one. Hosts that joined after
+    the backup was taken may still use them; `larva control release` ends it."""
     state: CladnetState = CladnetState.ACTIVE
     created_at: Moment
 

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 PUBLIC = 0o644
 SECRET = 0o600
@@ -22,6 +23,16 @@ def write_whole(path: Path, data: bytes | str, *, mode: int = PUBLIC, owner: tup
         OSError: the disk is full or the directory cannot be written; the old file is untouched.
     """
     content = data.encode() if isinstance(data, str) else data
+    with whole_file(path, mode=mode, owner=owner) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, mode: int = PUBLIC, owner: tuple[int, int] | None = None) -> Iterator[BinaryIO]:
+    """Give a new file to write, which replaces `path` when the block ends well and leaves nothing when it does not.
+
+    Arguments and errors as `write_whole`. A writer that was killed leaves a file `.NAME.…` beside it.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
@@ -29,18 +40,23 @@ def write_whole(path: Path, data: bytes | str, *, mode: int = PUBLIC, owner: tup
             os.fchmod(file.fileno(), mode)
             if owner is not None:
                 os.fchown(file.fileno(), *owner)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make what was created, renamed or deleted in a directory outlive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def write_if_changed(

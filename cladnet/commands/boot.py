@@ -29,22 +29,41 @@ def units_of(roles: tuple[Role, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(unit for role in roles for unit in UNITS[role]))
 
 
-def bring_up(wanted: JoinFile, *, patience_s: float = joining.PATIENCE_S) -> Member:
-    """Make this host what its join file says and return its membership; may be called again at any time."""
-    if not Path("/run/systemd/system").is_dir():
-        raise HostUnfit("systemd does not run here", hint="run this on a VM of the appliance, or with its package")
+def bring_up(wanted: JoinFile, *, patience_s: float = joining.PATIENCE_S, anew: bool = False) -> Member:
+    """Make this host what its join file says and return its membership; may be called again at any time.
+
+    Args:
+        anew: ask the server also if this host is enrolled already: it may know it no more, or etcd be elsewhere now.
+    """
+    require_systemd()
     _open_firewall(wanted.roles)
     if wanted.join is None:
         from cladnet.control import founding  # with what it needs half a second of a small VM; most hosts join
 
         member = founding.found(wanted, start_etcd=_start_etcd)
     else:
-        member = joining.enrol(wanted, patience_s=patience_s)
+        member = joining.enrol(wanted, patience_s=patience_s, anew=anew)
     Identity.load()
     units = units_of(member.roles)
     _systemctl("enable", *units)
     _systemctl("start", "--no-block", *units)  # they may be ordered after the very unit that runs this
     return member
+
+
+def require_systemd() -> None:
+    """Raise HostUnfit on a machine whose services we cannot start."""
+    if not Path("/run/systemd/system").is_dir():
+        raise HostUnfit("systemd does not run here", hint="run this on a VM of the appliance, or with its package")
+
+
+def stop_control() -> None:
+    """Stop what uses the CA and etcd's data."""
+    _systemctl("stop", *reversed(UNITS[Role.CONTROL]))
+
+
+def restart_members() -> None:
+    """Have the agents that run read anew where etcd is; tunnels and mounts outlive them."""
+    _systemctl("try-restart", *UNITS[Role.MEMBER])
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 import click
 
+from cladnet.commands import control_backup
 from cladnet.member import Member
 from larva import output
 from larva.process import require_root
@@ -39,3 +40,7 @@ def list_nodes(*, as_json: bool) -> None:
     for each in found:
         if each.problem:
             output.note(output.printable(f"{each.host or each.address}: {each.problem}"))
+
+
+for _command in control_backup.COMMANDS:
+    control.add_command(_command)

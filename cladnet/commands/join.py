@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import click
+from click.core import ParameterSource
 
 from cladnet.commands import boot
 from cladnet.commands.role_option import role_option
 from cladnet.enrol.join_file import Join, JoinFile, check_server, join_file
+from cladnet.member import Member, member_file
 from cladnet.model import Role
 from larva import files, output, process
 from larva.errors import Conflict, HostUnfit, InvalidInput, MalformedData, NotFound, Refused
@@ -16,23 +18,40 @@ from larva.errors import Conflict, HostUnfit, InvalidInput, MalformedData, NotFo
 
 @click.command("join")
 @click.option("--server", required=True, help="The console's URL, https://ADDRESS:8443.")
-@click.option("--ca", required=True, help="Fingerprint of the system's CA, sha256:…")
+@click.option("--ca", help="Fingerprint of the system's CA, sha256:…; needed unless join.toml has it.")
 @click.option(
-    "--token", "secret", prompt="Token", hide_input=True, envvar="LARVA_TOKEN",
-    help="What `larva enrol token create` printed; asked for without it, so that no list of processes shows it.",
+    "--token", "secret", envvar="LARVA_TOKEN",
+    help="What `larva enrol token create` printed. Without it that of join.toml, if it is of the same system; else it "
+    "is asked for, so that no list of processes shows it.",
 )  # fmt: skip
 @role_option
 @click.option("--host", help="The name in the system; the machine's own without it.")
 @click.option("--patience", "patience_s", default=120.0, show_default=True, help="Seconds to wait for the server.")
-def join(*, server: str, ca: str, secret: str, roles: tuple[str, ...], host: str | None, patience_s: float) -> None:
-    """Enrol this host and start its services, as a VM does from its user-data."""
+def join(
+    *, server: str, ca: str | None, secret: str | None, roles: tuple[str, ...], host: str | None, patience_s: float
+) -> None:
+    """Enrol this host and start its services, as a VM does from its user-data.
+
+    On a host that is enrolled: ask again, since the system was restored, or is at another address now.
+    """
     process.require_root("joining")
-    chosen = tuple(Role(role) for role in roles)
-    target = Join(server=check_server(server, what="--server"), ca=ca, token=secret)
     base = JoinFile.load() if join_file().is_file() else JoinFile()
+    said = click.get_current_context().get_parameter_source("roles") is not ParameterSource.DEFAULT
+    chosen = base.roles if base.join is not None and not said else tuple(Role(role) for role in roles)
+    ca = ca or (base.join.ca if base.join else None)
+    if ca is None:
+        raise click.UsageError("Missing option '--ca'.")
+    if secret is None and base.join is not None and base.join.ca == ca:
+        secret = base.join.token
+    if secret is None:
+        secret = str(click.prompt("Token", hide_input=True))
+    target = Join(server=check_server(server, what="--server"), ca=ca, token=secret)
     wanted = replace(base, roles=chosen, host=host or base.host, join=target).checked(source="larva join")
+    before = Member.load() if member_file().exists() else None
     with _kept_unless_refused(wanted):
-        member = boot.bring_up(wanted, patience_s=patience_s)
+        member = boot.bring_up(wanted, patience_s=patience_s, anew=True)
+    if before is not None and before != member:
+        boot.restart_members()
     output.note(f"{member.host} has joined {', '.join(member.groups) or 'the system'}")
 
 

@@ -48,9 +48,14 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
         start_etcd: starts it, or does nothing if it runs; need not wait.
 
     Raises:
-        Conflict: this host is enrolled with another control node.
+        Conflict: this host is enrolled with another control node, or holds half of a restored system.
         Unavailable: etcd does not answer in time.
     """
+    if unfinished_restore().exists():
+        raise Conflict(
+            "a restore on this host was stopped in the middle",
+            hint="run `larva control restore` again; it starts from the backup anew",
+        )
     known = Member.load() if member_file().exists() else None
     ca_directory = settings.state_directory() / "ca"
     if known is not None and not (ca_directory / "ca.key").exists():
@@ -59,8 +64,8 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
             hint=f"give [join] in join.toml, or delete {member_file()} and {tls_files().ca.parent} to start anew",
         )
     host = known.host if known else wanted.host_name()
-    local = tuple(address.ip for interface in discovery.interfaces() for address in interface.addresses)
-    public = wanted.control.public_address or discovery.metadata().public_address or _best(local)
+    local = local_addresses()
+    public = reached_at(wanted, local)
     log.info("founding on %s, reached by others at %s", host, public)
 
     prepare_state()
@@ -116,6 +121,21 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
     )
     member.save()
     return member
+
+
+def unfinished_restore() -> Path:
+    """There while a restore replaces the CA and etcd's data: what would be founded upon now is half of each."""
+    return settings.state_directory() / "restore-unfinished"
+
+
+def local_addresses() -> tuple[IPv4Address, ...]:
+    """Every address of this machine's interfaces."""
+    return tuple(address.ip for interface in discovery.interfaces() for address in interface.addresses)
+
+
+def reached_at(wanted: JoinFile, local: Sequence[IPv4Address]) -> IPv4Address:
+    """The address by which others reach this control node; HostUnfit if it has none."""
+    return wanted.control.public_address or discovery.metadata().public_address or _best(local)
 
 
 def _best(local: Sequence[IPv4Address]) -> IPv4Address:
@@ -182,13 +202,14 @@ def _lay_out_etcd(
     if not site.revocation_list.exists():  # etcd accepts nobody without; the controller keeps it
         revocation.write(clients, site.revocation_list, frozenset())
     files.write_if_changed(directory / "etcd.yaml", etcd_config.configuration(site))
-    owner = _etcd_owner()
+    owner = etcd_owner()
     if owner is not None:
         for path in (directory, *directory.iterdir()):
             os.chown(path, *owner)
 
 
-def _etcd_owner() -> tuple[int, int] | None:
+def etcd_owner() -> tuple[int, int] | None:
+    """User and group that etcd's files belong to; None to leave them as they are."""
     if os.geteuid() != 0:
         return None
     try:

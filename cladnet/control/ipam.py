@@ -25,6 +25,7 @@ def allocate(
     cidr: IPv4Network,
     taken: Container[IPv4Address],
     resting: Mapping[IPv4Address, ReleasedAddress],
+    withheld_to: IPv4Address | None = None,
 ) -> IPv4Address:
     """Return a free host address of `cidr`: the one this host had last, else the lowest that does not rest.
 
@@ -33,11 +34,14 @@ def allocate(
 
     Args:
         resting: addresses for which rests() holds.
+        withheld_to: nothing up to here is given, whatever else is free: `CladnetSpecification.withheld_to`.
 
     Raises:
-        Conflict: every address is taken.
+        Conflict: every address is taken or withheld.
     """
     lowest, highest = int(cidr.network_address) + 1, int(cidr.broadcast_address) - 1
+    if withheld_to is not None:
+        lowest = max(lowest, int(withheld_to) + 1)
     free = {ip: each for ip, each in resting.items() if lowest <= int(ip) <= highest and ip not in taken}
     own = [ip for ip, each in free.items() if each.host == host]
     if own:
@@ -53,4 +57,9 @@ def allocate(
             host, oldest, free[oldest].host, free[oldest].released_at.isoformat(timespec="seconds"), cidr,
         )  # fmt: skip
         return oldest
+    if withheld_to is not None:
+        raise Conflict(
+            f"every address of {cidr} is taken, or withheld up to {withheld_to} since a restore",
+            hint="when no host that joined after the backup uses them any more: larva control release CLADNET",
+        )
     raise Conflict(f"every address of {cidr} is taken", hint="let it grow: larva net update CLADNET --cidr RANGE")

@@ -154,7 +154,10 @@ def _address(
         return of_host[host]
     resting = {ip: each.value for ip, each in world.released.items() if _rests(world, each.value)}
     try:
-        return ipam.allocate(host, cidr, taken | {each.value.address for each in world.rules.values()}, resting)
+        return ipam.allocate(
+            host, cidr, taken | {each.value.address for each in world.rules.values()}, resting,
+            world.specification.value.withheld_to,
+        )  # fmt: skip
     except Conflict as error:
         log.warning("%s: %s gets no address: %s", world.specification.value.id, host, error.message)
         return None

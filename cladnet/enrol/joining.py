@@ -38,7 +38,7 @@ class WrongAuthority(Refused):
     code = "ca-mismatch"
 
 
-def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
+def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S, anew: bool = False) -> Member:
     """Return this host's membership, enrolling it first if needed.
 
     Every step is kept on disk and skipped when it is done, so that a call that was killed anywhere is finished by the
@@ -47,6 +47,8 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
     Args:
         wanted: a join file with `[join]`.
         patience_s: seconds for which a server that does not answer is tried again.
+        anew: ask the server though this host is enrolled. One that was restored from an older backup does not know it
+            and takes the token; one that does know it counts no use, and tells where etcd is now.
 
     Raises:
         WrongAuthority: the server is not the one that was meant.
@@ -59,7 +61,7 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
     host = known.host if known else wanted.host_name()
     servers = tuple(dict.fromkeys((wanted.join.server, *wanted.join.servers, *(known.servers if known else ()))))
     answer = None
-    if known is None or (Role.CONTROL in wanted.roles and not handover.is_kept()):
+    if known is None or anew or (Role.CONTROL in wanted.roles and not handover.is_kept()):
         prepare_state()
         answer = _ask(wanted, wanted.join, host, servers, patience_s=patience_s)
     elif (left := _left(tls_files().certificate)) < RENEWAL:
@@ -82,7 +84,7 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S) -> Member:
         host=host,
         groups=groups,
         roles=wanted.roles,
-        server=_first_server(wanted, known),
+        server=_first_server(wanted, None if anew else known),
         etcd_endpoints=endpoints,
         servers=servers,
         cloud=wanted.cloud,

@@ -158,3 +158,17 @@ def test_the_recommendation_avoids_what_the_original_took() -> None:
     # cb-larva recommends 192.168.0.0/29 here, which overlaps the first.
     taken = [IPv4Network(f"192.168.{third}.0/24") for third in (0, 1, 2)]
     assert not any(cidr.recommend(taken, prefix=29).overlaps(network) for network in taken)
+
+
+@given(SMALL, st.data())
+def test_nothing_that_is_withheld_is_given_however_little_is_left(network, data) -> None:
+    every = list(network.hosts())
+    last = data.draw(st.sampled_from(every))
+    taken = data.draw(st.sets(st.sampled_from(every)))
+    resting = {ip: released(host, 5) for ip in data.draw(st.sets(st.sampled_from(every))) for host in ("a", "b")}
+    left = [address for address in every if address > last and address not in taken]
+    if left:
+        assert ipam.allocate("b", network, taken, resting, last) in left
+    else:
+        with pytest.raises(Conflict, match=f"withheld up to {last}"):
+            ipam.allocate("b", network, taken, resting, last)
