@@ -254,8 +254,12 @@ def _all(store: Store) -> tuple[CladnetSpecification, ...]:
 
 
 def specifications(store: Store) -> dict[str, Versioned[CladnetSpecification]]:
-    """Every CLADNet by its id; what stands under the id of one and is that of another is left out."""
-    found = store.children(keys.CONFIGURATION, CladnetSpecification)
+    """Every CLADNet by its id."""
+    return under_their_ids(store.children(keys.CONFIGURATION, CladnetSpecification))
+
+
+def under_their_ids(found: dict[str, Versioned[CladnetSpecification]]) -> dict[str, Versioned[CladnetSpecification]]:
+    """Leave out what stands under the id of one CLADNet and is that of another."""
     for group in [group for group, item in found.items() if item.value.id != group]:
         log.warning("left out: %s holds the CLADNet %.63r", found[group].key, found[group].value.id)
         del found[group]

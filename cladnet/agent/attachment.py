@@ -15,6 +15,7 @@ from cladnet.agent.status_test import StatusTest
 from cladnet.datapath import link
 from cladnet.datapath.choose import choose
 from cladnet.datapath.protocol import Datapath
+from cladnet.etcd.mirror import Mirror
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -25,7 +26,7 @@ from cladnet.model import (
     DatapathKind,
     NetworkingRule,
 )
-from larva.errors import LarvaError, Unavailable
+from larva.errors import LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,12 @@ class Attachment:
         self._stop = threading.Event()
         self._presence = Presence(store, keys.presence(group, self._host), self._host, wanted=self._is_active)
         configuration, command = keys.configuration(group), keys.command(group, self._host)
+        self._mirror = Mirror(
+            store,
+            {configuration: CladnetSpecification, keys.rules_of(group): NetworkingRule, command: ControlCommand},
+        )
         self._network = Reconciler(
-            store, [configuration, keys.rules_of(group), command], self._reconcile_network, name=f"network {group}"
+            store, self._mirror.prefixes, self._reconcile_network, name=f"network {group}", on_item=self._mirror.note
         )
         self._information = Reconciler(
             store,
@@ -161,11 +166,17 @@ class Attachment:
         return again
 
     def _read(self) -> NetworkView | None:
-        specification = self._store.get(keys.configuration(self.group), CladnetSpecification)
+        mirror, configuration = self._mirror, keys.configuration(self.group)
+        if not mirror.catch_up():
+            self._store.exists(configuration)  # nothing to read: whether etcd is there is still worth knowing
+        for key in (configuration, keys.command(self.group, self._host)):
+            if mirror.unreadable(key):
+                raise MalformedData(f"{key} cannot be read")
+        specification = mirror.get(configuration, CladnetSpecification)
         if specification is None:
             return None
-        rules = self._store.children(keys.rules_of(self.group), NetworkingRule)
-        command = self._store.get(keys.command(self.group, self._host), ControlCommand)
+        rules = mirror.children(keys.rules_of(self.group), NetworkingRule)
+        command = mirror.get(keys.command(self.group, self._host), ControlCommand)
         return NetworkView(
             specification=specification.value,
             rules=tuple(rule.value for host, rule in rules.items() if rule.value.host == host),

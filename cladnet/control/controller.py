@@ -1,20 +1,22 @@
 """The controller: gives hosts addresses and rules, marks those that vanished, empties deleted CLADNets.
 
-Any number of controllers may run at once: each step is one transaction on the revisions it was decided on.
+Any number of controllers may run at once: each step is one transaction on the revisions it was decided on. What is
+decided on is a mirror of etcd: a look reads nothing of it, however many hosts there are.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from ipaddress import AddressValueError, IPv4Address
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cladnet import keys
 from cladnet.control.planning import World, plan
 from cladnet.enrol.membership import enrolled_hosts, leave_group
+from cladnet.etcd.mirror import Mirror
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Condition, Delete, Store, Versioned
 from cladnet.model import (
@@ -26,7 +28,7 @@ from cladnet.model import (
     NetworkingRule,
     ReleasedAddress,
 )
-from cladnet.networks import specifications
+from cladnet.networks import under_their_ids
 from larva.errors import InvalidInput, LarvaError, NotFound, Unavailable
 from larva.metrics import REGISTRY
 
@@ -45,10 +47,11 @@ _PER_GROUP = (
     keys.HOST_INFORMATION, keys.ADDRESS, keys.RELEASED, keys.RULE, keys.COMMAND, keys.TEST_SPECIFICATION, keys.STATUS,
     keys.PRESENCE, keys.CLOUD_OVERRIDE,
 )  # fmt: skip
-WATCHED = (
-    keys.CONFIGURATION, keys.HOST_INFORMATION, keys.ADDRESS, keys.RULE, keys.COMMAND, keys.PRESENCE,
-    keys.CLOUD_OVERRIDE,
-)  # fmt: skip
+MIRRORED = {
+    keys.CONFIGURATION: CladnetSpecification, keys.HOST_INFORMATION: HostNetworkInformation, keys.ADDRESS: str,
+    keys.RELEASED: ReleasedAddress, keys.RULE: NetworkingRule, keys.COMMAND: ControlCommand, keys.PRESENCE: str,
+    keys.CLOUD_OVERRIDE: CloudFacts,
+}  # fmt: skip
 
 
 class Controller:
@@ -69,35 +72,51 @@ class Controller:
         today: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
+        self._mirror = Mirror(store, MIRRORED)
         self._grace_s = grace_s
         self._clock = clock
         self._today = today
+        self._due: dict[str, float] = {}
+        """CLADNet → when it has to be looked at though nothing changes."""
         self._missing_since: dict[tuple[str, str], float] = {}
         self._next_sweep = clock()
 
     def run(self, stop: threading.Event) -> None:
         """Reconcile until `stop` is set."""
-        Reconciler(self._store, WATCHED, self.reconcile, name="controller").run(stop)
+        Reconciler(
+            self._store, self._mirror.prefixes, self.reconcile, name="controller", on_item=self._mirror.note
+        ).run(stop)
 
     def reconcile(self) -> float | None:
-        """Bring every CLADNet into order once; return the seconds after which a missing host's grace ends."""
-        configurations = specifications(self._store)
-        again: float | None = None
-        for group, configuration in configurations.items():
-            try:
-                remaining = self._bring_into_order(group, configuration)
-            except Unavailable:
-                raise
-            except LarvaError as error:  # what is wrong with one CLADNet must not stop the work for the others
-                log.warning("%s: %s", group, error.message)
-                remaining = RETRY_S
-            if remaining is not None:
-                again = remaining if again is None else min(again, remaining)
+        """Bring what changed into order, or every CLADNet; return the seconds after which one has to be looked at."""
+        changed = self._mirror.catch_up()
+        configurations = under_their_ids(self._mirror.children(keys.CONFIGURATION, CladnetSpecification))
+        sweeping = self._clock() >= self._next_sweep
+        touched = {_group(prefix, key) for key in changed for prefix in MIRRORED if key.startswith(prefix)}
+        for group in configurations if sweeping or not changed else touched & configurations.keys():
+            self._due[group] = self._clock()  # what fails in between is looked at again
+        for group in [group for group, due in self._due.items() if due <= self._clock()]:
+            self._look_at(group, configurations)
         self._missing_since = {key: since for key, since in self._missing_since.items() if key[0] in configurations}
-        if self._clock() >= self._next_sweep:
+        if sweeping:
             self._sweep(configurations.keys())
             self._next_sweep = self._clock() + SWEEP_S
-        return again
+        return min((due - self._clock() for due in self._due.values()), default=None)
+
+    def _look_at(self, group: str, configurations: Mapping[str, Versioned[CladnetSpecification]]) -> None:
+        """Bring one CLADNet into order, and note when it has to be looked at next."""
+        remaining: float | None = None
+        try:
+            if group in configurations:
+                remaining = self._bring_into_order(group, configurations[group])
+        except Unavailable:
+            raise
+        except LarvaError as error:  # what is wrong with one CLADNet must not stop the work for the others
+            log.warning("%s: %s", group, error.message)
+            remaining = RETRY_S
+        del self._due[group]
+        if remaining is not None:
+            self._due[group] = self._clock() + remaining
 
     def _bring_into_order(self, group: str, configuration: Versioned[CladnetSpecification]) -> float | None:
         if configuration.value.state == CladnetState.DELETING:
@@ -109,7 +128,7 @@ class Controller:
         world, remaining = self._look(configuration)
         for step in plan(world):
             try:
-                done = self._store.transact(step.conditions, step.operations)
+                done = self._mirror.transact(step.conditions, step.operations)
             except InvalidInput as error:  # what one host says must not stop the work for the others
                 log.warning("%s: cannot %s: %s", configuration.value.id, step.why, error.message)
                 continue
@@ -118,40 +137,31 @@ class Controller:
         return remaining  # a step that was overtaken needs no haste: what overtook it wakes us
 
     def _look(self, configuration: Versioned[CladnetSpecification]) -> tuple[World, float | None]:
-        group, store = configuration.value.id, self._store
-        rules = store.children(keys.rules_of(group), NetworkingRule)
-        claims = store.list(keys.addresses_of(group), str).items
-        released = store.list(keys.released_of(group), ReleasedAddress).items
-        informations = store.children(keys.hosts_of(group), HostNetworkInformation)
-        present = frozenset(keys.last_segment(key) for key in store.revisions(keys.presences_of(group)))
-        commands = store.children(keys.commands_of(group), ControlCommand)
-        clouds = store.children(keys.cloud_overrides_of(group), CloudFacts)
+        group, mirror = configuration.value.id, self._mirror
+        rules, claims, released = keys.rules_of(group), keys.addresses_of(group), keys.released_of(group)
+        informations = mirror.children(keys.hosts_of(group), HostNetworkInformation)
+        present = frozenset(keys.last_segment(key) for key in mirror.revisions(keys.presences_of(group)))
+        commands = mirror.children(keys.commands_of(group), ControlCommand)
         lost, remaining = self._lost(group, informations.keys() - present)
         world = World(
             specification=configuration,
             informations=informations,
-            claims=_by_address(claims),
-            released=_by_address(released),
-            rules=rules,
+            claims=_by_address(mirror.list(claims, str)),
+            released=_by_address(mirror.list(released, ReleasedAddress)),
+            rules=mirror.children(rules, NetworkingRule),
             commands={host: command.value for host, command in commands.items()},
             present=present,
             now=self._today(),
             lost=lost,
-            clouds=clouds,
-            unreadable=self._unreadable(rules.values(), keys.rules_of(group))
-            | self._unreadable(claims, keys.addresses_of(group))
-            | self._unreadable(released, keys.released_of(group)),
+            clouds=mirror.children(keys.cloud_overrides_of(group), CloudFacts),
+            unreadable={
+                key: revision
+                for prefix in (rules, claims, released)
+                for key, revision in mirror.unreadable(prefix).items()
+                if keys.child(prefix, key) or _address(key)  # named as they should be
+            },
         )
         return world, remaining
-
-    def _unreadable(self, found: Iterable[Versioned[Any]], prefix: str) -> dict[str, int]:
-        """Keys under a prefix, named as they should be, whose values were left out when they were listed."""
-        readable = {item.key: item.revision for item in found}
-        return {
-            key: revision
-            for key, revision in self._store.revisions(prefix).items()
-            if key not in readable and (keys.child(prefix, key) or _address(key))
-        }
 
     def _lost(self, group: str, missing: Iterable[str]) -> tuple[frozenset[str], float | None]:
         """Of the missing hosts those whose grace is over, and the seconds until the next one's is."""
@@ -187,7 +197,8 @@ class Controller:
     def _sweep(self, known: AbstractSet[str]) -> None:
         """Delete what was written late into a CLADNet that is gone, by an agent that did not know yet."""
         for prefix in _PER_GROUP:
-            for key, revision in self._store.revisions(prefix).items():
+            found = self._mirror.revisions(prefix) if prefix in MIRRORED else self._store.revisions(prefix)
+            for key, revision in found.items():
                 group = _group(prefix, key)
                 if group not in known:
                     gone = Condition(f"{keys.CONFIGURATION}{group}", 0)

@@ -140,16 +140,20 @@ class Store:
 
         A host writes its own information: what one host writes must not stop the work for the others.
         """
-        start = prefix.encode()
-        response = self._range(f"list {prefix}", etcdrpc.RangeRequest(key=start, range_end=prefix_range_end(start)))
+        found = self.raw(prefix, range_end=prefix_range_end(prefix.encode()))
         items = []
-        for item in response.kvs:
-            key = _text(item.key)
+        for item in found.items:
             try:
-                items.append(Versioned(key, codec.decode(item.value, kind, source=key), item.mod_revision))
+                items.append(Versioned(item.key, codec.decode(item.value, kind, source=item.key), item.revision))
             except MalformedData as error:
                 log.warning("left out: %s", error)
-        return Snapshot(response.header.revision, tuple(items))
+        return Snapshot(found.revision, tuple(items))
+
+    def raw(self, key: str, *, range_end: bytes = b"") -> Snapshot[bytes]:
+        """Return a key, or every key from it up to `range_end`, as etcd has it: for who reads it, whatever it is."""
+        response = self._range(f"list {key}", etcdrpc.RangeRequest(key=_bytes(key), range_end=range_end))
+        items = tuple(Versioned(_text(item.key), bytes(item.value), item.mod_revision) for item in response.kvs)
+        return Snapshot(response.header.revision, items)
 
     def children(self, prefix: str, kind: type[T]) -> dict[str, Versioned[T]]:
         """Return the values right below a prefix by their name; keys that nobody of us would write are left out."""
@@ -174,21 +178,21 @@ class Store:
 
     def create(self, key: str, value: object, *, lease: Lease | None = None) -> int:
         """Write a key that must not exist yet and return its revision; Conflict if it does."""
-        revision = self._commit([Condition(key, 0)], [Put(key, value, lease)])
+        revision = self.commit([Condition(key, 0)], [Put(key, value, lease)])
         if revision is None:
             raise Conflict(f"{key} exists already")
         return revision
 
     def replace(self, current: Versioned[T], value: T) -> int:
         """Write a key that nobody wrote since `current` was read; Conflict otherwise. Its lease is dropped."""
-        revision = self._commit([Condition(current.key, current.revision)], [Put(current.key, value)])
+        revision = self.commit([Condition(current.key, current.revision)], [Put(current.key, value)])
         if revision is None:
             raise Conflict(f"somebody else changed {current.key} meanwhile", hint="read it again and retry")
         return revision
 
     def put(self, key: str, value: object, *, lease: Lease | None = None) -> int:
         """Write a key whatever it holds and return its revision."""
-        revision = self._commit([], [Put(key, value, lease)])
+        revision = self.commit([], [Put(key, value, lease)])
         if revision is None:
             raise AssertionError("a transaction without conditions always succeeds")
         return revision
@@ -202,7 +206,7 @@ class Store:
         if revision is None:
             request = etcdrpc.DeleteRangeRequest(key=_bytes(key))
             return self._delete(f"delete {key}", request) > 0
-        if self._commit([Condition(key, revision)], [Delete(key)]) is not None:
+        if self.commit([Condition(key, revision)], [Delete(key)]) is not None:
             return True
         if self.exists(key):
             raise Conflict(f"somebody else changed {key} meanwhile", hint="read it again and retry")
@@ -216,7 +220,23 @@ class Store:
 
     def transact(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> bool:
         """Do all operations in one step if all conditions hold; return whether they did."""
-        return self._commit(conditions, operations) is not None
+        return self.commit(conditions, operations) is not None
+
+    def commit(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int | None:
+        """transact(), but return the revision of the transaction, or None if a condition does not hold.
+
+        It is 0 where nobody can tell: an answer was lost, and what was to be deleted is gone.
+        """
+        requests = [_request(operation) for operation in operations]
+        request = etcdrpc.TxnRequest(compare=[_compare(condition) for condition in conditions], success=requests)
+        names = ", ".join(operation.key for operation in operations)
+        response, uncertain = self._cluster.call(
+            f"write {names}", lambda end, seconds: end.kv.Txn(request, timeout=seconds)
+        )
+        if response.succeeded:
+            return int(response.header.revision)
+        # The answer to an earlier attempt was lost: what stands there may be our own writing.
+        return self._standing(requests) if uncertain else None
 
     def lease(self, ttl_s: int) -> Lease:
         """Return a new lease that lasts `ttl_s` seconds from each refresh."""
@@ -252,19 +272,6 @@ class Store:
     def _delete(self, doing: str, request: Any) -> int:
         response, _ = self._cluster.call(doing, lambda end, seconds: end.kv.DeleteRange(request, timeout=seconds))
         return int(response.deleted)
-
-    def _commit(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int | None:
-        """Return the revision of the transaction, None if a condition does not hold."""
-        requests = [_request(operation) for operation in operations]
-        request = etcdrpc.TxnRequest(compare=[_compare(condition) for condition in conditions], success=requests)
-        names = ", ".join(operation.key for operation in operations)
-        response, uncertain = self._cluster.call(
-            f"write {names}", lambda end, seconds: end.kv.Txn(request, timeout=seconds)
-        )
-        if response.succeeded:
-            return int(response.header.revision)
-        # The answer to an earlier attempt was lost: what stands there may be our own writing.
-        return self._standing(requests) if uncertain else None
 
     def _standing(self, requests: Sequence[Any]) -> int | None:
         revision = 0

@@ -40,16 +40,19 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Relist:
-    """Events may have been missed: read the prefixes again. Later events are newer than `revision`."""
+    """Events may have been missed: read the prefix again. Later events of it are newer than `revision`."""
 
     revision: int
+    prefix: str = ""
+    """The prefix or key this is about; empty: all that is watched."""
 
 
 class Watch:
     """Iterate over it to get Events and Relists; iteration ends after close().
 
     Without `start_revision` the first item is a Relist, given when the watch stands: reading the prefixes then misses
-    nothing. A Relist comes again whenever history that was not yet seen has been compacted away.
+    nothing. A Relist comes again whenever history that was not yet seen has been compacted away, or is another one:
+    an etcd that was restored from a backup would wait in silence for a revision that it once had.
 
     Args:
         prefixes: prefixes, which end with a slash; anything else is one key.
@@ -63,6 +66,7 @@ class Watch:
         self._cluster = cluster
         self._prefixes = tuple(prefixes)
         self._next: list[int | None] = [start_revision] * len(self._prefixes)
+        self._cluster_id: int | None = None
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._call: Any = None
@@ -128,6 +132,9 @@ class Watch:
                     self._refuse_if_forbidden(response)
                     self._next[watched[response.watch_id]] = None  # compacted: start anew with the next connection
                     return
+                if response.created and self._is_another_history(response.header, created - 1):
+                    self._next = [None] * len(self._prefixes)
+                    return
                 if response.watch_id not in watched:
                     continue
                 position = watched[response.watch_id]
@@ -140,7 +147,7 @@ class Watch:
         if response.created:
             if self._next[position] is None:
                 self._next[position] = response.header.revision + 1
-                yield Relist(response.header.revision)
+                yield Relist(response.header.revision, self._prefixes[position])
             else:
                 yield None
             return
@@ -150,10 +157,23 @@ class Watch:
         for event in response.events:
             revision = event.kv.mod_revision
             value = event.kv.value if event.type == event.PUT else None
-            yield Event(event.kv.key.decode(errors="replace"), value, revision)
+            yield Event(event.kv.key.decode(errors="surrogateescape"), value, revision)
             self._next[position] = revision  # the rest of a transaction has the same revision: seen twice beats missed
         if response.events:
             self._next[position] = response.events[-1].kv.mod_revision + 1
+
+    def _is_another_history(self, header: Any, position: int) -> bool:
+        """Whether etcd tells other events than it did before: its data came from a backup.
+
+        A restored cluster has an id of its own, unless it was given its old token; then it is behind what was seen. A
+        member that merely lags behind looks like that too: starting anew does no harm.
+        """
+        before, self._cluster_id = self._cluster_id, header.cluster_id
+        after = self._next[position]
+        if before in (None, header.cluster_id) and (after is None or header.revision >= after - 1):
+            return False
+        log.warning("etcd at revision %s is not where it was (%s): reading everything again", header.revision, after)
+        return True
 
     def _refuse_if_forbidden(self, response: Any) -> None:
         reason = response.cancel_reason
