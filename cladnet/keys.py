@@ -14,6 +14,7 @@ RULE = f"{ROOT}/networking-rule/"
 COMMAND = f"{ROOT}/control-command/"
 TEST_SPECIFICATION = f"{ROOT}/status/test-specification/"
 STATUS = f"{ROOT}/status/information/"
+QUALITY = f"{ROOT}/status/quality/"
 PRESENCE = f"{ROOT}/presence/"
 CLOUD_OVERRIDE = f"{ROOT}/cloud-override/"
 TOKEN = "larva/token/"  # noqa: S105 - a key's prefix, not a secret
@@ -123,6 +124,16 @@ def cloud_override(group: str, host: str) -> str:
 def cloud_overrides_of(group: str) -> str:
     """Prefix of every override of a CLADNet's hosts' cloud facts."""
     return f"{CLOUD_OVERRIDE}{segment(group, what='CLADNet id')}/"
+
+
+def quality(group: str, host: str) -> str:
+    """HostQuality: what one host measures all the time, and its alarms."""
+    return f"{qualities_of(group)}{segment(host, what='host')}"
+
+
+def qualities_of(group: str) -> str:
+    """Prefix of every HostQuality of a CLADNet."""
+    return f"{QUALITY}{segment(group, what='CLADNet id')}/"
 
 
 def presence(group: str, host: str) -> str:

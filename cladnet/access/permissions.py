@@ -83,6 +83,8 @@ HOST_TABLE = (
     Row(keys.COMMAND + "{group}/{host}", Access.READ, "up or down"),
     Row(keys.TEST_SPECIFICATION + "{group}", Access.READ, "a status test is wanted"),
     Row(keys.STATUS + "{group}/{host}", Access.READ_WRITE, "its row of the latency matrix"),
+    Row(keys.QUALITY + "{group}/", Access.READ, "what its peers measure all the time"),
+    Row(keys.QUALITY + "{group}/{host}", Access.READ_WRITE, "what it measures itself"),
     Row(keys.PRESENCE + "{group}/{host}", Access.READ_WRITE, "its sign of life"),
     Row(keys.ENROLLED_HOST + "{host}", Access.READ, "which CLADNets it is in"),
 )

@@ -10,6 +10,9 @@ from cladnet.agent import discovery
 from cladnet.agent.attachment import Attachment
 from cladnet.agent.metrics import Observed
 from cladnet.agent.publisher import HostFacts
+from cladnet.agent.quality_row import PAUSE_S
+from cladnet.agent.reporter import Reporter
+from cladnet.agent.watchman import Watched, Watchman
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Event, Relist, Store
 from cladnet.member import Identity, Member
@@ -33,12 +36,20 @@ class Agent:
         self._attached: dict[str, Attachment] = {}
         self._removed = False
         self._lock = threading.Lock()
+        self._watchman = Watchman(self._watched)
+        reporter = Reporter(store, member.host, self._watchman.records)
+        self._reports = Reconciler(store, [], reporter.reconcile, name="quality", resync_s=PAUSE_S)
 
     def run(self, stop: threading.Event) -> None:
         """Come up from what is on disk, then follow etcd and the kernel."""
         self._attach(self._known.indexes)
-        changes = threading.Thread(target=self._follow_kernel, args=(stop,), name="netlink", daemon=True)
-        changes.start()
+        helpers = [
+            threading.Thread(target=self._follow_kernel, args=(stop,), name="netlink", daemon=True),
+            threading.Thread(target=self._watchman.run, args=(stop, self._reports.poke), name="watchman", daemon=True),
+            threading.Thread(target=self._reports.run, args=(stop,), name="quality", daemon=True),
+        ]
+        for helper in helpers:
+            helper.start()
         record = keys.enrolled_host(self._host)
         Reconciler(self._store, [record], self._reconcile, name="agent", on_item=self._note).run(stop)
         with self._lock:
@@ -46,7 +57,7 @@ class Agent:
         enders = [threading.Thread(target=each.stop) for each in attached]
         for ender in enders:
             ender.start()
-        for thread in (*enders, changes):
+        for thread in (*enders, *helpers):
             thread.join(timeout=20)
 
     def observed(self) -> tuple[Observed, ...]:
@@ -60,6 +71,10 @@ class Agent:
             except LarvaError as error:
                 log.info("%s cannot be observed: %s", attachment.group, error.message)
         return tuple(found)
+
+    def _watched(self) -> tuple[Watched, ...]:
+        with self._lock:
+            return tuple(attachment.watched() for attachment in self._attached.values())
 
     def _reconcile(self) -> float | None:
         try:

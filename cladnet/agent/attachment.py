@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from cladnet import keys
 from cladnet.agent.metrics import Observed
-from cladnet.agent.peering import Wanted, wanted
+from cladnet.agent.peering import Wanted, measurable, wanted
 from cladnet.agent.presence import Presence
 from cladnet.agent.publisher import HostFacts, publish
 from cladnet.agent.rule_cache import NetworkView, RuleCache
 from cladnet.agent.status_test import StatusTest
+from cladnet.agent.watchman import Watched
 from cladnet.datapath import link
 from cladnet.datapath.choose import choose
 from cladnet.datapath.protocol import Datapath
@@ -98,6 +99,12 @@ class Attachment:
         """Something changed on this host: look again."""
         self._network.poke()
         self._information.poke()
+
+    def watched(self) -> Watched:
+        """This CLADNet's paths from here."""
+        view = self._view
+        known = frozenset(rule.host for rule in view.rules) if view is not None else None
+        return Watched(group=self.group, interface=self.interface, peers=measurable(view, self._host), known=known)
 
     def observed(self) -> Observed:
         """This CLADNet as it is on this host now; Unavailable or HostUnfit when the data path does not tell."""

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 
 from cladnet import curve25519, ula
 from cladnet.agent.rule_cache import NetworkView
@@ -46,6 +46,14 @@ def wanted(view: NetworkView | None, host: str, *, private_key: str, listen_port
         ),
         tuple(_peer(mine, rule, rule_type, cidr6) for rule in _sound(mine, others, cidr)),
     )
+
+
+def measurable(view: NetworkView | None, host: str) -> dict[str, IPv4Address]:
+    """Return the peers that should answer this host over the CLADNet, by name; none while it is not in it."""
+    if view is None or view.specification.state != CladnetState.ACTIVE or view.command == Command.DOWN:
+        return {}
+    up = {rule.host: rule.address for rule in view.rules if rule.state != HostState.DOWN}
+    return {name: address for name, address in up.items() if name != host} if host in up else {}
 
 
 def _has_ipv6(rule: NetworkingRule, cidr6: IPv6Network | None) -> bool:

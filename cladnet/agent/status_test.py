@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from cladnet import keys
 from cladnet.agent import probe
+from cladnet.agent.peering import measurable
 from cladnet.agent.rule_cache import NetworkView
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Condition, Event, Put, Relist, Store, Versioned
-from cladnet.model import DatapathKind, HostState, HostStatus, TestSpecification
+from cladnet.model import DatapathKind, HostStatus, TestSpecification
 from cladnet.status_pace import MOST_TRIALS, spread_s
 from larva.errors import MalformedData
 
@@ -82,9 +83,7 @@ class StatusTest:
     def _measure(self, test: TestSpecification, view: NetworkView, datapath: DatapathKind) -> HostStatus:
         trials = min(max(test.trials, 1), MOST_TRIALS)
         self._wait(random.uniform(0, spread_s(len(view.rules), trials)))  # noqa: S311 - jitter
-        peers = {
-            rule.host: rule.address for rule in view.rules if rule.host != self._host and rule.state != HostState.DOWN
-        }
+        peers = measurable(view, self._host)
         latencies = probe.measure(peers, interface=self._interface, trials=trials, unwanted=self._unwanted)
         return HostStatus(
             host=self._host,

@@ -45,7 +45,7 @@ _PER_TRANSACTION = 100
 """etcd's default bound is 128 operations."""
 _PER_GROUP = (
     keys.HOST_INFORMATION, keys.ADDRESS, keys.RELEASED, keys.RULE, keys.COMMAND, keys.TEST_SPECIFICATION, keys.STATUS,
-    keys.PRESENCE, keys.CLOUD_OVERRIDE,
+    keys.QUALITY, keys.PRESENCE, keys.CLOUD_OVERRIDE,
 )  # fmt: skip
 MIRRORED = {
     keys.CONFIGURATION: CladnetSpecification, keys.HOST_INFORMATION: HostNetworkInformation, keys.ADDRESS: str,

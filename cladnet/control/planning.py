@@ -197,6 +197,7 @@ def _drop_rule(world: World, host: str) -> Step:
     operations: list[Operation] = [
         Delete(rule.key),
         Delete(keys.status(group, host)),
+        Delete(keys.quality(group, host)),
         Delete(keys.command(group, host)),
     ]
     claim = world.claims.get(rule.value.address)

@@ -151,6 +151,7 @@ def may_write(red: str) -> list[str]:
         keys.host_information(red, "a"),
         keys.presence(red, "a"),
         keys.status(red, "a"),
+        keys.quality(red, "a"),
         cbstorage.keys.mount_state(red, "a", "shared"),
     ]
 
@@ -159,6 +160,7 @@ def may_read(red: str) -> list[str]:
     return [
         *may_write(red), keys.configuration(red), keys.command(red, "a"), keys.test_specification(red),
         keys.enrolled_host("a"), keys.rules_of(red), keys.rule(red, "b"), keys.hosts_of(red),
+        keys.qualities_of(red),
         cbstorage.keys.cluster(red), cbstorage.keys.founding(red), cbstorage.keys.volumes_of(red),
         cbstorage.keys.mounts_on(red, "a"), cbstorage.keys.mount_keys_on(red, "a"),
         cbstorage.keys.mount_states_on(red, "a"),
@@ -167,6 +169,7 @@ def may_read(red: str) -> list[str]:
 
 MAY_NOT_WRITE = [
     "host-network-information/{red}/b", "presence/{red}/b", "status/information/{red}/b", "networking-rule/{red}/a",
+    "status/quality/{red}/b", "status/quality/{blue}/a",
     "networking-rule/{red}/b", "networking-rule/{red}/new", "address/{red}/10.0.0.9", "address/{red}/10.0.0.10",
     "released-address/{red}/10.0.0.9",
     "configuration-information/{red}", "configuration-information/new", "control-command/{red}/a",
@@ -183,7 +186,7 @@ MAY_NOT_READ = [
     "configuration-information/{blue}", "networking-rule/{blue}/", "host-network-information/{blue}/",
     "configuration-information/", "networking-rule/", "host-network-information/", "address/{red}/", "presence/{red}/",
     "released-address/{red}/", "status/information/{red}/b", "control-command/{red}/b", "cloud-override/{red}/a",
-    "/larva/host/b", "/larva/host/", "/larva/token/",
+    "status/quality/{blue}/", "status/quality/", "/larva/host/b", "/larva/host/", "/larva/token/",
     "/larva/user/", "/larva/user/admin", "/larva/", "/cb-storage/", "/cb-storage/mount-key/{red}/",
     "/cb-storage/mount-key/{red}/b/", "/cb-storage/keyring/{red}/", "/cb-storage/volume/{blue}/",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from cladnet import keys
 from cladnet.enrol import authority
 from cladnet.member import Member
 from cladnet.model import CloudFacts, EnrolledHost, Role
+from cladnet.quality import HostQuality, Window
 from larva import codec
 
 pytestmark = pytest.mark.root
@@ -540,3 +541,38 @@ def test_ipv6_is_turned_on_and_off_without_losing_a_packet_of_ipv4(mesh: Mesh) -
         assert mesh.views()[host]["address6"] is None
     assert not mesh.reaches("a", second["b"])
     assert mesh.wait_mesh("a", "b", "c") == addresses
+
+
+def test_a_cut_host_raises_alarms_that_clear_when_it_heals_and_a_restart_keeps_what_was_measured(mesh: Mesh) -> None:
+    for number, host in enumerate(("a", "b", "c"), start=10):
+        mesh.add_host(host, number)
+    mesh.wait_mesh("a", "b", "c")
+
+    def rows() -> dict[str, HostQuality]:
+        told = mesh.etcdctl("get", "--prefix", "--print-value-only", keys.qualities_of(mesh.group)).splitlines()
+        found = [codec.decode(line, HostQuality, source="etcd") for line in told if line]
+        return {row.host: row for row in found}
+
+    def alarms(host: str) -> set[tuple[str, str]]:
+        return {(alarm.kind, alarm.destination) for alarm in rows()[host].alarms}
+
+    until("every host tells of both its peers", lambda: [len(row.pairs) for row in rows().values()] == [2, 2, 2])
+    port = f"p{mesh._hosts.index('c') + 1}-c"
+    mesh.ip("net", "link", "set", port, "down")
+    for host in ("a", "b"):
+        until(f"{host} raises the alarm", lambda host=host: alarms(host) == {("unreachable", "c")})
+    since = rows()["a"].alarms[0].since
+
+    mesh.end("agent-a", signal.SIGTERM)
+    kept = mesh.state("a") / "probes" / f"{mesh.group}.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    sent = max(pair.over(Window.DAY).sent for pair in rows()["a"].pairs)
+    written = rows()["a"].written_at
+    mesh.start_agent("a")
+    until("a tells again", lambda: rows()["a"].written_at > written)
+    assert rows()["a"].alarms[0].since == since, "an agent that is restarted knows since when"
+    assert max(pair.over(Window.DAY).sent for pair in rows()["a"].pairs) >= sent
+
+    mesh.ip("net", "link", "set", port, "up")
+    for host in ("a", "b", "c"):
+        until(f"{host} is content", lambda host=host: alarms(host) == set())

@@ -52,6 +52,7 @@ def keys_of(group: str, host: str) -> list[str]:
     k = cbstorage.keys
     return [
         keys.host_information(group, host), keys.presence(group, host), keys.status(group, host),
+        keys.quality(group, host),
         keys.rule(group, host), keys.command(group, host), keys.enrolled_host(host), k.daemons(group, host),
         k.keyring(group, host), k.mount(group, host, "v"), k.mount_key(group, host, "v"),
         k.mount_state(group, host, "v"),
