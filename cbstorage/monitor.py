@@ -7,13 +7,23 @@ import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from larva import codec
-from larva.errors import Conflict, HostUnfit, InvalidInput, LarvaError, NotFound, ProgramFailed, Refused, Unavailable
+from larva.errors import (
+    Conflict,
+    HostUnfit,
+    InvalidInput,
+    LarvaError,
+    MalformedData,
+    NotFound,
+    ProgramFailed,
+    Refused,
+    Unavailable,
+)
 
 T = TypeVar("T")
 
@@ -52,8 +62,11 @@ class WireAddress:
     addr: str
 
     def ip(self) -> IPv4Address:
-        """Without the port."""
-        return IPv4Address(self.addr.rsplit(":", 1)[0])
+        """Without the port; MalformedData if it is no such address."""
+        try:
+            return IPv4Address(self.addr.rsplit(":", 1)[0])
+        except AddressValueError as error:
+            raise MalformedData(f"{self.addr[:60]!r} is no address of a daemon") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

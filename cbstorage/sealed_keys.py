@@ -1,7 +1,6 @@
 """Keys on their way through etcd: sealed to one host, opened by that host only."""
 
 import base64
-import binascii
 from collections.abc import Iterable
 
 from cbstorage.cephx import Identity, is_key
@@ -27,7 +26,7 @@ def open_keys(seal_private: str, sealed: SealedKeys) -> dict[str, Identity]:
     for one in sealed.keys:
         try:
             box = base64.b64decode(one.box, validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise MalformedData(f"the sealed key of {one.entity} is not base64") from error
         key = seal.open_sealed(seal_private, box).decode(errors="replace")
         if not is_key(key):

@@ -1,6 +1,7 @@
 """The etcd key layout v0.2: what is watched, then the big unit, then the small one. No key starts with a slash."""
 
 import re
+from ipaddress import IPv4Address
 
 from larva.errors import InvalidInput
 
@@ -24,6 +25,7 @@ CONTROL_PLANE = "larva/control-plane"
 CLADNET_GENERATION = "larva/cladnet-generation"
 """Counts creations: every one depends on it, so that two at once cannot both take a name or a range."""
 
+_LONGEST_SHOWN = 80
 _SEGMENT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -35,7 +37,7 @@ def segment(name: str, *, what: str = "name") -> str:
     """
     if not is_segment(name):
         raise InvalidInput(
-            f"{what} {name!r} is not usable",
+            f"{what} {name[:_LONGEST_SHOWN]!r} is not usable",
             hint="use up to 63 small letters, digits and hyphens; start and end with a letter or digit",
         )
     return name
@@ -61,9 +63,17 @@ def hosts_of(group: str) -> str:
     return f"{HOST_INFORMATION}{segment(group, what='CLADNet id')}/"
 
 
+def _ip(ip: object) -> IPv4Address:
+    """An overlay address, as the last part of a key."""
+    try:
+        return IPv4Address(str(ip))
+    except ValueError as error:
+        raise InvalidInput(f"{str(ip)[:_LONGEST_SHOWN]!r} is no IPv4 address") from error
+
+
 def address(group: str, ip: object) -> str:
     """The claim on one overlay address; its value is the host."""
-    return f"{addresses_of(group)}{ip}"
+    return f"{addresses_of(group)}{_ip(ip)}"
 
 
 def addresses_of(group: str) -> str:
@@ -73,7 +83,7 @@ def addresses_of(group: str) -> str:
 
 def released(group: str, ip: object) -> str:
     """ReleasedAddress: an overlay address that rests."""
-    return f"{released_of(group)}{ip}"
+    return f"{released_of(group)}{_ip(ip)}"
 
 
 def released_of(group: str) -> str:

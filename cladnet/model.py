@@ -13,7 +13,8 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Moment = Annotated[datetime, Meta(tz=True)]
 """A point in time with its zone; one without could not be compared."""
 
-Fact = Annotated[str, Meta(max_length=1024)]
+LONGEST_FACT = 1024
+Fact = Annotated[str, Meta(max_length=LONGEST_FACT)]
 """A provider's name for something; Azure's run to some 250 characters. It goes into a rule that every host reads."""
 
 

@@ -6,7 +6,7 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, PublicKey, SealedBox
 
 from cladnet import curve25519
-from larva.errors import Refused
+from larva.errors import MalformedData, Refused
 
 
 def seal(public_key_b64: str, data: bytes) -> bytes:
@@ -18,7 +18,11 @@ def seal(public_key_b64: str, data: bytes) -> bytes:
     Raises:
         MalformedData: that is no such key.
     """
-    return SealedBox(PublicKey(curve25519.raw(public_key_b64))).encrypt(data)
+    key = PublicKey(curve25519.raw(public_key_b64))
+    try:
+        return SealedBox(key).encrypt(data)
+    except (CryptoError, RuntimeError) as error:  # libsodium refuses the dozen points that give everybody one secret
+        raise MalformedData(f"nothing can be sealed to the key {public_key_b64}: it is of low order") from error
 
 
 def open_sealed(private_key_b64: str, data: bytes) -> bytes:

@@ -39,8 +39,15 @@ def _malformed(source: str, error: Exception) -> MalformedData:
 
 
 def encode(value: object) -> bytes:
-    """Return compact JSON; equal values give equal bytes."""
-    return msgspec.json.encode(value, enc_hook=_encode_hook, order="deterministic")
+    """Return compact JSON; equal values give equal bytes.
+
+    Raises:
+        MalformedData: a text holds what is no character, as an argument of a command that is not UTF-8 does.
+    """
+    try:
+        return msgspec.json.encode(value, enc_hook=_encode_hook, order="deterministic")
+    except UnicodeEncodeError as error:
+        raise MalformedData(f"{error.object[error.start : error.end]!a} is no character") from error
 
 
 def to_builtins(value: object) -> Any:
@@ -79,5 +86,5 @@ def read_toml(path: Path, wanted: type[T]) -> T:
         return msgspec.toml.decode(path.read_bytes(), type=wanted, dec_hook=_decode_hook)
     except OSError as error:
         raise MalformedData(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _malformed(str(path), error) from error

@@ -47,5 +47,8 @@ def from_our_pages(handshake: Request) -> bool:
 
     Browsers apply neither CORS nor, always, SameSite to WebSockets, so the server has to look (RFC 6455, §10.2).
     """
-    origin = urlsplit(handshake.headers.get("Origin", ""))
+    try:
+        origin = urlsplit(handshake.headers.get("Origin", ""))
+    except ValueError:
+        return False
     return origin.scheme == handshake.scheme.replace("ws", "http") and origin.netloc == handshake.host

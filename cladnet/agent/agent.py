@@ -23,6 +23,8 @@ from larva.errors import LarvaError, MalformedData, Refused, Unavailable
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
+MOST = 10_000
+"""CLADNets of one host: each has a port above 51820, and a name that an interface can have."""
 
 
 class Agent:
@@ -156,7 +158,7 @@ class GroupIndexes:
     def _load(self, at_enrolment: tuple[str, ...]) -> dict[str, int]:
         """What was assigned last; what enrolment said when nothing was."""
         try:
-            return codec.decode(self._path.read_bytes(), dict[str, int], source=str(self._path))
+            return _checked(codec.decode(self._path.read_bytes(), dict[str, int], source=str(self._path)))
         except FileNotFoundError:
             return assigned({}, at_enrolment)
         except (OSError, MalformedData) as error:
@@ -170,6 +172,13 @@ class GroupIndexes:
             files.write_if_changed(self._path, codec.encode(indexes), mode=files.SECRET)
         except OSError as error:
             log.warning("cannot write %s, the next start may not know its CLADNets: %s", self._path, error.strerror)
+
+
+def _checked(indexes: Mapping[str, int]) -> dict[str, int]:
+    """What names CLADNets and interfaces; two on one interface would take it from each other."""
+    if len(set(indexes.values())) < len(indexes) or not all(0 <= index < MOST for index in indexes.values()):
+        raise MalformedData("an interface is named twice, or none can have that number")
+    return {group: index for group, index in indexes.items() if keys.is_segment(group)}
 
 
 def assigned(before: Mapping[str, int], groups: tuple[str, ...]) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import errno
 import http.client
-import json
 import logging
 import re
 import socket
@@ -18,7 +17,7 @@ from urllib.parse import urlsplit
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from cladnet.model import CloudFacts, NetworkInterface
+from cladnet.model import LONGEST_FACT, CloudFacts, NetworkInterface
 from larva import codec
 from larva.errors import LarvaError, MalformedData, Unavailable
 
@@ -164,7 +163,7 @@ def public_address(
 def _host_of(server: str) -> IPv4Address | None:
     try:
         return IPv4Address(urlsplit(server).hostname or "")
-    except AddressValueError:
+    except ValueError:
         return None
 
 
@@ -217,7 +216,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value) if isinstance(value, int) else ""
+    """A fact as text; what is too long to be one is none, or nobody could read this host's information."""
+    text = value if isinstance(value, str) else str(value) if type(value) is int and abs(value) < 1 << 64 else ""
+    return text if len(text) <= LONGEST_FACT else ""
 
 
 def overridden(found: CloudFacts, by: CloudFacts) -> CloudFacts:

@@ -94,18 +94,17 @@ def to_base64(digits: str) -> str:
     try:
         return base64.b64encode(bytes.fromhex(digits)).decode()
     except ValueError as error:
-        raise MalformedData(f"{digits!r} is no hexadecimal key") from error
+        raise MalformedData("the WireGuard program's answer has a key that is not hexadecimal") from error
 
 
 def _peer(pairs: list[tuple[str, str]]) -> PeerStatus:
     fields = dict(pairs)
-    seconds = _number(fields.get("last_handshake_time_sec", "0"))
     return PeerStatus(
         public_key=to_base64(fields["public_key"]),
         endpoint=_endpoint(fields.get("endpoint")),
         allowed=tuple(_network(value) for name, value in pairs if name == "allowed_ip"),
         keepalive_s=_number(fields.get("persistent_keepalive_interval", "0")),
-        last_handshake=datetime.fromtimestamp(seconds, UTC) if seconds else None,
+        last_handshake=_moment(fields.get("last_handshake_time_sec", "0")),
         received_bytes=_number(fields.get("rx_bytes", "0")),
         sent_bytes=_number(fields.get("tx_bytes", "0")),
     )
@@ -115,7 +114,7 @@ def _network(text: str) -> OverlayNetwork:
     try:
         return ip_network(text)
     except ValueError as error:
-        raise MalformedData(f"the WireGuard program's answer has {text!r} where a network belongs") from error
+        raise MalformedData(f"the WireGuard program's answer has {text[:40]!r} where a network belongs") from error
 
 
 def _endpoint(text: str | None) -> tuple[IPv4Address, int] | None:
@@ -128,11 +127,20 @@ def _endpoint(text: str | None) -> tuple[IPv4Address, int] | None:
         return None  # a peer that roamed to IPv6: nothing we would have configured
 
 
+def _moment(text: str) -> datetime | None:
+    """A time in seconds since the epoch; 0 stands for never."""
+    seconds = _number(text)
+    try:
+        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+    except (ValueError, OverflowError, OSError) as error:
+        raise MalformedData(f"the WireGuard program's answer has {text[:40]!r} where a time belongs") from error
+
+
 def _number(text: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise MalformedData(f"the WireGuard program's answer has {text!r} where a number belongs") from error
+        raise MalformedData(f"the WireGuard program's answer has {text[:40]!r} where a number belongs") from error
 
 
 def _pairs(answer: str) -> Iterator[tuple[str, str]]:
@@ -140,5 +148,5 @@ def _pairs(answer: str) -> Iterator[tuple[str, str]]:
         if line:
             name, equals, value = line.partition("=")
             if not equals:
-                raise MalformedData(f"the WireGuard program's answer has {line!r} where name=value belongs")
+                raise MalformedData("the WireGuard program's answer has a line that is not name=value")
             yield name, value

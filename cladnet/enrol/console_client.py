@@ -13,6 +13,8 @@ TIMEOUT_S = 10.0
 DEFAULT_PORT = 443
 MAX_ANSWER_BYTES = 64 * 1024
 
+_LONGEST_WORDS = 1000
+"""Of a server's refusal: whoever answers in its place may say more than a person reads."""
 _NOT_YET_VALID = 9
 """X509_V_ERR_CERT_NOT_YET_VALID, openssl-verification-options(1)."""
 _TEMPORARY = frozenset({
@@ -110,7 +112,8 @@ def _refusal(url: str, status: int, answer: bytes) -> LarvaError:
         problem = codec.decode(answer, Problem, source=url)
     except MalformedData:  # something else than our console, a proxy perhaps, answers in its own words
         problem = Problem()
-    told = problem.detail or problem.title or "no reason is told"
+    told = (problem.detail or problem.title or "no reason is told")[:_LONGEST_WORDS]
+    hint = problem.hint[:_LONGEST_WORDS]
     if status in _TEMPORARY:
-        return TemporaryFailure(f"{url} answered {status}: {told}", hint=problem.hint)
-    return RefusedByServer(f"{url} answered {status}: {told}", hint=problem.hint, code=problem.code)
+        return TemporaryFailure(f"{url} answered {status}: {told}", hint=hint)
+    return RefusedByServer(f"{url} answered {status}: {told}", hint=hint, code=problem.code[:_LONGEST_WORDS])

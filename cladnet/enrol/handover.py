@@ -1,7 +1,6 @@
 """Handover: what one control node gives the next, the keys of both authorities, sealed to a key that it just made."""
 
 import base64
-import binascii
 import hmac
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +57,7 @@ def keep(sealed: str, seal_private: str, *, ca: str, source: str) -> None:
     """
     try:
         box = base64.b64decode(sealed, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise MalformedData(f"{source}: the sealed keys are no base64") from error
     keys = codec.decode(seal.open_sealed(seal_private, box), _Keys, source=source)
     if not hmac.compare_digest(authority.fingerprint_of(keys.clients_certificate, source=source), ca):

@@ -20,6 +20,7 @@ from larva.errors import InvalidInput, MalformedData, NotFound
 
 log = logging.getLogger(__name__)
 
+_LONGEST_SHOWN = 200
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -143,14 +144,16 @@ def join_file() -> Path:
 
 def check_server(url: str, *, what: str) -> str:
     """Return the URL of a console without a trailing slash; InvalidInput unless it is `https://HOST[:PORT]`."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         usable = parts.scheme == "https" and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+        usable = usable and not (parts.query or parts.fragment or "@" in parts.netloc)
     except ValueError:
         usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+    if not usable:
+        shown = url.rpartition("@")[2]  # what stands before it may be a password
         raise InvalidInput(
-            f"{what}: {url!r} is not a console's address",
+            f"{what}: {shown[:_LONGEST_SHOWN]!r} is not a console's address",
             hint="give https://ADDRESS:PORT, as https://203.0.113.10:8443",
         )
     return url.rstrip("/")

@@ -71,12 +71,16 @@ class Endpoint:
 
 
 def _target(url: str, *, secure: bool) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != ("https" if secure else "http") or not parts.hostname:
-        wanted = "https://ADDRESS:PORT" if secure else "http://ADDRESS:PORT"
-        raise InvalidInput(f"etcd endpoint {url!r} is not usable", hint=f"it has to look like {wanted}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{parts.port or DEFAULT_PORT}"
+    scheme = "https" if secure else "http"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORT
+        usable = parts.scheme == scheme and bool(host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidInput(f"etcd endpoint {url!r} is not usable", hint=f"it has to look like {scheme}://ADDRESS:PORT")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _credentials(tls: TlsFiles) -> Any:

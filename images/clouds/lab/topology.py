@@ -154,7 +154,7 @@ def parse(text: str, *, source: str) -> Topology:
     """Like load, from text; `source` names it in errors."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MalformedData(f"{source}: {error}") from error
     strange = list(_unknown_keys(data))
     if strange:
