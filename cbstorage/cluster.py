@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cbstorage import assignment, keys, sizes
+from cbstorage import assignment, keys, monitor_plan, sizes
 from cbstorage.assignment import Candidate
 from cbstorage.device import SMALLEST_BYTES
 from cbstorage.model import ClusterSpecification, ClusterState, Health, HostDaemons
+from cbstorage.monitor_plan import MonitorPlan
 from cladnet import networks
 from cladnet.etcd.store import Store
-from cladnet.model import Role
+from cladnet.model import CladnetSpecification
+from cladnet.networks import HostView
+from cladnet.placement.model import Survive
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
 POLL_S = 0.5
@@ -48,17 +51,7 @@ def create(
             f"an OSD of {osd_file_bytes} bytes cannot be", hint=f"{sizes.show(SMALLEST_BYTES)} is the least"
         )
     network = networks.find(store, cladnet)
-    views = networks.hosts(store, network.id)
-    candidates = [
-        Candidate(host=view.host, cloud=view.cloud)
-        for view in views
-        if Role.STORAGE in view.roles and view.address is not None
-    ]
-    if not candidates:
-        raise InvalidInput(
-            f"CLADNet {network.name} has no storage host with an address yet",
-            hint=f"launch VMs with the role storage; see `larva net hosts {network.name}`",
-        )
+    candidates = [Candidate(host=view.host, cloud=view.cloud) for view in _storage_hosts(store, network)]
     chosen = _monitors(mon_hosts, candidates) if mon_hosts else assignment.monitors(candidates)
     specification = ClusterSpecification(
         group=network.id,
@@ -77,6 +70,42 @@ def create(
             f"CLADNet {network.name} has a storage cluster already", hint="larva storage status shows how it is"
         ) from error
     return specification
+
+
+def plan_monitors(
+    store: Store,
+    cladnet: str,
+    *,
+    mon_hosts: Sequence[str] = (),
+    count: int | None = None,
+    survive: Survive | None = None,
+) -> MonitorPlan:
+    """Say where a storage cluster's monitors should run, and what they outlive there; nothing is made.
+
+    Args:
+        cladnet: id or name.
+        mon_hosts: hosts that somebody names; placement chooses without them.
+        count, survive: what placement has to keep to; see monitor_plan.choose().
+
+    Raises:
+        NotFound, InvalidInput: as create(), or what is asked for cannot be.
+    """
+    network = networks.find(store, cladnet)
+    hosts, rows = _storage_hosts(store, network), networks.matrix(store, network.id)
+    if mon_hosts:
+        candidates = [Candidate(host=view.host, cloud=view.cloud) for view in hosts]
+        return monitor_plan.named(_monitors(mon_hosts, candidates), hosts, rows)
+    return monitor_plan.choose(hosts, rows, count=count, survive=survive)
+
+
+def _storage_hosts(store: Store, network: CladnetSpecification) -> tuple[HostView, ...]:
+    hosts = monitor_plan.able(networks.hosts(store, network.id))
+    if not hosts:
+        raise InvalidInput(
+            f"CLADNet {network.name} has no storage host with an address yet",
+            hint=f"launch VMs with the role storage; see `larva net hosts {network.name}`",
+        )
+    return hosts
 
 
 _DEFAULT_FILE_BYTES = 8 << 30

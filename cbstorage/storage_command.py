@@ -9,9 +9,13 @@ import click
 from cbstorage import cluster, sizes
 from cbstorage.agent import StorageAgent
 from cbstorage.cluster import ClusterView
+from cbstorage.monitor_plan import MonitorPlan
 from cladnet.etcd.store import Store
 from cladnet.member import Member
-from larva import output
+from cladnet.placement import words
+from cladnet.placement.model import Survive
+from larva import codec, output
+from larva.errors import InvalidInput
 from larva.process import require_root
 
 _GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
@@ -25,6 +29,12 @@ def storage() -> None:
 @storage.command()
 @click.option("--group", metavar="CLADNET", required=True, help="Id or name.")
 @click.option("--mon", "mon_hosts", metavar="HOST", multiple=True, help="Where monitors run: an odd number of hosts.")
+@click.option("--mons", "count", type=int, help="How many monitors, an odd number; 3 without it, 5 on as many clouds.")
+@click.option(
+    "--survive", type=click.Choice([str(each) for each in Survive]),
+    help="The widest single failure that monitors have to survive; without it the widest that can be.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Only say where monitors would run and what they would survive.")
 @click.option("--osd-file-size", metavar="SIZE", help="Of OSD devices that are files and not there yet (8G).")
 @click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until volumes can be used.")
 @click.option("--osds", type=int, help="With --wait: how many OSDs have to be up and in.")
@@ -33,24 +43,38 @@ def init(
     *,
     group: str,
     mon_hosts: tuple[str, ...],
+    count: int | None,
+    survive: str | None,
+    dry_run: bool,
     osd_file_size: str | None,
     wait_s: float,
     osds: int | None,
     as_json: bool,
 ) -> None:
-    """Make a storage cluster; its hosts bring it up by themselves."""
+    """Make a storage cluster; its hosts bring it up by themselves.
+
+    Monitors run where placement says, by the hosts' clouds and the last status test (`larva placement`).
+    """
+    if mon_hosts and (count is not None or survive is not None):
+        raise InvalidInput("monitors are named or chosen", hint="give --mon, or --mons and --survive")
     size = sizes.parse(osd_file_size) if osd_file_size else None
     with Store.of_this_host() as store:
-        specification = cluster.create(store, group, mon_hosts=mon_hosts, osd_file_bytes=size)
+        plan = cluster.plan_monitors(
+            store, group, mon_hosts=mon_hosts, count=count, survive=Survive(survive) if survive else None
+        )
+        if dry_run:
+            _show_dry_run(plan, as_json=as_json)
+            return
+        specification = cluster.create(store, group, mon_hosts=plan.mon_hosts, osd_file_bytes=size)
         if wait_s > 0:
             with output.step("storage cluster ready"):
                 cluster.wait_ready(store, specification.group, timeout_s=wait_s, osds=osds)
     if as_json:
-        output.show_json(specification)
+        output.show_json({**codec.to_builtins(specification), "placement": plan})
     else:
         click.echo(f"storage cluster {specification.fsid} on CLADNet {group}")
-        click.echo(f"  monitors: {', '.join(specification.mon_hosts)}")
-        click.echo(f"  metadata servers: {', '.join(specification.mds_hosts)}")
+        click.echo(f"metadata servers: {', '.join(specification.mds_hosts)}")
+        _show_plan(plan)
 
 
 @storage.command()
@@ -102,6 +126,25 @@ def agent() -> None:
         signal.signal(number, end)
     with Store.of_this_host() as store:
         StorageAgent(store, Member.load()).run(stop)
+
+
+def _show_dry_run(plan: MonitorPlan, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json({"mon_hosts": plan.mon_hosts, "placement": plan})
+    else:
+        _show_plan(plan)
+
+
+def _show_plan(plan: MonitorPlan) -> None:
+    found = plan.assessment
+    click.echo(f"monitors: {', '.join(plan.mon_hosts)}")
+    click.echo(f"  model {int(found.model)}, {found.title}: {plan.why}")
+    click.echo(f"  {words.write_cost(found)}")
+    click.echo()
+    words.show_failures(found.failures)
+    words.show_estimated(found.estimated)
+    for warning in plan.warnings:
+        output.note(f"note: {warning}")
 
 
 def _show(view: ClusterView) -> None:

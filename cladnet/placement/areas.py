@@ -110,5 +110,5 @@ def _locate_strangers(strangers: set[str], near: Sequence[tuple[float, str, str]
             located[pending[0]] = pending[0]
         else:
             one, other = link
-            located[one] = located[other] = located[one] or located[other]
+            located[one] = located[other] = located.get(one) or located[other]  # one may be nobody's we know
         pending = [region for region in pending if not located[region]]

@@ -7,9 +7,9 @@ import click
 
 from cladnet import networks
 from cladnet.etcd.store import Store
-from cladnet.placement import candidates, recommend
+from cladnet.placement import candidates, recommend, words
 from cladnet.placement.candidates import Candidates
-from cladnet.placement.model import Failure, Recommendation, Survive
+from cladnet.placement.model import Recommendation, Survive
 from larva import output
 from larva.errors import InvalidInput
 
@@ -54,17 +54,14 @@ def _show(found: Recommendation) -> None:
     click.echo(f"Model {int(found.model)}: {found.title}")
     for answer in found.path:
         click.echo(f"  {answer.question} {'yes' if answer.yes else 'no'}")
-    click.echo(
-        f"A write waits for {found.majority} of {found.nodes}: {_ms(found.write_ms)} while {found.leader} leads, "
-        f"{_ms(found.worst_write_ms)} under the worst leader"
-    )
+    click.echo(words.write_cost(found))
     click.echo()
     output.show_table(
         ["member", "CSP", "region", "zone", "area", "write if it leads"],
         [
             [
                 each.site.host, each.site.csp, each.site.region.split("/")[1], each.site.zone.split("/")[2],
-                each.site.area, _ms(each.write_ms),
+                each.site.area, words.milliseconds(each.write_ms),
             ]
             for each in found.members
         ],
@@ -75,31 +72,7 @@ def _show(found: Recommendation) -> None:
         [[int(each.model), each.model.title, each.outcome, each.reason] for each in found.verdicts],
     )
     click.echo()
-    output.show_table(
-        ["failure of", "members left", "survived", "promised", "write meanwhile"],
-        [
-            [
-                ", ".join(f"{each.kind} {each.name}" for each in same), same[0].left,
-                "yes" if same[0].survived else "NO", "yes" if any(each.promised for each in same) else "no",
-                _ms(same[0].write_ms),
-            ]
-            for same in _by_loss(found)
-        ],
-    )  # fmt: skip
-    if found.estimated:
-        click.echo()
-        click.echo("Never measured, guessed high: " + ", ".join(f"{one} to {other}" for one, other in found.estimated))
+    words.show_failures(found.failures)
+    words.show_estimated(found.estimated)
     for warning in found.warnings:
         output.note(f"note: {warning}")
-
-
-def _by_loss(found: Recommendation) -> list[list[Failure]]:
-    """Failures that take the same members are one line."""
-    lines: dict[tuple[str, ...], list[Failure]] = {}
-    for failure in found.failures:
-        lines.setdefault(failure.lost, []).append(failure)
-    return list(lines.values())
-
-
-def _ms(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f} ms"

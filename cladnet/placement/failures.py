@@ -8,13 +8,14 @@ from cladnet.placement.tree import PROMISED
 
 
 def single_failures(
-    sites: Sequence[Site], rtt: Sequence[Sequence[float]], members: Sequence[int], survive: Survive
+    sites: Sequence[Site], rtt: Sequence[Sequence[float]], members: Sequence[int], survive: Survive | None
 ) -> tuple[Failure, ...]:
     """Return the failure of each member's host, zone, region, area and CSP, the narrow ones first.
 
     Args:
         sites, rtt: of all candidates.
         members: indices into them.
+        survive: what was promised; nothing for None.
     """
     needed = majority(len(members))
     failures = []
@@ -29,7 +30,7 @@ def single_failures(
                     lost=tuple(sites[member].host for member in members if sites[member].domain(kind) == name),
                     left=len(left),
                     survived=len(left) >= needed,
-                    promised=kind in PROMISED[survive],
+                    promised=survive is not None and kind in PROMISED[survive],
                     write_ms=min(latencies, default=None),
                 )
             )

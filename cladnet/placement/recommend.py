@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from cladnet.placement.areas import UNKNOWN, locate
+from cladnet.placement.assess import estimated, latency
 from cladnet.placement.failures import single_failures
-from cladnet.placement.matrix import Matrix, build
+from cladnet.placement.matrix import build
 from cladnet.placement.model import Candidate, Kind, Member, Recommendation, Rtt, Site, Survive
-from cladnet.placement.quorum import majority, tolerated, write_ms
+from cladnet.placement.quorum import majority, tolerated
 from cladnet.placement.tree import LIMITED, decide
 from larva.errors import InvalidInput
 
@@ -47,7 +48,7 @@ def recommend(candidates: Sequence[Candidate], rtts: Sequence[Rtt], *, nodes: in
     matrix = build(sites, rtts)
     decision = decide(sites, matrix.ms, nodes=nodes, survive=survive)
     chosen = decision.choice.members
-    members = tuple(Member(site=sites[each], write_ms=_latency(matrix, each, chosen)) for each in chosen)
+    members = tuple(Member(site=sites[each], write_ms=latency(matrix, each, chosen)) for each in chosen)
     return Recommendation(
         model=decision.model,
         title=decision.model.title,
@@ -62,7 +63,7 @@ def recommend(candidates: Sequence[Candidate], rtts: Sequence[Rtt], *, nodes: in
         verdicts=decision.verdicts,
         failures=single_failures(sites, matrix.ms, chosen, survive),
         candidates=len(sites),
-        estimated=_estimated(sites, matrix, chosen),
+        estimated=estimated(sites, matrix, chosen),
         warnings=tuple(_warnings(silent, [sites[each] for each in chosen], nodes, kinds)),
     )
 
@@ -72,22 +73,6 @@ def _is_known(site: Site, kind: Kind) -> bool:
     if kind == Kind.AREA:
         return site.area != site.region or not site.region.endswith(f"/{UNKNOWN}")
     return UNKNOWN not in site.domain(kind).split("/")
-
-
-def _latency(matrix: Matrix, leader: int, members: Sequence[int]) -> float:
-    latency = write_ms(matrix.ms, leader, members, majority(len(members)))
-    if latency is None:
-        raise AssertionError("all members together are a majority")
-    return latency
-
-
-def _estimated(sites: Sequence[Site], matrix: Matrix, members: Sequence[int]) -> tuple[tuple[str, str], ...]:
-    return tuple(
-        (sites[one].host, sites[other].host)
-        for position, one in enumerate(members)
-        for other in members[position + 1 :]
-        if not matrix.is_measured(one, other)
-    )
 
 
 def _warnings(silent: Sequence[str], chosen: Sequence[Site], nodes: int, kinds: Sequence[Kind]) -> list[str]:

@@ -113,6 +113,16 @@ def test_a_failure_leaves_what_it_says() -> None:
     assert found.worst_write_ms == max(member.write_ms for member in found.members)
 
 
+def test_measurements_of_hosts_that_are_no_candidates_are_no_trouble() -> None:
+    """A host that is away still has its row in the matrix, beside regions that no table knows."""
+    hosts = [candidate(f"h{number}", "aws", region) for number, region in enumerate(("here", "there", SEOUL["aws"]))]
+    rtts = [Rtt(between=pair, ms=1.0) for pair in (("away", "h0"), ("away", "gone"), ("far", "gone"), ("h2", "far"))]
+    found = recommend(hosts, rtts, nodes=3, survive=Survive.HOST)
+    assert {member.site.host: member.site.area for member in found.members} == {
+        "h0": "seoul", "h1": "aws/there", "h2": "seoul"
+    }  # fmt: skip
+
+
 def test_an_even_number_is_warned_of() -> None:
     hosts = everywhere()
     assert "survive the loss of 1" in recommend(hosts, [], nodes=4, survive=Survive.ZONE).warnings[0]
