@@ -21,6 +21,8 @@ CLOUD_OVERRIDE = f"{ROOT}/cloud-override/"
 TOKEN = "larva/token/"  # noqa: S105 - a key's prefix, not a secret
 ENROLLED_HOST = "larva/host/"
 REVOKED = "larva/revoked/"
+REVOCATIONS = "larva/revocations"
+"""RevocationList: what all of them come to, for every host to read."""
 CONTROL_PLANE = "larva/control-plane"
 CLADNET_GENERATION = "larva/cladnet-generation"
 """Counts creations: every one depends on it, so that two at once cannot both take a name or a range."""

@@ -70,7 +70,12 @@ def tls_directory() -> Path:
 def tls_files() -> TlsFiles:
     """The files with which this host is a client of etcd; not checked to be there."""
     directory = tls_directory()
-    return TlsFiles(ca=directory / "ca.pem", certificate=directory / "client.pem", key=directory / "client.key")
+    return TlsFiles(
+        ca=directory / "ca.pem",
+        certificate=directory / "client.pem",
+        key=directory / "client.key",
+        authority=settings.state_directory() / "ca",
+    )
 
 
 def prepare_state() -> None:

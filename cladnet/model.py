@@ -8,6 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from cladnet.trust.kinds import signed_by_ca, signed_by_host
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 """A UDP port."""
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -60,6 +62,7 @@ class CladnetState(StrEnum):
     DELETING = "deleting"
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CladnetSpecification:
     """A CLADNet as its creator wants it: `configuration-information/{group}`."""
@@ -102,6 +105,7 @@ class NetworkInterface:
     addresses: tuple[IPv4Interface, ...] = ()
 
 
+@signed_by_host
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostNetworkInformation:
     """What a host knows of itself: `host-network-information/{group}/{host}`, written by that host only."""
@@ -123,6 +127,8 @@ class HostNetworkInformation:
     """Whether its kernel gives interfaces IPv6 addresses."""
     networks6: tuple[IPv6Network, ...] = ()
     """The IPv6 networks that it sits in by its own interfaces."""
+    certificate: str = ""
+    """Its client certificate (DER, base64), with whose key this is signed."""
 
 
 class EndpointKind(StrEnum):
@@ -153,6 +159,7 @@ class HostState(StrEnum):
     """Somebody asked it to leave the data path for now."""
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkingRule:
     """How to reach one host: `networking-rule/{group}/{host}`, written by the controller."""
@@ -166,6 +173,10 @@ class NetworkingRule:
     endpoints: tuple[Endpoint, ...]
     cloud: CloudFacts
     state: HostState = HostState.ACTIVE
+    certificate: str = field(default="", compare=False)
+    """Serial number (hexadecimal) of the host's certificate: once it is revoked, so is this rule."""
+    valid_until: Moment | None = field(default=None, compare=False)
+    """Nobody believes it anew after that; the controller renews it at half-time. Each renewal's is later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +239,7 @@ class HostStatus:
     latencies: tuple[PairLatency, ...]
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolledHost:
     """Who holds a client certificate: `larva/host/{host}`."""
@@ -249,6 +261,7 @@ class EnrolledHost:
     """Its name in etcd, which is the common name of its certificate; the host's own where this is empty."""
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokedCertificate:
     """A certificate that etcd should not accept any more: `larva/revoked/{serial}`."""
@@ -272,6 +285,18 @@ class ControlNode:
     cloud: CloudFacts = field(default_factory=CloudFacts)
 
 
+@signed_by_ca
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevocationList:
+    """Every certificate that is good no more and would not have ended by itself yet: `larva/revocations`."""
+
+    number: int
+    """Grows with every change: who knows a higher one believes no lower one."""
+    serials: dict[str, Moment]
+    """Serial number (hexadecimal) → when it was revoked."""
+
+
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPlane:
     """How hosts reach the control plane: `larva/control-plane`, written by the control nodes."""
@@ -291,6 +316,7 @@ class ControlPlane:
         return tuple(dict.fromkeys((self.server, *(node.server for node in self.nodes if node.ready))))
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrolmentToken:
     """Buys client certificates for new hosts: `larva/token/{sha256}`. The secret itself is kept nowhere."""

@@ -11,6 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from cladnet import keys
 from cladnet.etcd.store import Store
+from cladnet.trust.kinds import signed_by_ca
 from larva.errors import ExitCode, InvalidInput, LarvaError, NotFound, Unavailable
 
 USERS = "larva/user/"
@@ -34,6 +35,7 @@ class NotAuthenticated(LarvaError):
     http_status = 401
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
     """One account: `larva/user/{name}`."""
@@ -45,6 +47,7 @@ class User:
     """A session that began under an older password is over."""
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
     """Lets a program act as its user: `larva/access-token/{sha256}`. The secret itself is kept nowhere."""

@@ -1,9 +1,11 @@
-"""Revocation: removed hosts' certificates, in the list that etcd asks at each new connection.
+"""Revocation: removed hosts' certificates, in the list that etcd asks at each connection and that every agent reads.
 
-Without it etcd would refuse them keys, but would still let them compact its history, hold leases and raise its alarms.
+Without it etcd would refuse them keys, but would still let them compact its history, hold leases and raise its alarms;
+and whoever can write etcd could write a removed host's rule back.
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +13,11 @@ from cladnet import keys
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.reconciler import Reconciler
-from cladnet.etcd.store import Store
-from cladnet.model import RevokedCertificate
+from cladnet.etcd.store import Condition, Put, Store
+from cladnet.model import RevocationList, RevokedCertificate
+from cladnet.trust.revocations import NONE, Memory, merged
 from larva import files, settings
-from larva.errors import MalformedData
+from larva.errors import Conflict, MalformedData
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +31,14 @@ def list_file() -> Path:
 
 
 class RevocationKeeper:
-    """Keeps this control node's list as etcd's keys say; etcd reads the file anew at every connection."""
+    """Keeps this control node's list, for its etcd and for all agents; etcd reads its file anew at every connection.
+
+    What was revoked once stays so until the certificate would have ended, whatever becomes of etcd's keys: the list is
+    kept in a file beside etcd's.
+
+    Args:
+        path: etcd's file.
+    """
 
     def __init__(self, store: Store, ca: Authority, path: Path) -> None:
         self._store = store
@@ -37,18 +47,55 @@ class RevocationKeeper:
 
     def reconciler(self) -> Reconciler:
         """The loop that keeps the list right as hosts are removed."""
-        return Reconciler(self._store, [keys.REVOKED], self.reconcile, name="revocation")
+        return Reconciler(self._store, [keys.REVOKED, keys.REVOCATIONS], self.reconcile, name="revocation")
+
+    def revoked(self) -> frozenset[str]:
+        """Serial numbers (hexadecimal) of what was revoked."""
+        return self._memory().serials()
 
     def reconcile(self) -> None:
-        """Write the list if it differs, and forget what has expired by itself."""
+        """Write the list where it differs, and forget what has expired by itself.
+
+        Raises:
+            Conflict: somebody else publishes it right now; look again.
+        """
         now = datetime.now(UTC)
-        serials = set()
-        for serial, item in self._store.children(keys.REVOKED, RevokedCertificate).items():
-            if item.value.revoked_at + authority.LEAF_LIFETIME < now:
-                self._store.delete(item.key, revision=item.revision)
-            elif authority.is_serial(serial):
-                serials.add(serial)
-        write(self._ca, self._path, frozenset(serials))
+        memory = self._memory()
+        wanted = merged(memory.known, self._published(), self._asked(), now=now)
+        memory.learn(wanted)
+        write(self._ca, self._path, frozenset(wanted.serials))
+        self._publish(wanted)
+        for key, at in self._expired(now):
+            self._store.delete(key, revision=at)
+
+    def _memory(self) -> Memory:
+        return Memory(self._path.with_suffix(".json"))  # read each time: `larva enrol remove` writes it too
+
+    def _asked(self) -> RevocationList:
+        found = self._store.children(keys.REVOKED, RevokedCertificate).items()
+        return RevocationList(
+            number=0, serials={serial: it.value.revoked_at for serial, it in found if authority.is_serial(serial)}
+        )
+
+    def _published(self) -> RevocationList:
+        try:
+            found = self._store.get(keys.REVOCATIONS, RevocationList)
+        except MalformedData as error:  # it is written over
+            log.warning("%s", error)
+            return NONE
+        return found.value if found is not None else NONE
+
+    def _publish(self, wanted: RevocationList) -> None:
+        if self._published() == wanted:
+            return
+        revision = self._store.revisions(keys.REVOCATIONS).get(keys.REVOCATIONS, 0)
+        if not self._store.transact([Condition(keys.REVOCATIONS, revision)], [Put(keys.REVOCATIONS, wanted)]):
+            raise Conflict("somebody else publishes the revocations right now")
+        log.info("published the revocation of %d certificates as number %d", len(wanted.serials), wanted.number)
+
+    def _expired(self, now: datetime) -> Iterable[tuple[str, int]]:
+        found = self._store.children(keys.REVOKED, RevokedCertificate).values()
+        return [(it.key, it.revision) for it in found if it.value.revoked_at + authority.LEAF_LIFETIME < now]
 
 
 def write(ca: Authority, path: Path, serials: frozenset[str]) -> None:

@@ -23,7 +23,12 @@ def root_tls() -> TlsFiles:
     """
     directory = settings.state_directory() / "ca"
     ca = root_ca()
-    tls = TlsFiles(ca=directory / "ca.pem", certificate=directory / "root.pem", key=directory / "root.key")
+    tls = TlsFiles(
+        ca=directory / "ca.pem",
+        certificate=directory / "root.pem",
+        key=directory / "root.key",
+        authority=directory,
+    )
     key = authority.read_or_create_key(tls.key)
     if not _is_good(tls, ca):
         signed = ca.sign_user(authority.signing_request(key, ROOT), ROOT)

@@ -16,7 +16,8 @@ from cladnet.agent.watchman import Watched, Watchman
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Event, Relist, Store
 from cladnet.member import Identity, Member
-from cladnet.model import EnrolledHost
+from cladnet.model import EnrolledHost, RevocationList
+from cladnet.trust.revocations import Memory, revocations_file
 from larva import codec, files, settings
 from larva.errors import LarvaError, MalformedData, Refused, Unavailable
 
@@ -37,6 +38,7 @@ class Agent:
         self._known = GroupIndexes(member.groups)
         self._attached: dict[str, Attachment] = {}
         self._removed = False
+        self._revocations = Memory(revocations_file())
         self._lock = threading.Lock()
         self._watchman = Watchman(self._watched)
         reporter = Reporter(store, member.host, self._watchman.records)
@@ -45,10 +47,12 @@ class Agent:
     def run(self, stop: threading.Event) -> None:
         """Come up from what is on disk, then follow etcd and the kernel."""
         self._attach(self._known.indexes)
+        revocations = Reconciler(self._store, [keys.REVOCATIONS], self._learn_revocations, name="revocations")
         helpers = [
             threading.Thread(target=self._follow_kernel, args=(stop,), name="netlink", daemon=True),
             threading.Thread(target=self._watchman.run, args=(stop, self._reports.poke), name="watchman", daemon=True),
             threading.Thread(target=self._reports.run, args=(stop,), name="quality", daemon=True),
+            threading.Thread(target=revocations.run, args=(stop,), name="revocations", daemon=True),
         ]
         for helper in helpers:
             helper.start()
@@ -98,6 +102,11 @@ class Agent:
         self._attach(wanted)
         return None
 
+    def _learn_revocations(self) -> None:
+        published = self._store.get(keys.REVOCATIONS, RevocationList)
+        if published is not None and self._revocations.learn(published.value):
+            self._poke()
+
     def _note(self, item: Event | Relist) -> None:
         """A host that is removed may not read that it is: its watch is the last to tell it."""
         if isinstance(item, Event):
@@ -121,7 +130,7 @@ class Agent:
         for group, index in groups.items():
             if group in self._attached:
                 continue
-            attachment = Attachment(self._store, self._facts, group, index)
+            attachment = Attachment(self._store, self._facts, group, index, revoked=self._revocations.serials)
             log.info("attaching to %s on %s", group, attachment.interface)
             attachment.start()
             with self._lock:
@@ -139,10 +148,13 @@ class Agent:
     def _poke_at(self, changes: discovery.Changes, stop: threading.Event) -> None:
         while not stop.is_set():
             if changes.wait(0.5):
-                with self._lock:
-                    attached = list(self._attached.values())
-                for attachment in attached:
-                    attachment.poke()
+                self._poke()
+
+    def _poke(self) -> None:
+        with self._lock:
+            attached = list(self._attached.values())
+        for attachment in attached:
+            attachment.poke()
 
 
 class GroupIndexes:

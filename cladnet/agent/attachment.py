@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
 
 from cladnet import keys
 from cladnet.agent.metrics import Observed
@@ -27,6 +29,7 @@ from cladnet.model import (
     DatapathKind,
     NetworkingRule,
 )
+from cladnet.trust.acceptance import accept
 from larva.errors import LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
@@ -41,14 +44,24 @@ class Attachment:
 
     Args:
         index: the how-manieth CLADNet of this host: names the interface and the port.
+        revoked: serial numbers of the certificates that are good no more.
     """
 
-    def __init__(self, store: Store, facts: HostFacts, group: str, index: int) -> None:
+    def __init__(
+        self,
+        store: Store,
+        facts: HostFacts,
+        group: str,
+        index: int,
+        *,
+        revoked: Callable[[], AbstractSet[str]] = frozenset,
+    ) -> None:
         self.group = group
         self.interface = f"cbnet{index}"
         self.listen_port = BASE_PORT + index
         self._store = store
         self._facts = facts
+        self._revoked = revoked
         self._host = facts.member.host
         self._cache = RuleCache(group)
         self._view: NetworkView | None = None
@@ -186,9 +199,19 @@ class Attachment:
         command = mirror.get(keys.command(self.group, self._host), ControlCommand)
         return NetworkView(
             specification=specification.value,
-            rules=tuple(rule.value for host, rule in rules.items() if rule.value.host == host),
+            rules=self._accepted(rule.value for host, rule in rules.items() if rule.value.host == host),
             command=command.value.command if command else Command.UP,
         )
+
+    def _accepted(self, read: Iterable[NetworkingRule]) -> tuple[NetworkingRule, ...]:
+        """The rules that count, of those that the CA signed."""
+        if not self._store.is_signed:
+            return tuple(read)
+        known = self._view.rules if self._view is not None else ()
+        accepted = accept(read, known, revoked=self._revoked(), now=datetime.now(UTC))
+        for host, why in accepted.refused.items():
+            log.warning("%s: the rule of %s does not count: %s", self.group, host, why)
+        return accepted.rules
 
     def _apply(self) -> None:
         desired = wanted(

@@ -18,6 +18,7 @@ from cladnet.model import (
     NetworkInterface,
     Role,
 )
+from cladnet.trust.trust import own_certificate
 from larva import __version__
 from larva.errors import Conflict, MalformedData
 
@@ -70,7 +71,16 @@ class HostFacts:
             agent_version=__version__,
             has_ipv6=link.has_ipv6(),
             networks6=discovery.networks6(),
+            certificate=_certificate(),
         )
+
+
+def _certificate() -> str:
+    """What others check this host's signature with; it changes when the certificate is renewed."""
+    try:
+        return own_certificate(tls_files())
+    except FileNotFoundError:  # a host without TLS: nothing is signed there
+        return ""
 
 
 def publish(store: Store, facts: HostFacts, group: str, *, listen_port: int) -> bool:

@@ -3,6 +3,8 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from types import FrameType
 
 import click
@@ -65,21 +67,23 @@ def controller(*, grace_s: float, metrics_at: str) -> None:
     stop = _stop_on_signal()
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(Store.of_this_host())
+        revoked: Callable[[], AbstractSet[str]] = frozenset
         try:
             root = stack.enter_context(open_root())
         except NotFound as error:
             output.note(f"who may do what in etcd is left to the control nodes with the CA's key: {error.message}")
         else:
-            loops = [AccessKeeper(root).reconciler()]
+            revocations = revocation.RevocationKeeper(store, root_ca(), revocation.list_file())
+            loops, revoked = [AccessKeeper(root).reconciler()], revocations.revoked
             if revocation.list_file().exists():  # etcd runs here and reads it
-                loops.append(revocation.RevocationKeeper(store, root_ca(), revocation.list_file()).reconciler())
+                loops.append(revocations.reconciler())
             for loop in loops:
                 thread = threading.Thread(target=loop.run, args=(stop,))
                 thread.start()
                 stack.callback(thread.join)
         stack.callback(stop.set)
         stack.enter_context(metrics_server.served(metrics_at))
-        Controller(store, grace_s=grace_s).run(stop)
+        Controller(store, grace_s=grace_s, revoked=revoked).run(stop)
 
 
 def _stop_on_signal() -> threading.Event:

@@ -14,16 +14,18 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import TypeVar
 
 from cladnet import keys
+from cladnet.control import notary
 from cladnet.control.planning import World, plan
 from cladnet.enrol.membership import enrolled_hosts, leave_group
 from cladnet.etcd.mirror import Mirror
 from cladnet.etcd.reconciler import Reconciler
-from cladnet.etcd.store import Condition, Delete, Store, Versioned
+from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Versioned
 from cladnet.model import (
     CladnetSpecification,
     CladnetState,
     CloudFacts,
     ControlCommand,
+    EnrolledHost,
     HostNetworkInformation,
     NetworkingRule,
     ReleasedAddress,
@@ -50,7 +52,7 @@ _PER_GROUP = (
 MIRRORED = {
     keys.CONFIGURATION: CladnetSpecification, keys.HOST_INFORMATION: HostNetworkInformation, keys.ADDRESS: str,
     keys.RELEASED: ReleasedAddress, keys.RULE: NetworkingRule, keys.COMMAND: ControlCommand, keys.PRESENCE: str,
-    keys.CLOUD_OVERRIDE: CloudFacts,
+    keys.CLOUD_OVERRIDE: CloudFacts, keys.ENROLLED_HOST: EnrolledHost,
 }  # fmt: skip
 
 
@@ -61,6 +63,7 @@ class Controller:
         grace_s: seconds for which a host's presence may be missing before it is marked unreachable.
         clock: seconds that only grow.
         today: the wall clock, for what has to outlive the controller.
+        revoked: serial numbers of certificates that are good no more, as this control node keeps them by itself.
     """
 
     def __init__(
@@ -70,9 +73,11 @@ class Controller:
         grace_s: float = GRACE_S,
         clock: Callable[[], float] = time.monotonic,
         today: Callable[[], datetime] = lambda: datetime.now(UTC),
+        revoked: Callable[[], AbstractSet[str]] = frozenset,
     ) -> None:
         self._store = store
         self._mirror = Mirror(store, MIRRORED)
+        self._revoked = revoked
         self._grace_s = grace_s
         self._clock = clock
         self._today = today
@@ -92,7 +97,7 @@ class Controller:
         changed = self._mirror.catch_up()
         configurations = under_their_ids(self._mirror.children(keys.CONFIGURATION, CladnetSpecification))
         sweeping = self._clock() >= self._next_sweep
-        touched = {_group(prefix, key) for key in changed for prefix in MIRRORED if key.startswith(prefix)}
+        touched = {group for key in changed for group in self._groups_of(key)}
         for group in configurations if sweeping or not changed else touched & configurations.keys():
             self._due[group] = self._clock()  # what fails in between is looked at again
         for group in [group for group, due in self._due.items() if due <= self._clock()]:
@@ -102,6 +107,13 @@ class Controller:
             self._sweep(configurations.keys())
             self._next_sweep = self._clock() + SWEEP_S
         return min((due - self._clock() for due in self._due.values()), default=None)
+
+    def _groups_of(self, key: str) -> Iterable[str]:
+        """The CLADNets that a key is about."""
+        if key.startswith(keys.ENROLLED_HOST):
+            record = self._mirror.get(key, EnrolledHost)  # that of one that left them is told by what goes with it
+            return record.value.groups if record is not None else ()
+        return (_group(prefix, key) for prefix in MIRRORED if key.startswith(prefix))
 
     def _look_at(self, group: str, configurations: Mapping[str, Versioned[CladnetSpecification]]) -> None:
         """Bring one CLADNet into order, and note when it has to be looked at next."""
@@ -128,13 +140,29 @@ class Controller:
         world, remaining = self._look(configuration)
         for step in plan(world):
             try:
-                done = self._mirror.transact(step.conditions, step.operations)
+                done = self._mirror.transact(step.conditions, self._warranted(world, step.operations))
             except InvalidInput as error:  # what one host says must not stop the work for the others
                 log.warning("%s: cannot %s: %s", configuration.value.id, step.why, error.message)
                 continue
             STEPS.add(result="done" if done else "overtaken")
             log.info("%s: %s%s", configuration.value.id, step.why, "" if done else ": overtaken")
         return remaining  # a step that was overtaken needs no haste: what overtook it wakes us
+
+    def _warranted(self, world: World, operations: Iterable[Operation]) -> list[Operation]:
+        """The same, with every rule saying how long it is good; the store signs it."""
+        return [
+            Put(each.key, self._with_warrant(world, each.value))
+            if isinstance(each, Put) and isinstance(each.value, NetworkingRule)
+            else each
+            for each in operations
+        ]
+
+    def _with_warrant(self, world: World, rule: NetworkingRule) -> NetworkingRule:
+        if not self._store.is_signed:
+            return rule
+        before = world.rules.get(rule.host)
+        information = world.informations[rule.host].value
+        return notary.warranted(rule, before.value if before else None, information, now=self._today())
 
     def _look(self, configuration: Versioned[CladnetSpecification]) -> tuple[World, float | None]:
         group, mirror = configuration.value.id, self._mirror
@@ -143,6 +171,7 @@ class Controller:
         present = frozenset(keys.last_segment(key) for key in mirror.revisions(keys.presences_of(group)))
         commands = mirror.children(keys.commands_of(group), ControlCommand)
         lost, remaining = self._lost(group, informations.keys() - present)
+        objections, due = self._warrants(group, informations, mirror.children(rules, NetworkingRule))
         world = World(
             specification=configuration,
             informations=informations,
@@ -160,8 +189,23 @@ class Controller:
                 for key, revision in mirror.unreadable(prefix).items()
                 if keys.child(prefix, key) or _address(key)  # named as they should be
             },
+            objections=objections,
+            due=due,
         )
         return world, remaining
+
+    def _warrants(
+        self,
+        group: str,
+        informations: Mapping[str, Versioned[HostNetworkInformation]],
+        rules: Mapping[str, Versioned[NetworkingRule]],
+    ) -> tuple[Mapping[str, notary.Objection], AbstractSet[str]]:
+        """For whom the system does not give its word, and to whom it has to give it anew."""
+        if not self._store.is_signed:
+            return {}, frozenset()
+        records, now = self._mirror.children(keys.ENROLLED_HOST, EnrolledHost), self._today()
+        objections = notary.objections(group, informations, records, revoked=self._revoked(), now=now)
+        return objections, notary.due(informations, rules, objections, now=now)
 
     def _lost(self, group: str, missing: Iterable[str]) -> tuple[frozenset[str], float | None]:
         """Of the missing hosts those whose grace is over, and the seconds until the next one's is."""

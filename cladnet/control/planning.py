@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from cladnet import keys, rules, ula
 from cladnet.control import ipam
+from cladnet.control.notary import Objection
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Versioned
 from cladnet.fitness import ipv6_problem, key_holders, key_problem, problem
 from cladnet.model import (
@@ -43,7 +44,12 @@ class World:
     clouds: Mapping[str, Versioned[CloudFacts]] = field(default_factory=dict)
     """Where hosts are by what the API was told; it counts more than what they say themselves."""
     unreadable: Mapping[str, int] = field(default_factory=dict)
-    """Key → revision of rules, claims and released addresses, which only controllers write, that are none."""
+    """Key → revision of rules, claims and released addresses, which only controllers write, that are none, or
+    unsigned."""
+    objections: Mapping[str, Objection] = field(default_factory=dict)
+    """Hosts for which the system does not give its word."""
+    due: AbstractSet[str] = frozenset()
+    """Hosts whose rule has to be renewed though it says nothing new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +100,24 @@ def _step_for(
     of_host: Mapping[str, IPv4Address],
 ) -> Step | None:
     information, rule = world.informations[host].value, world.rules.get(host)
+    objection = world.objections.get(host)
+    if objection is not None:
+        _tell(world, host, objection.why)
+        return _drop_rule(world, host) if objection.final and rule is not None else None
     trouble = key_problem(host, information, holders)
     if rule is None:
         trouble = trouble or problem(host, world.specification.value, information, holders)
     if not trouble:
         return _keep_host(world, host, taken, of_host)
-    log.warning("%s: %s %s: %s", world.specification.value.id, host, "keeps its rule" if rule else "gets none", trouble)
+    _tell(world, host, trouble)
     if rule is not None and holders[rule.value.public_key] != host:
         return _drop_rule(world, host)
     return None
+
+
+def _tell(world: World, host: str, trouble: str) -> None:
+    kept = "its rule is not renewed" if host in world.rules else "it gets no rule"
+    log.warning("%s: %s: %s: %s", world.specification.value.id, host, kept, trouble)
 
 
 def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mapping[str, IPv4Address]) -> Step | None:
@@ -123,7 +138,7 @@ def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mappin
         state=_state(world, host),
     )
     claim = world.claims.get(address)
-    if rule is not None and rule.value == wanted and claim is not None:
+    if rule is not None and rule.value == wanted and claim is not None and host not in world.due:
         return None
     claim_key, rule_key = keys.address(group, address), keys.rule(group, host)
     conditions = [

@@ -22,7 +22,7 @@ _LOOPBACK = IPv4Address("127.0.0.1")
 
 
 @contextlib.contextmanager
-def running(data: Path, ca: Authority, scratch: Path) -> Iterator[Store]:
+def running(data: Path, ca_directory: Path, scratch: Path) -> Iterator[Store]:
     """Run etcd on a data directory and give a connection as root; etcd has ended when the block has.
 
     Args:
@@ -35,7 +35,7 @@ def running(data: Path, ca: Authority, scratch: Path) -> Iterator[Store]:
     """
     process.require_programs("etcd")
     scratch.mkdir(mode=0o700, exist_ok=True)
-    server, root = _certificates(ca, scratch)
+    server, root = _certificates(ca_directory, scratch)
     client_port, peer_port = _free_ports()
     url = f"https://{_LOOPBACK}:{client_port}"
     argv = [
@@ -73,7 +73,8 @@ def _ask(store: Store, etcd: "subprocess.Popen[bytes]", log_file: Path) -> None:
     store.exists("there-is-none")
 
 
-def _certificates(ca: Authority, scratch: Path) -> tuple[TlsFiles, TlsFiles]:
+def _certificates(ca_directory: Path, scratch: Path) -> tuple[TlsFiles, TlsFiles]:
+    ca = Authority.load(ca_directory)
     ca_file = scratch / "trusted.pem"
     files.write_whole(ca_file, ca.certificate_pem)
     made = []
@@ -84,7 +85,12 @@ def _certificates(ca: Authority, scratch: Path) -> tuple[TlsFiles, TlsFiles]:
             if name == ROOT
             else ca.issue_server(key.public_key(), common_name="etcd", addresses=[_LOOPBACK])
         )
-        tls = TlsFiles(ca=ca_file, certificate=scratch / f"{name}.pem", key=scratch / f"{name}.key")
+        tls = TlsFiles(
+            ca=ca_file,
+            certificate=scratch / f"{name}.pem",
+            key=scratch / f"{name}.key",
+            authority=ca_directory,
+        )
         files.write_whole(tls.key, authority.key_pem(key), mode=files.SECRET)
         files.write_whole(tls.certificate, signed.pem)
         made.append(tls)

@@ -162,7 +162,7 @@ def _make(making: Path, path: Path, secret: vault.Secret, wanted: JoinFile, port
     except ProgramFailed as error:
         raise MalformedData(f"{path}: etcd does not take its snapshot: {error.message}") from error
     (making / archive.SNAPSHOT).unlink()
-    with private_etcd.running(data, ca, making / "tried") as store:
+    with private_etcd.running(data, making / "ca", making / "tried") as store:
         cared = aftercare.care(store, host)
     shutil.rmtree(making / "tried")
     if not (making / archive.REVOKED).exists():

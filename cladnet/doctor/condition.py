@@ -56,6 +56,8 @@ class CladnetCondition:
     """What carries the packets now."""
     datapath_why: str = ""
     datapath_problem: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Host → why its rule, which is in etcd, does not count."""
     peers: tuple[PeerCondition, ...] = ()
 
 

@@ -110,6 +110,7 @@ def _cladnet(condition: HostCondition, cladnet: CladnetCondition) -> Iterator[Fi
             "nobody could tell this host's public address: peers in other clouds wait for it to speak first",
             f"check that {condition.server} is reached from here, and that the VM has a public address",
         )
+    yield from _refused(cladnet)
     if cladnet.asked_down:
         yield _note(about, f"{cladnet.interface} is down because somebody asked for it", "`larva net up` undoes it")
     elif not cladnet.should_be_up:
@@ -122,6 +123,22 @@ def _cladnet(condition: HostCondition, cladnet: CladnetCondition) -> Iterator[Fi
     else:
         yield from _interface(cladnet)
         yield from _peers(condition.looked_at, cladnet)
+
+
+def _refused(cladnet: CladnetCondition) -> Iterator[Finding]:
+    for host, why in sorted(cladnet.refused.items())[:_NAMED]:
+        yield _problem(
+            cladnet.name,
+            f"the rule of {host:.63} does not count here: {why}",
+            "see on a control node whether larva-controller runs and renews it (`journalctl -u larva-controller`); "
+            "if it does, somebody else writes into etcd",
+        )
+    if len(cladnet.refused) > _NAMED:
+        yield _problem(
+            cladnet.name,
+            f"{len(cladnet.refused) - _NAMED} more rules do not count here",
+            "`journalctl -u larva-agent` names each of them",
+        )
 
 
 def _interface(cladnet: CladnetCondition) -> Iterator[Finding]:

@@ -39,6 +39,8 @@ from cladnet.model import (
     HostState,
     NetworkingRule,
 )
+from cladnet.trust.acceptance import Accepted, accept
+from cladnet.trust.revocations import Memory, revocations_file
 from larva import process
 from larva.errors import LarvaError
 
@@ -145,7 +147,7 @@ def _firewall_loaded() -> bool | None:
 
 
 def _cladnet(store: Store | None, member: Member, group: str, index: int) -> CladnetCondition:
-    view, informations, trouble = _read(store, member.host, group)
+    view, informations, trouble, refused = _read(store, member.host, group)
     bare = CladnetCondition(
         group=group,
         name=view.specification.name if view is not None else group,
@@ -156,6 +158,7 @@ def _cladnet(store: Store | None, member: Member, group: str, index: int) -> Cla
         address=None,
         should_be_up=False,
         problem=trouble,
+        refused=refused,
         link=link.look(f"cbnet{index}"),
     )
     if view is None:
@@ -180,26 +183,39 @@ def _cladnet(store: Store | None, member: Member, group: str, index: int) -> Cla
 
 def _read(
     store: Store | None, host: str, group: str
-) -> tuple[NetworkView | None, Mapping[str, Versioned[HostNetworkInformation]] | None, str]:
-    """What etcd says of the CLADNet, or what it said last and None; and why the host cannot be in it."""
+) -> tuple[NetworkView | None, Mapping[str, Versioned[HostNetworkInformation]] | None, str, Mapping[str, str]]:
+    """What etcd says of the CLADNet, or said last and None; why the host cannot be in it; which rules do not count."""
     try:
         specification = store.get(keys.configuration(group), CladnetSpecification) if store is not None else None
         if store is None or specification is None:
-            return RuleCache(group).load(), None, ""
+            return RuleCache(group).load(), None, "", {}
+        before = store.revisions(keys.rules_of(group)).items()
         rules = store.children(keys.rules_of(group), NetworkingRule)
+        written = dict(before & store.revisions(keys.rules_of(group)).items())  # without those that change right now
         informations = store.children(keys.hosts_of(group), HostNetworkInformation)
         command = store.get(keys.command(group, host), ControlCommand)
     except LarvaError as error:
         log.debug("%s: going on with the rules known: %s", group, error.message)
-        return RuleCache(group).load(), None, ""
+        return RuleCache(group).load(), None, "", {}
     own = informations.get(host)
     trouble = problem(host, specification.value, own.value, key_holders(informations, rules)) if own is not None else ""
+    readable = [rule.value for name, rule in rules.items() if rule.value.host == name]
+    accepted = _accepted(store, group, readable)
+    unsigned = {keys.last_segment(key) for key in written} - {rule.host for rule in readable}
     view = NetworkView(
         specification=specification.value,
-        rules=tuple(rule.value for name, rule in rules.items() if rule.value.host == name),
+        rules=accepted.rules,
         command=command.value.command if command is not None else Command.UP,
     )
-    return view, informations, trouble
+    return view, informations, trouble, {**dict.fromkeys(unsigned, "it is not the CA's word"), **accepted.refused}
+
+
+def _accepted(store: Store, group: str, rules: Sequence[NetworkingRule]) -> Accepted:
+    """What the agent makes of them."""
+    if not store.is_signed:
+        return Accepted(tuple(rules), {})
+    cached, revoked = RuleCache(group).load(), Memory(revocations_file()).serials()
+    return accept(rules, cached.rules if cached is not None else (), revoked=revoked, now=datetime.now(UTC))
 
 
 def _with_datapath(condition: CladnetCondition, view: NetworkView, peers: Sequence[Peer]) -> CladnetCondition:

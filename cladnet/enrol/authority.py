@@ -160,13 +160,14 @@ class Authority:
         """Return `sha256:` and the digest of the CA certificate's DER: what a joining host pins."""
         return _fingerprint(self._certificate)
 
+    @property
+    def signing_key(self) -> ec.EllipticCurvePrivateKey:
+        """The CA's private key, for what it says in etcd."""
+        return self._key
+
     def signed(self, certificate: x509.Certificate) -> bool:
         """Whether the certificate is one of ours; its dates are not looked at."""
-        try:
-            certificate.verify_directly_issued_by(self._certificate)
-        except (InvalidSignature, ValueError, TypeError):
-            return False
-        return True
+        return issued(certificate, by=self._certificate)
 
     def sign_client(self, csr_pem: str, host: str) -> Certificate:
         """Return a client certificate for `host`; of the request only its key is used.
@@ -270,6 +271,20 @@ def user_name(host: str, digest: str) -> str:
     A common name has 64 characters at most (RFC 5280, ub-common-name). The dot keeps it apart from etcd's own `root`.
     """
     return f"{host[:31]}.{digest[:32]}"
+
+
+def issued(certificate: x509.Certificate, *, by: x509.Certificate) -> bool:
+    """Whether the certificate is one of this CA's; its dates are not looked at."""
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    """Return a certificate's DER."""
+    return certificate.public_bytes(serialization.Encoding.DER)
 
 
 def common_name(certificate: x509.Certificate) -> str:

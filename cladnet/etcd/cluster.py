@@ -51,6 +51,8 @@ class TlsFiles:
     ca: Path
     certificate: Path
     key: Path
+    authority: Path | None = None
+    """Directory of the CA with its key, if this client has it: control nodes sign with it what they write."""
 
 
 class Endpoint:

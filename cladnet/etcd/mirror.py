@@ -15,7 +15,6 @@ from etcd3.utils import prefix_range_end
 
 from cladnet import keys
 from cladnet.etcd.store import Condition, Event, Operation, Put, Relist, Snapshot, Store, Versioned
-from larva import codec
 from larva.errors import MalformedData
 from larva.metrics import REGISTRY
 
@@ -51,7 +50,7 @@ class Mirror:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
-        self._copies = tuple(_Copy(prefix, kind) for prefix, kind in kinds.items())
+        self._copies = tuple(_Copy(prefix, kind, store.decode) for prefix, kind in kinds.items())
         self._relist_s = relist_s
         self._clock = clock
         self._lock = threading.Lock()
@@ -162,7 +161,7 @@ class Mirror:
         """Store.transact(), and know at once what it wrote: else the next look would decide the same once more."""
         revision = self._store.commit(conditions, operations)
         for operation in operations if revision else ():
-            value = codec.encode(operation.value) if isinstance(operation, Put) else None
+            value = self._store.encode(operation.key, operation.value) if isinstance(operation, Put) else None
             self.note(Event(operation.key, value, revision or 0))
         return revision is not None
 
@@ -170,8 +169,9 @@ class Mirror:
 class _Copy:
     """What is under one prefix, or at one key."""
 
-    def __init__(self, prefix: str, kind: Any) -> None:
+    def __init__(self, prefix: str, kind: Any, decode: Callable[[str, bytes, Any], Any]) -> None:
         self.prefix = prefix
+        self._decode = decode
         self.items: dict[str, Versioned[Any]] = {}
         self.folders: dict[str, dict[str, Versioned[Any]]] = {}
         """The same, by what the key is right below of."""
@@ -220,7 +220,7 @@ class _Copy:
     def _keep(self, key: str, data: bytes, revision: int) -> None:
         self._deleted.pop(key, None)
         try:
-            item = Versioned(key, codec.decode(data, self.kind, source=key), revision)
+            item = Versioned(key, self._decode(key, data, self.kind), revision)
         except MalformedData as error:
             log.warning("left out: %s", error)
             self.unreadable[key] = revision

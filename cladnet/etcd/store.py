@@ -108,11 +108,19 @@ class Store:
         tls: CA, client certificate and key; without them the endpoints are plain `http`.
         timeout: seconds that bound every call, all endpoints together.
 
+    With `tls`, values are signed as they are written and checked as they are read (`cladnet/trust/`): what lacks the
+    signature that its kind needs is taken for what cannot be read.
+
     Every call raises Unavailable when no endpoint answers, and Refused when etcd forbids it.
     """
 
     def __init__(self, endpoints: Sequence[str], *, tls: TlsFiles | None = None, timeout: float = 5.0) -> None:
         self._cluster = Cluster(endpoints, tls=tls, timeout=timeout)
+        self._trust = None
+        if tls is not None:
+            from cladnet.trust.trust import Trust  # whose cryptography plain connections, as in tests, need not load
+
+            self._trust = Trust(tls)
 
     @property
     def cluster(self) -> Cluster:
@@ -128,11 +136,24 @@ class Store:
         """
         return cls(Member.load().etcd_endpoints, tls=tls_files())
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether values carry signatures here: always, but for connections without TLS."""
+        return self._trust is not None
+
+    def encode(self, key: str, value: object) -> bytes:
+        """Return a value as it is written under a key, signed if its kind needs it; Refused if we may not."""
+        return self._trust.encode(key, value) if self._trust is not None else codec.encode(value)
+
+    def decode(self, key: str, raw: bytes, kind: type[T]) -> T:
+        """Return what a key holds, as from a watch's event; MalformedData if it is no `kind` or lacks its signature."""
+        return self._trust.decode(key, raw, kind) if self._trust is not None else codec.decode(raw, kind, source=key)
+
     def get(self, key: str, kind: type[T]) -> Versioned[T] | None:
         """Return the value of a key, or None; MalformedData if it is not a `kind`."""
         response = self._range(f"get {key}", etcdrpc.RangeRequest(key=_bytes(key)))
         for item in response.kvs:
-            return Versioned(key, codec.decode(item.value, kind, source=key), item.mod_revision)
+            return Versioned(key, self.decode(key, item.value, kind), item.mod_revision)
         return None
 
     def list(self, prefix: str, kind: type[T]) -> Snapshot[T]:
@@ -144,7 +165,7 @@ class Store:
         items = []
         for item in found.items:
             try:
-                items.append(Versioned(item.key, codec.decode(item.value, kind, source=item.key), item.revision))
+                items.append(Versioned(item.key, self.decode(item.key, item.value, kind), item.revision))
             except MalformedData as error:
                 log.warning("left out: %s", error)
         return Snapshot(found.revision, tuple(items))
@@ -227,7 +248,7 @@ class Store:
 
         It is 0 where nobody can tell: an answer was lost, and what was to be deleted is gone.
         """
-        requests = [_request(operation) for operation in operations]
+        requests = [self._request(operation) for operation in operations]
         request = etcdrpc.TxnRequest(compare=[_compare(condition) for condition in conditions], success=requests)
         names = ", ".join(operation.key for operation in operations)
         response, uncertain = self._cluster.call(
@@ -273,6 +294,27 @@ class Store:
         response, _ = self._cluster.call(doing, lambda end, seconds: end.kv.DeleteRange(request, timeout=seconds))
         return int(response.deleted)
 
+    def _commit(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int | None:
+        """Return the revision of the transaction, None if a condition does not hold."""
+        requests = [self._request(operation) for operation in operations]
+        request = etcdrpc.TxnRequest(compare=[_compare(condition) for condition in conditions], success=requests)
+        names = ", ".join(operation.key for operation in operations)
+        response, uncertain = self._cluster.call(
+            f"write {names}", lambda end, seconds: end.kv.Txn(request, timeout=seconds)
+        )
+        if response.succeeded:
+            return int(response.header.revision)
+        # The answer to an earlier attempt was lost: what stands there may be our own writing.
+        return self._standing(requests) if uncertain else None
+
+    def _request(self, operation: Operation) -> Any:
+        key = _bytes(operation.key)
+        if isinstance(operation, Delete):
+            return etcdrpc.RequestOp(request_delete_range=etcdrpc.DeleteRangeRequest(key=key))
+        lease = operation.lease.id if operation.lease else 0
+        value = self.encode(operation.key, operation.value)
+        return etcdrpc.RequestOp(request_put=etcdrpc.PutRequest(key=key, value=value, lease=lease))
+
     def _standing(self, requests: Sequence[Any]) -> int | None:
         revision = 0
         for request in requests:
@@ -292,14 +334,6 @@ def _text(key: bytes) -> str:
 
 def _bytes(key: str) -> bytes:
     return key.encode(errors="surrogateescape")
-
-
-def _request(operation: Operation) -> Any:
-    key = _bytes(operation.key)
-    if isinstance(operation, Delete):
-        return etcdrpc.RequestOp(request_delete_range=etcdrpc.DeleteRangeRequest(key=key))
-    lease = operation.lease.id if operation.lease else 0
-    return etcdrpc.RequestOp(request_put=etcdrpc.PutRequest(key=key, value=codec.encode(operation.value), lease=lease))
 
 
 def _compare(condition: Condition) -> Any:

@@ -119,6 +119,7 @@ class EtcdCluster:
             ca=self._directory / "ca.pem",
             certificate=self._directory / f"{name}.pem",
             key=self._directory / f"{name}.key",
+            authority=self.authority_directory,
         )
         files.ca.write_text(self._authority.certificate_pem)
         files.certificate.write_text(certificate)
@@ -327,7 +328,10 @@ class ControlNode:
     def tls_files(self) -> TlsFiles:
         """The control node's own client certificate."""
         tls = self.directory / "state/tls"
-        return TlsFiles(ca=tls / "ca.pem", certificate=tls / "client.pem", key=tls / "client.key")
+        return TlsFiles(
+            ca=tls / "ca.pem", certificate=tls / "client.pem", key=tls / "client.key",
+            authority=self.directory / "state/ca",
+        )  # fmt: skip
 
     def authority(self) -> Authority:
         """The CA that signs hosts."""

@@ -22,6 +22,7 @@ from cladnet.enrol import authority
 from cladnet.member import Member
 from cladnet.model import CloudFacts, EnrolledHost, Role
 from cladnet.quality import HostQuality, Window
+from cladnet.trust.trust import Trust
 from larva import codec
 
 pytestmark = pytest.mark.root
@@ -112,11 +113,14 @@ class Mesh:
                 etcd_endpoints=tuple(self.etcd.endpoints),
                 cloud=CloudFacts(provider="test", region=f"region-{host}", network_id="vpc-1"),
             ).save()  # fmt: skip
+        certificate = authority.read_certificate(files.certificate.read_text(), source=host)
         record = EnrolledHost(
-            host=host, groups=groups, roles=roles, certificate_serial="0", enrolled_at=datetime.now(UTC),
-            user=authority.common_name(authority.read_certificate(files.certificate.read_text(), source=host)),
+            host=host, groups=groups, roles=roles, certificate_serial=f"{certificate.serial_number:x}",
+            enrolled_at=datetime.now(UTC), user=authority.common_name(certificate),
+            key_digest=authority.key_digest(certificate.public_key()),
         )  # fmt: skip
-        self.etcdctl("put", keys.enrolled_host(host), codec.encode(record).decode())
+        key = keys.enrolled_host(host)
+        self.etcdctl("put", key, Trust(files).encode(key, record).decode())
 
     def etcdctl(self, *words: str) -> str:
         tls = self.state("control") / "tls"

@@ -43,7 +43,7 @@ AGENT = """
         told = {"address": None, "peers": {}, "downs": 0}
 
         def up(self, tunnel):
-            self.note(address=str(tunnel.address.ip))
+            self.note(address=str(tunnel.addresses[0].ip))
 
         def sync(self, peers):
             self.note(peers={peer.public_key: str(peer.allowed[0].network_address) for peer in peers})

@@ -59,6 +59,10 @@ def test_a_host_that_is_well_is_told_only_what_carries_its_packets() -> None:
 @pytest.mark.parametrize(
     ("condition", "severity", "told", "advice"),
     [
+        (
+            with_cladnet(refused={"b": "it is not the CA's word"}),
+            Severity.PROBLEM, "the rule of b does not count here: it is not the CA's word", "larva-controller",
+        ),
         (replace(HOST, etcd={"https://a:2379": "refused", "https://b:2379": ""}), "warning", "https://a:2379", "port"),
         (replace(HOST, etcd={"https://a:2379": "refused"}), "problem", "no endpoint answers", "larva-etcd"),
         (replace(HOST, removed=True, cladnets=()), "problem", "was removed", "larva join"),

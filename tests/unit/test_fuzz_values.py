@@ -111,7 +111,7 @@ def _tree(draw: st.DrawFn, kind: Any, depth: int) -> Any:
         return [_tree(draw, arguments[0], depth - 1) for _ in range(draw(st.integers(0, 2)))]
     if origin is tuple:
         return [_tree(draw, each, depth - 1) for each in arguments]
-    if arguments and origin is not None and issubclass(origin, object) and len(arguments) == 2 and origin is not type:
+    if len(arguments) == 2 and isinstance(origin, type) and origin is not type:
         return {draw(st.text("ab1", max_size=3)): _tree(draw, arguments[1], depth - 1)}
     if arguments:
         return _tree(draw, draw(st.sampled_from(arguments)), depth)
