@@ -129,7 +129,7 @@ def statuses_of(group: str) -> str:
 
 
 def cloud_override(group: str, host: str) -> str:
-    """CloudFacts that count instead of the host's own, written by the API: its platform knows better."""
+    """CloudOverride: facts that count instead of the host's own, written by the API."""
     return f"{cloud_overrides_of(group)}{segment(host, what='host')}"
 
 

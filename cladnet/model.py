@@ -96,6 +96,14 @@ class CloudFacts:
     subnet_id: Fact = ""
 
 
+@signed_by_ca
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudOverride:
+    """Where a host is, by a platform that knows better than the host: `cloud-override/{group}/{host}`."""
+
+    cloud: CloudFacts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkInterface:
     """One interface of the host and its IPv4 addresses."""

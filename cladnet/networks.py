@@ -20,6 +20,7 @@ from cladnet.model import (
     CladnetSpecification,
     CladnetState,
     CloudFacts,
+    CloudOverride,
     Command,
     ControlCommand,
     DatapathKind,
@@ -310,7 +311,7 @@ def hosts(store: Store, group: str) -> tuple[HostView, ...]:
     informations = store.children(keys.hosts_of(specification.id), HostNetworkInformation)
     rules = store.children(keys.rules_of(specification.id), NetworkingRule)
     present = {keys.last_segment(key) for key in store.revisions(keys.presences_of(specification.id))}
-    overrides = store.children(keys.cloud_overrides_of(specification.id), CloudFacts)
+    overrides = store.children(keys.cloud_overrides_of(specification.id), CloudOverride)
     holders = key_holders(informations, rules)
     views = []
     for host in sorted(informations.keys() | rules.keys()):
@@ -324,7 +325,7 @@ def hosts(store: Store, group: str) -> tuple[HostView, ...]:
                 address6=rule.address6 if rule else None,
                 state=rule.state if rule else None,
                 public_address=information.public_address if information else None,
-                cloud=overrides[host].value if host in overrides else cloud,
+                cloud=overrides[host].value.cloud if host in overrides else cloud,
                 roles=information.roles if information else (),
                 present=host in present,
                 problem=problem(host, specification, information, holders) if information else "",
@@ -363,7 +364,7 @@ def override_cloud(store: Store, group: str, host: str, cloud: CloudFacts) -> No
     if cloud == CloudFacts():
         store.delete(key)
     else:
-        store.put(key, cloud)  # should the host leave meanwhile, the controller takes this away
+        store.put(key, CloudOverride(cloud=cloud))  # should the host leave meanwhile, the controller takes this away
 
 
 def request_status_test(store: Store, group: str, *, trials: int = 3) -> TestSpecification:

@@ -23,7 +23,7 @@ from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Version
 from cladnet.model import (
     CladnetSpecification,
     CladnetState,
-    CloudFacts,
+    CloudOverride,
     ControlCommand,
     EnrolledHost,
     HostNetworkInformation,
@@ -52,7 +52,7 @@ _PER_GROUP = (
 MIRRORED = {
     keys.CONFIGURATION: CladnetSpecification, keys.HOST_INFORMATION: HostNetworkInformation, keys.ADDRESS: str,
     keys.RELEASED: ReleasedAddress, keys.RULE: NetworkingRule, keys.COMMAND: ControlCommand, keys.PRESENCE: str,
-    keys.CLOUD_OVERRIDE: CloudFacts, keys.ENROLLED_HOST: EnrolledHost,
+    keys.CLOUD_OVERRIDE: CloudOverride, keys.ENROLLED_HOST: EnrolledHost,
 }  # fmt: skip
 
 
@@ -182,7 +182,7 @@ class Controller:
             present=present,
             now=self._today(),
             lost=lost,
-            clouds=mirror.children(keys.cloud_overrides_of(group), CloudFacts),
+            clouds=mirror.children(keys.cloud_overrides_of(group), CloudOverride),
             unreadable={
                 key: revision
                 for prefix in (rules, claims, released)

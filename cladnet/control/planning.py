@@ -14,7 +14,7 @@ from cladnet.etcd.store import Condition, Delete, Operation, Put, Versioned
 from cladnet.fitness import ipv6_problem, key_holders, key_problem, problem
 from cladnet.model import (
     CladnetSpecification,
-    CloudFacts,
+    CloudOverride,
     Command,
     ControlCommand,
     HostNetworkInformation,
@@ -41,7 +41,7 @@ class World:
     now: datetime
     lost: AbstractSet[str] = frozenset()
     """Hosts whose presence has been missing for longer than the grace."""
-    clouds: Mapping[str, Versioned[CloudFacts]] = field(default_factory=dict)
+    clouds: Mapping[str, Versioned[CloudOverride]] = field(default_factory=dict)
     """Where hosts are by what the API was told; it counts more than what they say themselves."""
     unreadable: Mapping[str, int] = field(default_factory=dict)
     """Key → revision of rules, claims and released addresses, which only controllers write, that are none, or
@@ -134,7 +134,7 @@ def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mappin
         address6=_address6(world.specification.value, information.value, address),
         public_key=information.value.public_key,
         endpoints=rules.candidates(information.value, world.specification.value.cidr),
-        cloud=world.clouds[host].value if host in world.clouds else information.value.cloud,
+        cloud=world.clouds[host].value.cloud if host in world.clouds else information.value.cloud,
         state=_state(world, host),
     )
     claim = world.claims.get(address)

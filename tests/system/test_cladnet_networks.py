@@ -258,6 +258,7 @@ def larva(etcd_factory, tmp_path, monkeypatch):
     tls = cluster.tls
     for source, name in ((tls.ca, "ca.pem"), (tls.certificate, "client.pem"), (tls.key, "client.key")):
         (state / "tls" / name).write_bytes(source.read_bytes())
+    (state / "ca").symlink_to(cluster.authority_directory)  # a control node has the CA's key
     monkeypatch.setenv("LARVA_STATE", str(state))
 
     def run(*words: str) -> Result:

@@ -33,6 +33,7 @@ from cladnet.member import Identity, Member
 from cladnet.model import (
     CladnetSpecification,
     CloudFacts,
+    CloudOverride,
     DatapathKind,
     EnrolledHost,
     HostNetworkInformation,
@@ -320,6 +321,27 @@ def test_the_network_itself_cannot_be_widened_or_ended(site: Site, watched: Watc
     site.write(key, honest)
     watched.settle()
     assert watched.of_b() is not None
+
+
+def test_where_a_host_is_cannot_be_told_for_it(site: Site, watched: Watched) -> None:
+    """An override of cloud facts leads to a private way: written without the CA's key it changes nothing."""
+    key, there = keys.cloud_override(site.red, "b"), CloudFacts(provider="aws", network_id="vpc-1", subnet_id="s-1")
+
+    def told() -> CloudFacts:
+        rule = site.store.get(keys.rule(site.red, "b"), NetworkingRule)
+        assert rule is not None
+        return rule.value.cloud
+
+    before = told()
+    with site.controlled():
+        site.write(key, codec.encode(CloudOverride(cloud=there)))
+        after = site.join("after-the-forged-override", site.red)
+        until("the controller has looked", lambda: site.rule(site.red, after.name))
+        assert told() == before
+        networks.override_cloud(site.store, site.red, "b", there)
+        until("ours counts", lambda: told() == there)
+        networks.override_cloud(site.store, site.red, "b", CloudFacts())
+        until("it is taken back", lambda: told() == before)
 
 
 def _refuses(action: Callable[[], object]) -> bool:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from cbstorage import keys as storage_keys
 from cbstorage.storage_command import storage
 from cladnet import keys, networks
 from cladnet.etcd.store import Store
-from cladnet.member import Member
 from cladnet.model import (
     CloudFacts,
     HostNetworkInformation,
@@ -44,19 +42,10 @@ def run(*words: str) -> Result:
 
 
 @pytest.fixture
-def store(etcd_factory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """etcd as this host's member file says, with a CLADNet of five storage hosts on three clouds."""
-    made = etcd_factory(tls=True)
-    state = tmp_path / "state"
-    (state / "tls").mkdir(parents=True)
-    for source, name in ((made.tls.ca, "ca.pem"), (made.tls.certificate, "client.pem"), (made.tls.key, "client.key")):
-        (state / "tls" / name).write_bytes(source.read_bytes())
-    monkeypatch.setenv("LARVA_STATE", str(state))
-    Member(
-        host="me", groups=(), roles=(Role.CONTROL,), server="https://127.0.0.1:8443",
-        etcd_endpoints=tuple(made.endpoints),
-    ).save()  # fmt: skip
-    store = made.store()
+def store(etcd: Any, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """etcd, this host's too, with a CLADNet of five storage hosts on three clouds."""
+    monkeypatch.setattr(Store, "of_this_host", etcd.store)
+    store = etcd.store()
     group = networks.create(store, name="shop", group="shop", cidr="10.77.0.0/24").id
     for number, host in enumerate(SITES, start=1):
         join(store, group, host, number)

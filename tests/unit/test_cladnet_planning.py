@@ -15,6 +15,7 @@ from cladnet.etcd.store import Put, Versioned
 from cladnet.model import (
     CladnetSpecification,
     CloudFacts,
+    CloudOverride,
     Command,
     ControlCommand,
     HostNetworkInformation,
@@ -171,7 +172,7 @@ class Controllers(RuleBasedStateMachine):
 
     @rule(host=st.sampled_from(HOSTS), provider=st.sampled_from(["aws", "gcp"]))
     def say_where(self, host: str, provider: str) -> None:
-        self.memory.put(keys.cloud_override(GROUP, host), CloudFacts(provider=provider))
+        self.memory.put(keys.cloud_override(GROUP, host), CloudOverride(cloud=CloudFacts(provider=provider)))
 
     @rule(seconds=st.sampled_from([1, 600, 3000, 3600, 10**8]))
     def time_goes_by(self, seconds: int) -> None:
@@ -258,7 +259,7 @@ class Controllers(RuleBasedStateMachine):
         assert clouds.keys() <= informations.keys()
         for host, found in rules.items():
             if informations[host].value.public_key == found.value.public_key:  # else it keeps its rule as it was
-                assert found.value.cloud == (clouds[host].value if host in clouds else CloudFacts())
+                assert found.value.cloud == (clouds[host].value.cloud if host in clouds else CloudFacts())
         claims = self.memory.under(keys.addresses_of(GROUP))
         assert {claim.value for claim in claims.values()} <= informations.keys()
         public_keys = [each.value.public_key for each in rules.values()]
