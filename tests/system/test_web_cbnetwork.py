@@ -22,6 +22,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from cbstorage import keys as storage_keys
 from cladnet import keys, networks
 from cladnet.control.controller import Controller
 from cladnet.enrol.authority import Authority, key_pem, new_key
@@ -265,6 +266,9 @@ def test_the_life_of_a_cladnet(old: FlaskClient, console_store: Store, shop: str
     assert_status(old.post("/v1/cladnet", json={"cladnetId": "shop"}), 409, 6, "still being deleted")
     Controller(console_store).reconcile()
     assert networks.list_all(console_store) == ()
+    console_store.put(storage_keys.cluster("shop"), "left of it")
+    assert_status(old.post("/v1/cladnet", json={"cladnetId": "shop"}), 409, 6, "storage of an earlier CLADNet")
+    console_store.delete(storage_keys.cluster("shop"))
     assert old.post("/v1/cladnet", json={"cladnetId": "shop"}).json["cladnetId"] == "shop"
 
 

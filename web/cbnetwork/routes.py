@@ -8,6 +8,7 @@ from flask import Blueprint, Flask, Response, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
+from cbstorage import keys as storage_keys
 from cladnet import cidr, keys, model, networks
 from cladnet.free_ranges import prefix_for, read_ranges
 from cladnet.model import CladnetState, Command, HostNetworkInformation, RuleType
@@ -91,7 +92,7 @@ def create_cladnet() -> Response:
     """Create one, with the id that the caller gives it; without a range it gets a free one."""
     wish = protojson.read(request.get_data(), messages.CladnetSpecification)
     if wish.cladnet_id:
-        _check_not_being_deleted(wish.cladnet_id)
+        _check_free_of_history(wish.cladnet_id)
     made = networks.create(
         store(),
         name=wish.name or wish.cladnet_id or f"cladnet-{secrets.token_hex(4)}",
@@ -103,9 +104,12 @@ def create_cladnet() -> Response:
     return _answer(translation.specification(made))
 
 
-def _check_not_being_deleted(group: str) -> None:
+def _check_free_of_history(group: str) -> None:
+    """An id that is given, not made, may have been another CLADNet's, of which something is left."""
     if any(each.id == group and each.state == CladnetState.DELETING for each in networks.list_all(store())):
         raise Conflict(f"CLADNet {group!r} is still being deleted", hint="try again in a moment")
+    if store().exists(storage_keys.cluster(group)):
+        raise Conflict(f"the storage of an earlier CLADNet {group!r} is still there", hint="choose another id")
 
 
 def get_cladnet(cladnet: str) -> Response:
