@@ -11,6 +11,7 @@ from cbstorage.agent import StorageAgent
 from cbstorage.cluster import ClusterView
 from cbstorage.monitor_plan import MonitorPlan
 from cladnet.etcd.store import Store
+from cladnet.following import FollowingStore
 from cladnet.member import Member
 from cladnet.placement import words
 from cladnet.placement.model import Survive
@@ -124,7 +125,7 @@ def agent() -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
-    with Store.of_this_host() as store:
+    with FollowingStore.of_this_host() as store:
         StorageAgent(store, Member.load()).run(stop)
 
 

@@ -1,6 +1,9 @@
 """What this host knows of its own membership: `member.toml`, its TLS files, its identity keys."""
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -54,7 +57,27 @@ class Member:
 
     def save(self) -> None:
         """Write it whole, 0600, if it differs from what is there."""
+        with _alone():
+            self._write()
+
+    def _write(self) -> None:
         files.write_if_changed(member_file(), toml.encode(self), mode=files.SECRET)
+
+
+def change(how: Callable[[Member], Member]) -> Member:
+    """Change this host's membership on disk and return it; several services of one host may do so at once."""
+    with _alone():
+        changed = how(Member.load())
+        changed._write()
+        return changed
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Be the only one who writes it, for as long as one small file takes."""
+    with (settings.state_directory() / "member.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def member_file() -> Path:

@@ -12,6 +12,7 @@ from cladnet.access.root import open_root
 from cladnet.enrol import enrolment, handover
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
+from cladnet.following import FollowingStore
 from larva import output, settings
 from larva.errors import HostUnfit, InvalidInput, LarvaError
 from web import accounts, first_account
@@ -64,7 +65,7 @@ def serve_command(
             )
 
     def open_store() -> Store:
-        return Store(endpoints) if endpoints else Store.of_this_host()
+        return Store(endpoints) if endpoints else FollowingStore.of_this_host()
 
     def make_app() -> Flask:
         authority = settings.state_directory() / "ca"

@@ -44,7 +44,8 @@ def make(cladnet: str, *, roles: tuple[Role, ...], ttl_s: int, uses: int) -> Joi
     group = networks.find(store(), cladnet).id
     plane = enrolment.control_plane(store())
     token = enrolment.create_token(store(), group=group, roles=roles, ttl_s=ttl_s, uses=uses)
-    join_toml = JoinFile(roles=roles, join=Join(server=plane.server, ca=plane.ca, token=token)).text()
+    join = Join(server=plane.server, servers=plane.servers[1:], ca=plane.ca, token=token)
+    join_toml = JoinFile(roles=roles, join=join).text()
     return JoinMaterial(
         group=group,
         roles=roles,

@@ -88,6 +88,7 @@ HOST_TABLE = (
     Row(keys.PRESENCE + "{group}/{host}", Access.READ_WRITE, "its sign of life"),
     Row(keys.ENROLLED_HOST + "{host}", Access.READ, "which CLADNets it is in"),
     Row(keys.REVOCATIONS, Access.READ, "whose rules are good no more"),
+    Row(keys.CONTROL_PLANE, Access.READ, "where consoles and etcd are now"),
 )
 """What every host may do in the network's part of etcd. Addresses, rules and enrolment are written by control nodes."""
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
+
 from cladnet import keys
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
@@ -107,6 +109,15 @@ def write(ca: Authority, path: Path, serials: frozenset[str]) -> None:
     if not _says(path, serials):
         files.write_whole(path, ca.revocation_list(serials))
         log.info("etcd accepts no new connection with %d certificates", len(serials))
+
+
+def is_revoked(certificate: x509.Certificate) -> bool:
+    """Whether this control node's list names a certificate; False where there is no list."""
+    try:
+        listed = authority.revoked_serials(list_file().read_bytes(), source=str(list_file()))
+    except FileNotFoundError:
+        return False
+    return f"{certificate.serial_number:x}" in listed
 
 
 def _says(path: Path, serials: frozenset[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from cladnet.access import revocation
 from cladnet.access.etcd_auth import ROOT
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
@@ -38,7 +39,7 @@ def root_tls() -> TlsFiles:
 
 def open_root() -> Store:
     """Return a connection to this control node's etcd as root; NotFound if it is none."""
-    return Store(Member.load().etcd_endpoints, tls=root_tls())
+    return Store(Member.load().etcd_endpoints, tls=root_tls(), first=True)
 
 
 def root_ca() -> Authority:
@@ -51,4 +52,6 @@ def _is_good(tls: TlsFiles, ca: Authority) -> bool:
         return False
     certificate = authority.read_certificate(tls.certificate.read_text(), source=str(tls.certificate))
     fits = certificate.public_key() == authority.read_key(tls.key).public_key() and ca.signed(certificate)
+    if revocation.is_revoked(certificate):  # of a control node that was removed, and whose CA was restored here
+        return False
     return fits and certificate.not_valid_after_utc - datetime.now(UTC) > RENEWAL

@@ -151,16 +151,17 @@ def public_address(
     except LarvaError as error:
         log.debug("%s", error.message)
         if is_control:
-            return known or metadata or _host_of(server)
+            return known or metadata or host_of(server)
         return known or metadata
     if not seen.is_loopback and seen not in inside:
         return seen
     # Nothing between us and the server translates addresses: it is this very host, or in the same network.
-    told = metadata or (_host_of(server) if is_control else None)
+    told = metadata or (host_of(server) if is_control else None)
     return told or (None if seen.is_loopback else seen)
 
 
-def _host_of(server: str) -> IPv4Address | None:
+def host_of(server: str) -> IPv4Address | None:
+    """Return the address in a console's URL; None if that has a name."""
     try:
         return IPv4Address(urlsplit(server).hostname or "")
     except ValueError:

@@ -41,6 +41,10 @@ def bring_up(wanted: JoinFile, *, patience_s: float = joining.PATIENCE_S, anew: 
         from cladnet.control import founding  # with what it needs half a second of a small VM; most hosts join
 
         member = founding.found(wanted, start_etcd=_start_etcd)
+    elif Role.CONTROL in wanted.roles:
+        from cladnet.control import accession
+
+        member = accession.accede(wanted, start_etcd=_start_etcd)
     else:
         member = joining.enrol(wanted, patience_s=patience_s, anew=anew)
     Identity.load()

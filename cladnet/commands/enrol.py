@@ -11,9 +11,10 @@ from cladnet.commands.role_option import role_option
 from cladnet.enrol import enrolment, membership, user_data
 from cladnet.enrol.join_file import Join, JoinFile, Storage
 from cladnet.etcd.store import Store
+from cladnet.member import Member
 from cladnet.model import Role
 from larva import output
-from larva.errors import InvalidInput
+from larva.errors import Conflict, InvalidInput
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,7})([smhd])")
@@ -24,6 +25,8 @@ class NewToken:
     """What `larva enrol token create` prints: all that a new host needs."""
 
     server: str
+    servers: tuple[str, ...]
+    """Further consoles, for where that one does not answer."""
     ca: str
     token: str
 
@@ -64,9 +67,11 @@ def create(
         place = enrolment.control_plane(store)
         cladnet = networks.find(store, group)
         secret = enrolment.create_token(store, group=cladnet.id, roles=chosen, ttl_s=seconds, uses=uses)
-    new = NewToken(server=place.server, ca=place.ca, token=secret)
+    own = Member.load().server  # where this runs is a console that answers
+    servers = tuple(dict.fromkeys((*(each for each in place.servers if each == own), *place.servers)))
+    new = NewToken(server=servers[0], servers=servers[1:], ca=place.ca, token=secret)
     if as_user_data:
-        join = Join(server=new.server, ca=new.ca, token=new.token)
+        join = Join(server=new.server, servers=new.servers, ca=new.ca, token=new.token)
         click.echo(
             user_data.cloud_config(JoinFile(roles=chosen, join=join, storage=Storage(devices=devices))), nl=False
         )
@@ -134,6 +139,8 @@ def remove(*, host: str) -> None:
     from cladnet.access.root import open_root, root_ca
 
     with Store.of_this_host() as store:
+        if any(node.host == host for node in enrolment.control_plane(store).nodes):
+            raise Conflict(f"{host} is a control node", hint=f"use `larva control remove {host}`")
         membership.remove_host(store, host)
     with open_root() as root:  # the controller does the same; but the certificate is useless also while none runs
         AccessKeeper(root).settle()

@@ -1,12 +1,16 @@
-"""The option `--role` of the commands that make members."""
+"""The option `--role` of the commands that make hosts."""
 
 import click
 
 from cladnet.model import Role
 
-_ROLES = (Role.STORAGE, Role.MEMBER)
+_ROLES = [str(role) for role in (Role.STORAGE, Role.MEMBER)]
 
 role_option = click.option(
-    "--role", "roles", multiple=True, type=click.Choice([str(role) for role in _ROLES]), default=(str(Role.MEMBER),),
-    show_default=True, help="May be given several times.",
+    "--role", "roles", multiple=True, type=click.Choice(_ROLES), default=(str(Role.MEMBER),), show_default=True,
+    help="May be given several times.",
 )  # fmt: skip
+
+extra_role_option = click.option(
+    "--role", "roles", multiple=True, type=click.Choice(_ROLES), help="What it is besides; may be given several times."
+)

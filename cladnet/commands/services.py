@@ -10,7 +10,7 @@ from types import FrameType
 import click
 
 from cladnet.commands.agent_status import agent_status
-from cladnet.etcd.store import Store
+from cladnet.following import FollowingStore
 from cladnet.member import Identity, Member
 from larva import output
 from larva.errors import InvalidInput, NotFound
@@ -39,7 +39,7 @@ def agent(context: click.Context, /, *, metrics_at: str) -> None:
     from larva import metrics, metrics_server
 
     require_root("the agent")
-    with Store.of_this_host() as store:
+    with FollowingStore.of_this_host() as store:
         running = Agent(store, Member.load(), Identity.load())
         metrics.REGISTRY.collect_from(lambda: families(running.observed()))
         with metrics_server.served(metrics_at):
@@ -66,13 +66,14 @@ def controller(*, grace_s: float, metrics_at: str) -> None:
         raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
     stop = _stop_on_signal()
     with contextlib.ExitStack() as stack:
-        store = stack.enter_context(Store.of_this_host())
+        store = stack.enter_context(FollowingStore.of_this_host())
         revoked: Callable[[], AbstractSet[str]] = frozenset
         try:
             root = stack.enter_context(open_root())
         except NotFound as error:
             output.note(f"who may do what in etcd is left to the control nodes with the CA's key: {error.message}")
         else:
+            store.lead(root)
             revocations = revocation.RevocationKeeper(store, root_ca(), revocation.list_file())
             loops, revoked = [AccessKeeper(root).reconciler()], revocations.revoked
             if revocation.list_file().exists():  # etcd runs here and reads it

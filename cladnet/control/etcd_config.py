@@ -1,6 +1,7 @@
 """What etcd is told on a control node: its configuration file as a function of where it runs."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -32,6 +33,8 @@ class EtcdSite:
     revocation_list: Path
     """Of client certificates; etcd reads it at every connection."""
     ports: Ports
+    existing: Mapping[str, str] | None = None
+    """Name and peer URL of every member, itself among them, where there is a cluster already; None founds one."""
 
 
 def configuration(site: EtcdSite) -> str:
@@ -50,13 +53,14 @@ def configuration(site: EtcdSite) -> str:
         "listen-peer-urls": f"https://0.0.0.0:{site.ports.peer}",
         "advertise-client-urls": client,
         "initial-advertise-peer-urls": peer,
-        "initial-cluster": f"{site.host}={peer}",
-        "initial-cluster-state": "new",
+        "initial-cluster": ",".join(f"{name}={url}" for name, url in (site.existing or {site.host: peer}).items()),
+        "initial-cluster-state": "new" if site.existing is None else "existing",
         "initial-cluster-token": "larva",
         "client-transport-security": _tls(site.directory, "server", ca="ca.pem"),
         "peer-transport-security": _tls(site.directory, "peer", ca="peer-ca.pem"),
         # "client-transport-security" has no such setting, but what etcd 3.4 and 3.5 read this file into has it.
         "ClientTLSInfo": {"CRLFile": str(site.revocation_list)},
+        "PeerTLSInfo": {"CRLFile": str(site.revocation_list)},
         "auto-compaction-mode": "periodic",
         "auto-compaction-retention": "1h",
         "quota-backend-bytes": QUOTA_BYTES,

@@ -15,7 +15,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from cladnet.access import revocation
-from cladnet.control import aftercare, archive, backup, founding, private_etcd, vault
+from cladnet.control import aftercare, archive, backup, founding, node_files, private_etcd, vault
 from cladnet.control.aftercare import Cared
 from cladnet.control.archive import Manifest
 from cladnet.control.etcd_config import Ports
@@ -140,7 +140,7 @@ def _make(making: Path, path: Path, secret: vault.Secret, wanted: JoinFile, port
     """Leave in `making` everything as it has to be in its place, and nothing else."""
     manifest = backup.unpacked(path, secret, making)
     host = Member.load().host if member_file().exists() else wanted.host_name()  # as founding will call it
-    peer = f"https://{founding.reached_at(wanted, founding.local_addresses())}:{ports.peer}"
+    peer = node_files.locate(wanted, host, ports).record(ready=True).peer_url
     ca = Authority.load(making / "ca")
     Authority.load(making / "ca" / "members")
     if ca.fingerprint() != manifest.ca or not (making / archive.SNAPSHOT).exists():
@@ -168,7 +168,7 @@ def _make(making: Path, path: Path, secret: vault.Secret, wanted: JoinFile, port
     if not (making / archive.REVOKED).exists():
         revocation.write(ca, making / archive.REVOKED, frozenset())
     (making / archive.REVOKED).chmod(files.PUBLIC)  # etcd's own user reads it
-    owner = founding.etcd_owner()
+    owner = node_files.etcd_owner()
     if owner is not None:
         for directory, _, names in os.walk(making / "etcd"):
             for each in (Path(directory), *(Path(directory, name) for name in names)):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from cladnet import keys
+from cladnet import curve25519, keys
 from cladnet.enrol.authority import Authority, Certificate, key_digest, request_key
 from cladnet.enrol.membership import require_active
 from cladnet.etcd.store import Condition, Delete, Put, Store, Versioned
@@ -226,10 +226,10 @@ def redeem(
     keys.segment(host, what="host")
     if not roles:
         raise InvalidInput("no role is given", hint=f"give some of: {Role.STORAGE}, {Role.MEMBER}")
-    if Role.CONTROL in roles and (hand_over is None or not seal_key):
-        raise InvalidInput(
-            "a control node needs a key to which its secrets are sealed", hint="enrol it by `larva boot`"
-        )
+    if Role.CONTROL in roles:
+        if hand_over is None or not seal_key:
+            raise InvalidInput("a control node sends a key to seal its secrets to", hint="enrol it by `larva boot`")
+        curve25519.raw(seal_key)  # before the token's only use is spent
     digest = _digest(secret)
     holder = key_digest(request_key(csr_pem))
     for _ in range(_ATTEMPTS):

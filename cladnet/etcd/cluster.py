@@ -1,10 +1,11 @@
 """Calls to an etcd cluster: several endpoints; each call bounded in time, passed on to the next when one fails."""
 
+import contextlib
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,10 +57,17 @@ class TlsFiles:
 
 
 class Endpoint:
-    """One etcd server: its channel and the parts of etcd's API that we use."""
+    """One etcd server: its channel and the parts of etcd's API that we use.
+
+    Once it is retired nobody begins a call there, streams end, and the last call that runs closes the channel.
+    """
 
     def __init__(self, url: str, tls: TlsFiles | None) -> None:
         self.url = url
+        self._lock = threading.Lock()
+        self._calls = 0
+        self._streams: set[Any] = set()
+        self._retired = False
         target = _target(url, secure=tls is not None)
         if tls is None:
             self.channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
@@ -70,6 +78,48 @@ class Endpoint:
         self.watch: Any = etcdrpc.WatchStub(self.channel)
         self.maintenance: Any = etcdrpc.MaintenanceStub(self.channel)
         self.auth: Any = etcdrpc.AuthStub(self.channel)
+
+    @contextlib.contextmanager
+    def call(self) -> Iterator[bool]:
+        """Be in a call for as long as it lasts; False once the endpoint is retired."""
+        with self._lock:
+            if self._retired:
+                begun = False
+            else:
+                begun, self._calls = True, self._calls + 1
+        try:
+            yield begun
+        finally:
+            if begun:
+                with self._lock:
+                    self._calls -= 1
+                    last = self._retired and not self._calls
+                if last:
+                    self.channel.close()
+
+    @contextlib.contextmanager
+    def streaming(self, stream: Any) -> Iterator[None]:
+        """Have a stream cancelled when the endpoint is retired."""
+        with self._lock:
+            self._streams.add(stream)
+            retired = self._retired
+        if retired:
+            stream.cancel()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._streams.discard(stream)
+
+    def retire(self) -> None:
+        """Let nobody come any more and close the channel after the last call."""
+        with self._lock:
+            self._retired = True
+            streams, idle = tuple(self._streams), not self._calls
+        for stream in streams:
+            stream.cancel()
+        if idle:
+            self.channel.close()
 
 
 def _target(url: str, *, secure: bool) -> str:
@@ -107,14 +157,18 @@ class Cluster:
     Args:
         urls: at least one, `https://10.0.0.4:2379`; `http` without `tls`.
         timeout: seconds after which a call raises Unavailable whatever happens.
+        first: begin with the first endpoint instead.
     """
 
-    def __init__(self, urls: Sequence[str], *, tls: TlsFiles | None, timeout: float) -> None:
+    def __init__(self, urls: Sequence[str], *, tls: TlsFiles | None, timeout: float, first: bool = False) -> None:
         if not urls:
             raise InvalidInput("no etcd endpoint given", hint="give at least one, as https://10.0.0.4:2379")
+        self._tls = tls
+        self._first = first
+        self._lock = threading.Lock()
         self.endpoints = tuple(Endpoint(url, tls) for url in urls)
         self.timeout = timeout
-        self._preferred = random.randrange(len(self.endpoints))  # noqa: S311 - spreads load, protects nothing
+        self._preferred = self.endpoints[0] if first else _any_of(self.endpoints)
         self._closed = threading.Event()
 
     def call(self, doing: str, function: Callable[[Endpoint, float], T]) -> tuple[T, bool]:
@@ -139,11 +193,14 @@ class Cluster:
             left = deadline - time.monotonic()
             if left <= 0:
                 break
-            endpoint = self.endpoints[self._preferred]
+            endpoint = self.preferred()
             untried = max(1, len(self.endpoints) - attempt)
             seconds = left if untried == 1 else min(left, max(FIRST_ATTEMPT_S, left / untried))
             try:
-                return function(endpoint, seconds), uncertain
+                with endpoint.call() as begun:
+                    if not begun:  # retired this very moment: another one is preferred by now
+                        continue
+                    return function(endpoint, seconds), uncertain
             except grpc.RpcError as error:
                 if any(words in (error.details() or "") for words in _OLD_RIGHTS):
                     reasons[endpoint.url] = error.details()
@@ -171,24 +228,59 @@ class Cluster:
 
     def preferred(self) -> Endpoint:
         """The endpoint that answered last."""
-        return self.endpoints[self._preferred]
+        with self._lock:
+            return self._preferred
 
     def leave(self, endpoint: Endpoint) -> None:
         """Ask another endpoint first from now on, unless somebody moved on already."""
-        position = self._preferred
-        if self.endpoints[position] is endpoint:
-            self._preferred = (position + 1) % len(self.endpoints)
+        with self._lock:
+            if self._preferred is endpoint:
+                position = self.endpoints.index(endpoint)
+                self._preferred = self.endpoints[(position + 1) % len(self.endpoints)]
+
+    def replace(self, urls: Sequence[str]) -> bool:
+        """Use these endpoints from now on and return whether they differ; running calls end where they are.
+
+        Some clients move to an endpoint that is new, as many as would have begun there; the others stay.
+
+        Raises:
+            InvalidInput: an endpoint is not usable; nothing was changed then.
+        """
+        wanted = tuple(dict.fromkeys(urls))
+        if not wanted:
+            raise InvalidInput("no etcd endpoint given", hint="give at least one, as https://10.0.0.4:2379")
+        with self._lock:
+            known = {endpoint.url: endpoint for endpoint in self.endpoints}
+            if self._closed.is_set() or tuple(known) == wanted:
+                return False
+            self.endpoints = tuple(known.get(url) or Endpoint(url, self._tls) for url in wanted)
+            gone = [endpoint for url, endpoint in known.items() if url not in wanted]
+            added = [endpoint for endpoint in self.endpoints if endpoint.url not in known]
+            if self._preferred in gone:
+                self._preferred = self.endpoints[0] if self._first else _any_of(self.endpoints)
+            elif added and not self._first and random.random() < len(added) / len(self.endpoints):  # noqa: S311 - load
+                self._preferred = _any_of(added)
+        for endpoint in gone:
+            endpoint.retire()
+        log.info("etcd is at %s now", ", ".join(wanted))
+        return True
 
     def close(self) -> None:
         """Close every channel; calls that wait end with Unavailable."""
-        self._closed.set()
-        for endpoint in self.endpoints:
+        with self._lock:
+            self._closed.set()
+            endpoints = self.endpoints
+        for endpoint in endpoints:
             endpoint.channel.close()
 
     @property
     def closed(self) -> bool:
         """Whether close() was called."""
         return self._closed.is_set()
+
+
+def _any_of(endpoints: Sequence[Endpoint]) -> Endpoint:
+    return random.choice(endpoints)  # noqa: S311 - spreads load, protects nothing
 
 
 def _translated(doing: str, endpoint: Endpoint, error: Any) -> LarvaError:

@@ -12,6 +12,7 @@ from cladnet import keys
 from cladnet.etcd.cluster import Cluster, Endpoint, TlsFiles
 from cladnet.etcd.watch import Event, Relist, Watch
 from cladnet.member import Member, tls_files
+from cladnet.model import Role
 from larva import codec
 from larva.errors import Conflict, MalformedData, NotFound
 
@@ -107,6 +108,7 @@ class Store:
         endpoints: URLs, `https://10.0.0.4:2379`; tried in turn when one fails.
         tls: CA, client certificate and key; without them the endpoints are plain `http`.
         timeout: seconds that bound every call, all endpoints together.
+        first: ask the first endpoint first; otherwise one drawn at random, so that many clients spread over them.
 
     With `tls`, values are signed as they are written and checked as they are read (`cladnet/trust/`): what lacks the
     signature that its kind needs is taken for what cannot be read.
@@ -114,8 +116,10 @@ class Store:
     Every call raises Unavailable when no endpoint answers, and Refused when etcd forbids it.
     """
 
-    def __init__(self, endpoints: Sequence[str], *, tls: TlsFiles | None = None, timeout: float = 5.0) -> None:
-        self._cluster = Cluster(endpoints, tls=tls, timeout=timeout)
+    def __init__(
+        self, endpoints: Sequence[str], *, tls: TlsFiles | None = None, timeout: float = 5.0, first: bool = False
+    ) -> None:
+        self._cluster = Cluster(endpoints, tls=tls, timeout=timeout, first=first)
         self._trust = None
         if tls is not None:
             from cladnet.trust.trust import Trust  # whose cryptography plain connections, as in tests, need not load
@@ -134,7 +138,8 @@ class Store:
         Raises:
             NotFound: it is not enrolled.
         """
-        return cls(Member.load().etcd_endpoints, tls=tls_files())
+        me = Member.load()
+        return cls(me.etcd_endpoints, tls=tls_files(), first=Role.CONTROL in me.roles)
 
     @property
     def is_signed(self) -> bool:

@@ -122,26 +122,29 @@ class Watch:
                 return
             self._call = endpoint.watch.Watch(iter(requests.get, None), metadata=_REQUIRE_LEADER)
         try:
-            created = 0
-            watched: dict[int, int] = {}  # etcd's watch id -> position in self._prefixes
-            for response in self._call:
-                if response.created:  # answers come in the order of the requests
-                    watched[response.watch_id] = created
-                    created += 1
-                if response.canceled:
-                    self._refuse_if_forbidden(response)
-                    self._next[watched[response.watch_id]] = None  # compacted: start anew with the next connection
-                    return
-                if response.created and self._is_another_history(response.header, created - 1):
-                    self._next = [None] * len(self._prefixes)
-                    return
-                if response.watch_id not in watched:
-                    continue
-                position = watched[response.watch_id]
-                yield from self._items(response, position)
+            with endpoint.streaming(self._call):
+                yield from self._responses()
         finally:
             self._call.cancel()
             requests.put(None)  # ends gRPC's thread that reads the requests
+
+    def _responses(self) -> Iterator[Event | Relist | None]:
+        created = 0
+        watched: dict[int, int] = {}  # etcd's watch id -> position in self._prefixes
+        for response in self._call:
+            if response.created:  # answers come in the order of the requests
+                watched[response.watch_id] = created
+                created += 1
+            if response.canceled:
+                self._refuse_if_forbidden(response)
+                self._next[watched[response.watch_id]] = None  # compacted: start anew with the next connection
+                return
+            if response.created and self._is_another_history(response.header, created - 1):
+                self._next = [None] * len(self._prefixes)
+                return
+            if response.watch_id not in watched:
+                continue
+            yield from self._items(response, watched[response.watch_id])
 
     def _items(self, response: Any, position: int) -> Iterator[Event | Relist | None]:
         if response.created:

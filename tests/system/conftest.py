@@ -11,17 +11,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from cladnet.control import founding
+from cladnet.control import accession, founding
 from cladnet.control.etcd_config import Ports
 from cladnet.enrol import console_client
 from cladnet.enrol.authority import Authority, key_pem, new_key, signing_request
-from cladnet.enrol.join_file import Control, JoinFile
+from cladnet.enrol.join_file import Control, Join, JoinFile
 from cladnet.etcd.cluster import TlsFiles
 from cladnet.etcd.store import Store
 from cladnet.member import Member
@@ -259,27 +259,40 @@ def as_host() -> HostContext:
 
 
 class ControlNode:
-    """A control node as `larva boot` founds it, with its etcd and its console as processes; all on loopback."""
+    """A control node as `larva boot` makes it, with its etcd, console and controller as processes; all on loopback.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        number: of several: control-2 is at 127.0.0.2.
+    """
+
+    def __init__(self, directory: Path, *, number: int = 1) -> None:
         client, peer, console = _free_ports(3)
         self.directory = directory
+        self.address = IPv4Address("127.0.0.0") + number
         self.ports = Ports(client=client, peer=peer, console=console)
         self.etcd: subprocess.Popen[bytes] | None = None
         self.console: subprocess.Popen[bytes] | None = None
+        self.controller: subprocess.Popen[bytes] | None = None
         self.wanted = JoinFile(
-            roles=(Role.CONTROL,), host="control-1", control=Control(public_address=IPv4Address("127.0.0.1"))
+            roles=(Role.CONTROL,), host=f"control-{number}", control=Control(public_address=self.address)
         )
 
     @property
     def server(self) -> str:
         """The console's URL."""
-        return f"https://127.0.0.1:{self.ports.console}"
+        return f"https://{self.address}:{self.ports.console}"
 
     def found(self) -> Member:
         """Found, or find everything there already."""
         with _as_host(self.directory):
             return founding.found(self.wanted, start_etcd=self.start_etcd, ports=self.ports)
+
+    def accede(self, join: Join | None = None, *, patience_s: float = 120.0) -> Member:
+        """Become a further control node of the system that `join` or the last one names, or find it all there."""
+        if join is not None:
+            self.wanted = replace(self.wanted, join=join)
+        with _as_host(self.directory):
+            return accession.accede(self.wanted, start_etcd=self.start_etcd, ports=self.ports, patience_s=patience_s)
 
     def start_etcd(self) -> None:
         """Start etcd as its own user, as the unit does; nothing if it runs."""
@@ -295,7 +308,7 @@ class ControlNode:
             "console",
             "serve",
             "--listen",
-            f"127.0.0.1:{self.ports.console}",
+            f"{self.address}:{self.ports.console}",
         ]
         self.console = self._spawn("console", argv)
         deadline = time.monotonic() + START_S
@@ -307,6 +320,19 @@ class ControlNode:
             assert time.monotonic() < deadline, "the console does not answer"
             time.sleep(0.05)
 
+    def start_controller(self) -> None:
+        """Run its controller, which keeps rights and the revocation list."""
+        argv = [str(Path(sys.executable).with_name("larva")), "controller", "--metrics", "off"]
+        self.controller = self._spawn("controller", argv)
+
+    def kill(self) -> None:
+        """Kill what runs, as the loss of the machine would; its disk stays."""
+        for process in (self.controller, self.console, self.etcd):
+            if process is not None:
+                process.kill()
+                process.wait(timeout=20)
+        self.controller = self.console = self.etcd = None
+
     def stop_console(self) -> None:
         """Stop serving."""
         assert self.console is not None
@@ -316,10 +342,9 @@ class ControlNode:
     def _spawn(self, name: str, argv: list[str], user: str | None = None) -> subprocess.Popen[bytes]:
         moved = {"LARVA_STATE": str(self.directory / "state"), "LARVA_CONFIG": str(self.directory / "config")}
         with (self.directory / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
-                argv, stdout=log, stderr=log, env={**os.environ, **moved}, user=user, group=user,
-                extra_groups=[] if user else None,
-            )  # fmt: skip
+            # By a program: Popen(user=…) forks, and gRPC's own threads may crash the child before it is etcd.
+            become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"] if user else []
+            return subprocess.Popen([*become, *argv], stdout=log, stderr=log, env={**os.environ, **moved})
 
     def store(self) -> Store:
         """A connection with the control node's own certificate."""
@@ -339,10 +364,7 @@ class ControlNode:
 
     def close(self) -> None:
         """Kill what runs."""
-        for process in (self.console, self.etcd):
-            if process is not None:
-                process.kill()
-                process.wait(timeout=20)
+        self.kill()
 
 
 def _etcd_user() -> str | None:
@@ -352,19 +374,19 @@ def _etcd_user() -> str | None:
         return None
 
 
-ControlNodeFactory = Callable[[], ControlNode]
+ControlNodeFactory = Callable[..., ControlNode]
 
 
 @pytest.fixture(scope="module")
 def control_node_factory() -> Iterator[ControlNodeFactory]:
-    """make() → a ControlNode that is not founded yet; removed after the module."""
+    """make(number=1) → a ControlNode that is not founded yet; removed after the module."""
     _need("etcd")
     with contextlib.ExitStack() as stack:
 
-        def make() -> ControlNode:
+        def make(*, number: int = 1) -> ControlNode:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="larva-control-")))
             directory.chmod(0o711)  # etcd's user passes through
-            node = ControlNode(directory)
+            node = ControlNode(directory, number=number)
             stack.callback(node.close)
             return node
 

@@ -159,7 +159,7 @@ def may_write(red: str) -> list[str]:
 def may_read(red: str) -> list[str]:
     return [
         *may_write(red), keys.configuration(red), keys.command(red, "a"), keys.test_specification(red),
-        keys.enrolled_host("a"), keys.rules_of(red), keys.rule(red, "b"), keys.hosts_of(red),
+        keys.enrolled_host("a"), keys.CONTROL_PLANE, keys.rules_of(red), keys.rule(red, "b"), keys.hosts_of(red),
         keys.qualities_of(red),
         cbstorage.keys.cluster(red), cbstorage.keys.founding(red), cbstorage.keys.volumes_of(red),
         cbstorage.keys.mounts_on(red, "a"), cbstorage.keys.mount_keys_on(red, "a"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from cladnet.etcd.store import Condition, Delete, Event, Put, Relist, Store, Watch
-from larva.errors import Conflict, InvalidInput, NotFound, Unavailable
+from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, Unavailable
 
 PATIENCE_S = 60.0
 
@@ -240,6 +240,71 @@ def test_a_watch_leaves_a_frozen_node(etcd_factory) -> None:
             assert items.get(timeout=PATIENCE_S).revision == revision
         finally:
             cluster.thaw(frozen)
+
+
+def test_endpoints_are_replaced_while_calls_and_watches_run(etcd_factory) -> None:
+    """From one node to the others and on: nothing that runs fails, no event is missed, the last one left is closed."""
+    cluster = etcd_factory(size=3)
+    written: list[int] = []
+    stop, failures = threading.Event(), []
+
+    def write(store: Store) -> None:
+        while not stop.is_set():
+            try:
+                written.append(store.put("w/x", len(written)))
+            except (LarvaError, ValueError) as error:
+                failures.append(error)
+                return
+
+    with Store(cluster.endpoints[:1], timeout=10) as store, following(store.watch(["w/"])) as items:
+        assert isinstance(items.get(timeout=PATIENCE_S), Relist)
+        writer = threading.Thread(target=write, args=(store,))
+        writer.start()
+        for round_ in range(40):
+            kept = cluster.endpoints[round_ % 3]
+            assert store.cluster.replace([kept, cluster.endpoints[(round_ + 1) % 3]])
+            assert not store.cluster.replace([kept, cluster.endpoints[(round_ + 1) % 3]])
+            seen = len(written)
+            until_more = time.monotonic() + PATIENCE_S
+            while len(written) < seen + 3 and not failures:
+                assert time.monotonic() < until_more
+        left = store.cluster.endpoints
+        store.cluster.replace([cluster.endpoints[1]])
+        stop.set()
+        writer.join(timeout=PATIENCE_S)
+        assert not failures
+        assert store.cluster.preferred().url == cluster.endpoints[1]
+        for endpoint in left:
+            with endpoint.call() as begun:
+                assert begun == (endpoint.url == cluster.endpoints[1])
+        for revision in written:
+            assert items.get(timeout=PATIENCE_S).revision == revision
+        with pytest.raises(InvalidInput):
+            store.cluster.replace(["ftp://nonsense"])
+        with pytest.raises(InvalidInput):
+            store.cluster.replace([])
+        assert store.cluster.preferred().url == cluster.endpoints[1]
+
+
+def test_clients_spread_over_the_endpoints_unless_one_is_their_own() -> None:
+    urls = [f"http://127.0.0.{number}:1" for number in range(1, 4)]
+    drawn = set()
+    for _ in range(200):
+        with Store(urls) as store:
+            drawn.add(store.cluster.preferred().url)
+        with Store(urls, first=True) as own:
+            assert own.cluster.preferred().url == urls[0]
+    assert drawn == set(urls)
+
+
+def test_some_clients_move_to_an_endpoint_that_is_new() -> None:
+    old, new = "http://127.0.0.1:1", "http://127.0.0.2:1"
+    drawn = set()
+    for _ in range(200):
+        with Store([old]) as store:
+            store.cluster.replace([old, new])
+            drawn.add(store.cluster.preferred().url)
+    assert drawn == {old, new}
 
 
 def test_a_minority_refuses_and_a_watch_there_does_not_stay_silent(etcd_factory) -> None:

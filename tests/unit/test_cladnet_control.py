@@ -6,12 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cladnet.control import census, record
+from cladnet import following
+from cladnet.control import census, prudence, record, siting
 from cladnet.control.census import NodeState
 from cladnet.control.etcd_members import EtcdMember, EtcdStatus
-from cladnet.model import ControlNode, ControlPlane
+from cladnet.member import Member
+from cladnet.model import CloudFacts, ControlNode, ControlPlane, Role
+from cladnet.placement.candidates import Candidates
+from cladnet.placement.model import Candidate, Model, Survive
 from larva import codec
-from larva.errors import Unavailable
+from larva.errors import InvalidInput, Unavailable
 
 HOSTS = ("alpha", "beta", "gamma", "delta")
 PLANE = ControlPlane(server="https://alpha:8443", ca="sha256:", etcd_endpoints=("https://alpha:2379",))
@@ -91,6 +95,90 @@ def test_each_state_of_a_node_has_its_word(
     [view] = census.views([node("alpha")], members, {1: answer} if answer is not None else {})
     assert (view.state, view.votes, view.host, view.address) == (state, votes, "alpha", "alpha")
     assert bool(view.problem) == (answer is not WELL)
+
+
+def test_a_host_follows_the_record() -> None:
+    host = Member(
+        host="h", groups=(), roles=(Role.MEMBER,), server="https://alpha:8443", etcd_endpoints=("https://alpha:2379",)
+    )
+    three = record.with_node(record.with_node(record.with_node(PLANE, node("alpha")), node("beta")), node("gamma"))
+    known = following.updated(host, three)
+    assert known.server == "https://alpha:8443"
+    assert known.etcd_endpoints == tuple(f"https://{name}:2379" for name in ("alpha", "beta", "gamma"))
+    assert known.servers == three.servers
+    without = following.updated(known, record.without_node(three, "alpha"))
+    assert without.server == "https://beta:8443"
+    assert "https://alpha:2379" not in without.etcd_endpoints
+
+
+def test_a_control_node_keeps_its_own_console_and_its_own_etcd_first() -> None:
+    inside = "https://127.0.0.1:2379"
+    mine = Member(host="beta", groups=(), roles=(Role.CONTROL,), server="https://beta:8443", etcd_endpoints=(inside,))
+    plane = record.with_node(record.with_node(PLANE, node("alpha")), node("beta"))
+    known = following.updated(mine, plane)
+    assert known.etcd_endpoints == (inside, "https://alpha:2379")
+    assert known.server == "https://beta:8443"
+    assert following.updated(known, plane) == known
+
+
+views_ = st.lists(st.sampled_from([NodeState.HEALTHY, NodeState.SILENT, NodeState.LEARNER]), min_size=1, max_size=7)
+
+
+@given(views_, st.integers(0, 6))
+def test_no_removal_takes_the_majority_away(states: list[NodeState], which: int) -> None:
+    nodes = [view(f"n{number}", state) for number, state in enumerate(states)]
+    host = nodes[which % len(nodes)].host
+    if prudence.why_not_remove(nodes, host):
+        return
+    before = [each for each in nodes if each.votes]
+    after = [each for each in before if each.host != host]
+    if len(after) < len(before):
+        assert after
+        for voters, alive in ((before, before), (after, after)):
+            assert sum(each.state is NodeState.HEALTHY for each in alive) > len(voters) / 2
+
+
+@given(views_)
+def test_a_node_is_added_when_all_are_well(states: list[NodeState]) -> None:
+    why = prudence.why_not_add([view(f"n{number}", state) for number, state in enumerate(states)])
+    assert bool(why) == (set(states) != {NodeState.HEALTHY})
+
+
+def test_an_even_number_is_warned_of() -> None:
+    assert prudence.outlook(1) == "1 member survives the loss of none"
+    assert prudence.outlook(3) == "3 members survive the loss of 1"
+    assert "add another" in prudence.outlook(2)
+    assert "the loss of 1, no more than 3 would" in prudence.outlook(4)
+
+
+def view(host: str, state: NodeState, provider: str = "", region: str = "") -> census.NodeView:
+    return census.NodeView(
+        host=host, address=host, state=state, leader=False, member_id="1", db_bytes=None, version="",
+        etcd_endpoint="", server="", provider=provider, region=region, zone=f"{region}-a", problem="",
+    )  # fmt: skip
+
+
+def test_the_next_node_is_advised_where_none_is_yet() -> None:
+    places = [("aws", "ap-southeast-2"), ("gcp", "asia-east1"), ("azure", "uksouth")]
+    found = Candidates(
+        hosts=tuple(
+            Candidate(host=f"{csp}-{n}", cloud=CloudFacts(provider=csp, region=region, zone=f"{region}-a"))
+            for csp, region in places
+            for n in (1, 2)
+        ),
+        rtts=(),
+        remarks=("no test",),
+    )
+    nodes: list[census.NodeView] = [view("control", NodeState.HEALTHY, "aws", "ap-southeast-2")]
+    for expected in ({"gcp", "azure"}, {"gcp", "azure"}):
+        advice = siting.advise(nodes, found)
+        assert advice.provider in expected - {each.provider for each in nodes}
+        assert advice.survive is Survive.CSP_REGION
+        assert advice.model is Model.MULTI_CSP_MULTI_REGION
+        assert "no test" in advice.warnings
+        nodes.append(view(advice.provider, NodeState.HEALTHY, advice.provider, advice.region))
+    with pytest.raises(InvalidInput):
+        siting.advise(nodes, Candidates(hosts=found.hosts[:2], rtts=()))
 
 
 def test_a_member_that_nobody_recorded_is_shown() -> None:

@@ -245,7 +245,7 @@ def test_an_endpoint_is_called_or_refused(url: str) -> None:
 
 @given(st.text() | st.sampled_from(["https://[", "https://1.2.3.4:x", "https://1.2.3.4"]))
 def test_a_server_by_its_address_is_that_or_nothing(url: str) -> None:
-    assert isinstance(discovery._host_of(url), IPv4Address | None)
+    assert isinstance(discovery.host_of(url), IPv4Address | None)
 
 
 @given(st.integers(300, 599), st.binary() | damaged(b'{"detail": "no", "code": "token-unknown", "hint": "x"}'))
