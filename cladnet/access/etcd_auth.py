@@ -7,6 +7,7 @@ from etcd3.etcdrpc import auth_pb2
 
 from cladnet.access.permissions import Access, Permission
 from cladnet.etcd.cluster import Cluster
+from larva.errors import Conflict
 
 ROOT = "root"
 """The user and the role that etcd itself wants before access control can be switched on."""
@@ -14,6 +15,9 @@ ROOT = "root"
 _NO_PASSWORD = b"\x1a\x02\x08\x01"
 """`options { no_password: true }`, field 3 of AuthUserAddRequest (etcd 3.4, rpc.proto), which the library's older
 stubs do not know but pass on: such a user is known by its certificate and by nothing else."""
+
+_NOT_FOUND = "name not found"
+"""How etcd says that a user or role is not there (rpctypes.ErrUserNotFound, ErrRoleNotFound)."""
 
 
 class EtcdAuth:
@@ -33,14 +37,19 @@ class EtcdAuth:
         """Return the names of all roles."""
         return frozenset(self._call("list etcd's roles", "RoleList", etcdrpc.AuthRoleListRequest()).roles)
 
-    def roles_of(self, user: str) -> frozenset[str]:
-        """Return the roles of a user."""
-        return frozenset(self._call(f"read user {user}", "UserGet", etcdrpc.AuthUserGetRequest(name=user)).roles)
+    def roles_of(self, user: str) -> frozenset[str] | None:
+        """Return the roles of a user; None when there is no such user."""
+        answer = self._find(f"read user {user}", "UserGet", etcdrpc.AuthUserGetRequest(name=user))
+        return None if answer is None else frozenset(answer.roles)
 
-    def permissions_of(self, role: str) -> frozenset[Permission]:
-        """Return what a role allows."""
-        answer = self._call(f"read role {role}", "RoleGet", etcdrpc.AuthRoleGetRequest(role=role))
-        return frozenset(Permission(one.key, one.range_end, Access(one.permType)) for one in answer.perm)
+    def permissions_of(self, role: str) -> frozenset[Permission] | None:
+        """Return what a role allows; None when there is no such role."""
+        answer = self._find(f"read role {role}", "RoleGet", etcdrpc.AuthRoleGetRequest(role=role))
+        return (
+            None
+            if answer is None
+            else frozenset(Permission(one.key, one.range_end, Access(one.permType)) for one in answer.perm)
+        )
 
     def add_user(self, user: str) -> None:
         """Create a user without a password: its certificate's common name is its proof."""
@@ -86,6 +95,14 @@ class EtcdAuth:
     def enable(self) -> None:
         """Switch access control on; no error if it is. There has to be a user root with the role root."""
         self._call("switch etcd's access control on", "AuthEnable", etcdrpc.AuthEnableRequest())
+
+    def _find(self, doing: str, method: str, request: Any) -> Any | None:
+        try:
+            return self._call(doing, method, request)
+        except Conflict as error:
+            if _NOT_FOUND not in error.message:
+                raise
+            return None
 
     def _call(self, doing: str, method: str, request: Any) -> Any:
         answer, _ = self._cluster.call(

@@ -1,9 +1,11 @@
 """What an enrolled host may do in a real etcd with TLS, and each thing that it may not."""
 
 import contextlib
+import re
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ from etcd3 import etcdrpc
 import cbstorage.keys
 from cbstorage.model import ClusterSpecification
 from cladnet import keys, networks
+from cladnet.access.etcd_auth import EtcdAuth
 from cladnet.access.keeper import AccessKeeper
 from cladnet.access.revocation import RevocationKeeper
 from cladnet.access.root import root_tls
@@ -25,6 +28,7 @@ from cladnet.control.controller import Controller
 from cladnet.enrol import authority, enrolment, membership
 from cladnet.etcd.store import Condition, Delete, Event, Put, Relist, Store, TlsFiles
 from cladnet.model import CladnetSpecification, EnrolledHost, Role
+from larva import codec
 from larva.errors import Refused, Unavailable
 
 PATIENCE_S = 60.0
@@ -482,3 +486,66 @@ def test_access_control_comes_to_a_system_that_has_run_without(etcd_factory: Any
         cluster.start()
         assert is_refused(lambda: stranger.exists("still"))
         old.put(keys.presence("red", "old"), "here")
+
+
+def test_a_join_costs_the_same_calls_among_many_as_among_few(etcd_factory: Any) -> None:
+    """What the keeper asks etcd for when one more record comes, and when it goes, by name of the call."""
+    cluster = etcd_factory(tls=True)
+    with Store(cluster.endpoints, tls=cluster.user_files("root")) as root:
+        record = EnrolledHost(
+            host="c", groups=("red",), roles=(Role.CONTROL,), certificate_serial="1", enrolled_at=datetime.now(UTC)
+        )
+        root.put(keys.enrolled_host("c"), record)
+        asked: Counter[str] = Counter()
+        now = [0.0]
+        keeper = AccessKeeper(root, clock=lambda: now[0])
+        keeper._look()
+        for prefix in (keys.ENROLLED_HOST, "cb-storage/"):
+            keeper._note(Relist(1, prefix))  # the watch stands
+        keeper._look()
+        call = root.cluster.call
+
+        def counted(doing: str, function: Any) -> Any:
+            asked[" ".join(re.sub(r"\bh\d+\b", "HOST", doing).split()[:2])] += 1
+            return call(doing, function)
+
+        root.cluster.call = counted  # type: ignore[method-assign]
+
+        def cost(change: Callable[[], object], key: str) -> Counter[str]:
+            change()
+            found = root.raw(key)
+            keeper._note(Event(key, found.items[0].value if found.items else None, found.revision))
+            asked.clear()
+            keeper._look()
+            return Counter(asked)
+
+        def join(number: int) -> Counter[str]:
+            key = keys.enrolled_host(f"h{number}")
+            return cost(lambda: root.put(key, replace(record, host=f"h{number}", roles=(Role.MEMBER,))), key)
+
+        few = join(0)
+        for number in range(1, 20):
+            assert join(number) == few
+        assert few["add user"] == 1
+        assert not [doing for doing in few if doing.startswith("list etcd's")]
+        key = keys.enrolled_host("h3")
+        gone = cost(lambda: root.delete(key), key)
+        assert (gone["delete user"], gone["delete role"]) == (1, 1)
+        assert not [doing for doing in gone if doing.startswith("list etcd's")]
+        auth = EtcdAuth(root.cluster)
+        assert auth.roles_of("h3") is auth.permissions_of("h3") is None
+
+        # A record that came and went between two looks: an enrolment may have given its user rights.
+        auth.add_role("ghost")
+        auth.add_user("ghost")
+        ghost = codec.encode(replace(record, host="ghost", roles=(Role.MEMBER,)))
+        keeper._note(Event(keys.enrolled_host("ghost"), ghost, root.raw("x").revision))
+        keeper._note(Event(keys.enrolled_host("ghost"), None, root.raw("x").revision + 1))
+        keeper._look()
+        assert "ghost" not in auth.users() | auth.roles()
+        auth.add_user("nobody")  # of an enrolment that lost a race with a removal
+        keeper._look()
+        assert "nobody" in auth.users()
+        now[0] += 61
+        keeper._look()
+        assert "nobody" not in auth.users()

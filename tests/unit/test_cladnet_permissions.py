@@ -11,8 +11,8 @@ import cbstorage.keys
 from cbstorage import permissions as storage_permissions
 from cladnet import keys
 from cladnet.access import permissions
-from cladnet.access.keeper import Actual, Subject, plan, subject_of
 from cladnet.access.permissions import EVERYTHING, HOST_TABLE, Access, Permission
+from cladnet.access.subject import Actual, Subject, plan, subject_of
 from cladnet.enrol.authority import user_name
 from cladnet.model import EnrolledHost, Role
 
