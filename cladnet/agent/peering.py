@@ -1,14 +1,14 @@
-"""From a CLADNet's rules to this host's tunnel and peers: a pure function."""
+"""From a CLADNet's rules to this host's tunnel and peers: pure functions. `kept_peering` does it a rule at a time."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 
 from cladnet import curve25519, ula
 from cladnet.agent.rule_cache import NetworkView
 from cladnet.datapath.protocol import Peer, Tunnel
-from cladnet.model import CladnetState, Command, EndpointKind, HostState, NetworkingRule, RuleType
+from cladnet.model import CladnetSpecification, CladnetState, Command, EndpointKind, HostState, NetworkingRule
 from cladnet.rules import choose_endpoint
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ def wanted(view: NetworkView | None, host: str, *, private_key: str, listen_port
     if mine is None or mine.state == HostState.DOWN:
         return None
     others = [rule for rule in view.rules if rule.host != host and rule.state != HostState.DOWN]
-    cidr, cidr6, rule_type = view.specification.cidr, view.specification.cidr6, view.specification.rule_type
+    cidr, cidr6 = view.specification.cidr, view.specification.cidr6
     second = (ula.interface6(cidr6, mine.address),) if cidr6 is not None and _has_ipv6(mine, cidr6) else ()
     return Wanted(
         Tunnel(
@@ -44,7 +44,7 @@ def wanted(view: NetworkView | None, host: str, *, private_key: str, listen_port
             private_key=private_key,
             listen_port=listen_port,
         ),
-        tuple(_peer(mine, rule, rule_type, cidr6) for rule in _sound(mine, others, cidr)),
+        tuple(peer_of(mine, rule, view.specification) for rule in _sound(mine, others, cidr)),
     )
 
 
@@ -61,8 +61,9 @@ def _has_ipv6(rule: NetworkingRule, cidr6: IPv6Network | None) -> bool:
     return cidr6 is not None and rule.address6 == ula.address6(cidr6, rule.address)
 
 
-def _peer(mine: NetworkingRule, rule: NetworkingRule, rule_type: RuleType, cidr6: IPv6Network | None) -> Peer:
-    endpoint = choose_endpoint(mine, rule, rule_type)
+def peer_of(mine: NetworkingRule, rule: NetworkingRule, specification: CladnetSpecification) -> Peer:
+    """Return another host as the one of `mine` should reach it."""
+    endpoint, cidr6 = choose_endpoint(mine, rule, specification.rule_type), specification.cidr6
     second = (IPv6Network(rule.address6),) if rule.address6 is not None and _has_ipv6(rule, cidr6) else ()
     return Peer(
         public_key=rule.public_key,
@@ -78,14 +79,26 @@ def _sound(mine: NetworkingRule, others: Sequence[NetworkingRule], cidr: IPv4Net
     The controller sees to that. Were it otherwise, two peers would take each other's traffic in turns, and a key that
     is none would make the driver refuse all the others.
     """
-    seen_keys, seen_addresses, sound = {mine.public_key}, {mine.address}, []
+    seen, sound = set(marks(mine)), []
     for rule in others:
-        if not curve25519.is_key(rule.public_key):
-            log.warning("%s is left out: it gave no WireGuard key", rule.host)
-        elif rule.public_key in seen_keys or rule.address in seen_addresses or rule.address not in cidr:
-            log.warning("%s is left out: it has the key or address of another host, or none of the CLADNet", rule.host)
-        else:
-            seen_keys.add(rule.public_key)
-            seen_addresses.add(rule.address)
-            sound.append(rule)
+        trouble = fault(rule, cidr)
+        if not trouble and not seen.isdisjoint(marks(rule)):
+            trouble = "it has the key or address of another host"
+        if trouble:
+            log.warning("%s is left out: %s", rule.host, trouble)
+            continue
+        seen.update(marks(rule))
+        sound.append(rule)
     return tuple(sound)
+
+
+def fault(rule: NetworkingRule, cidr: IPv4Network) -> str:
+    """Why a rule can be nobody's, whatever the others say; empty when it can."""
+    if not curve25519.is_key(rule.public_key):
+        return "it gave no WireGuard key"
+    return "" if rule.address in cidr else "its address is none of the CLADNet"
+
+
+def marks(rule: NetworkingRule) -> tuple[Hashable, ...]:
+    """What only one host may have."""
+    return rule.public_key, rule.address

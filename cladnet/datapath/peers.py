@@ -63,6 +63,22 @@ def differences(
     return Changes(tuple(key for key in there if key not in names), tuple(changed))
 
 
+def told_anew(changed: Sequence[Peer], removed: Sequence[str], told: Mapping[str, EndpointAddress | None]) -> Changes:
+    """Return what to tell a driver whose other peers are right, without looking at what it has.
+
+    Where a peer has roamed to stays, unless what is wanted of it is new.
+
+    Args:
+        told: as in differences().
+    """
+    return Changes(
+        tuple(removed),
+        tuple(
+            PeerChange(peer, None if told.get(peer.public_key) == peer.endpoint else peer.endpoint) for peer in changed
+        ),
+    )
+
+
 def _must_set(peer: Peer, status: PeerStatus | None, told: Mapping[str, EndpointAddress | None], now: datetime) -> bool:
     if status is None:
         return True

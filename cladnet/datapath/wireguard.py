@@ -12,7 +12,7 @@ from pyroute2 import WireGuard
 from pyroute2.netlink.exceptions import NetlinkError
 
 from cladnet.datapath import link
-from cladnet.datapath.peers import EndpointAddress, PeerChange, differences
+from cladnet.datapath.peers import Changes, EndpointAddress, PeerChange, differences, told_anew
 from cladnet.datapath.protocol import OverlayNetwork, Peer, PeerStatus, Tunnel
 from cladnet.model import DatapathKind
 from larva.errors import HostUnfit
@@ -39,13 +39,23 @@ class KernelWireguard:
         link.configure(self.interface, tunnel.addresses, tunnel.mtu)
 
     def sync(self, peers: Sequence[Peer]) -> None:
-        """One request for each peer that differs: a request is all that pyroute2 can say of one peer."""
-        changes = differences(peers, self.stats(), self._told, datetime.now(UTC))
+        """Tell the kernel what differs."""
+        self._carry_out(differences(peers, self.stats(), self._told, datetime.now(UTC)))
+        self._told = {peer.public_key: peer.endpoint for peer in peers}
+
+    def change(self, changed: Sequence[Peer], removed: Sequence[str]) -> None:
+        """Tell the kernel of these peers only."""
+        self._carry_out(told_anew(changed, removed, self._told))
+        for key in removed:
+            self._told.pop(key, None)
+        self._told.update((peer.public_key, peer.endpoint) for peer in changed)
+
+    def _carry_out(self, changes: Changes) -> None:
+        """One request for each peer: a request is all that pyroute2 can say of one peer."""
         for key in changes.removed:
             self._set(peer={"public_key": key, "remove": True})
         for change in changes.changed:
             self._set(peer=_request(change))
-        self._told = {peer.public_key: peer.endpoint for peer in peers}
 
     def stats(self) -> tuple[PeerStatus, ...]:
         """The peers as the kernel has them."""

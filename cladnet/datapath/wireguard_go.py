@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cladnet.datapath import link, uapi
-from cladnet.datapath.peers import EndpointAddress, differences
+from cladnet.datapath.peers import Changes, EndpointAddress, differences, told_anew
 from cladnet.datapath.protocol import Peer, PeerStatus, Tunnel
 from cladnet.model import DatapathKind
 from larva.errors import HostUnfit, TimedOut, Unavailable
@@ -58,10 +58,19 @@ class WireguardGo:
     def sync(self, peers: Sequence[Peer]) -> None:
         """Tell the program what differs, in one request."""
         actual = uapi.parse_device(self._ask("get=1\n\n")).peers
-        changes = differences(peers, actual, self._told, datetime.now(UTC))
+        self._carry_out(differences(peers, actual, self._told, datetime.now(UTC)))
+        self._told = {peer.public_key: peer.endpoint for peer in peers}
+
+    def change(self, changed: Sequence[Peer], removed: Sequence[str]) -> None:
+        """Tell the program of these peers only, in one request."""
+        self._carry_out(told_anew(changed, removed, self._told))
+        for key in removed:
+            self._told.pop(key, None)
+        self._told.update((peer.public_key, peer.endpoint) for peer in changed)
+
+    def _carry_out(self, changes: Changes) -> None:
         if changes.removed or changes.changed:
             uapi.check(self._ask(uapi.set_peers(changes)))
-        self._told = {peer.public_key: peer.endpoint for peer in peers}
 
     def stats(self) -> tuple[PeerStatus, ...]:
         """The peers as the program has them."""

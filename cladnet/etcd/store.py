@@ -299,19 +299,6 @@ class Store:
         response, _ = self._cluster.call(doing, lambda end, seconds: end.kv.DeleteRange(request, timeout=seconds))
         return int(response.deleted)
 
-    def _commit(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int | None:
-        """Return the revision of the transaction, None if a condition does not hold."""
-        requests = [self._request(operation) for operation in operations]
-        request = etcdrpc.TxnRequest(compare=[_compare(condition) for condition in conditions], success=requests)
-        names = ", ".join(operation.key for operation in operations)
-        response, uncertain = self._cluster.call(
-            f"write {names}", lambda end, seconds: end.kv.Txn(request, timeout=seconds)
-        )
-        if response.succeeded:
-            return int(response.header.revision)
-        # The answer to an earlier attempt was lost: what stands there may be our own writing.
-        return self._standing(requests) if uncertain else None
-
     def _request(self, operation: Operation) -> Any:
         key = _bytes(operation.key)
         if isinstance(operation, Delete):

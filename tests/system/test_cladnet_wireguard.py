@@ -188,3 +188,36 @@ def test_what_the_kernel_lacks_is_told() -> None:
     with pytest.raises(HostUnfit) as error:
         choose(DatapathKind.WIREGUARD, "cbnet0")
     assert "wireguard-go" in error.value.hint
+
+
+def test_some_peers_are_changed_without_a_look_at_the_others(namespace) -> None:
+    private, _ = seal.new_pair()
+    keys = ",".join(seal.new_pair()[1] for _ in range(50))
+    told = namespace(
+        """
+from dataclasses import replace
+d = choose(DatapathKind.WIREGUARD_GO, 'cbnet0')
+d.up(tunnel)
+d.sync(peers[:40])
+asked = []
+ask = d._ask
+d._ask = lambda request: (asked.append(request), ask(request))[1]
+moved = replace(peers[0], endpoint=(IPv4Address("127.0.0.2"), 7))
+slower = replace(peers[1], keepalive_s=5)
+d.change([moved, slower, peers[45]], [peers[2].public_key])
+d.change([], [])
+(request,) = asked
+assert request.count("public_key=") == 4 and request.count("endpoint=") == 2, request
+there = {s.public_key: (s.endpoint, s.allowed, s.keepalive_s) for s in d.stats()}
+wanted = [moved, slower, *peers[3:40], peers[45]]
+assert there == {p.public_key: (p.endpoint, p.allowed, p.keepalive_s) for p in wanted}
+asked.clear()
+d.change([peers[2]], [])  # who comes back is told its endpoint again
+assert "endpoint=127.0.0.1:1002" in asked[0]
+d.down()
+print("done")
+""",
+        private,
+        keys,
+    )
+    assert told == "done"

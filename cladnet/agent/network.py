@@ -1,0 +1,284 @@
+"""One CLADNet's rules, from etcd to this host's data path and cache: only what changed is touched."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from datetime import UTC, datetime
+
+from cladnet import keys
+from cladnet.agent.kept_peering import Delta, KeptPeering
+from cladnet.agent.peering import Wanted
+from cladnet.agent.rule_cache import NetworkView, RuleCache
+from cladnet.datapath import link
+from cladnet.datapath.choose import choose
+from cladnet.datapath.protocol import Datapath, Selective, Tunnel
+from cladnet.etcd.mirror import Mirror
+from cladnet.etcd.store import Store
+from cladnet.model import CladnetSpecification, CladnetState, Command, ControlCommand, DatapathKind, NetworkingRule
+from cladnet.trust.acceptance import accept
+from larva.errors import LarvaError, Unavailable
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+WHOLE_S = 30.0
+"""So often the data path is compared peer by peer, in case somebody else changed it."""
+SAVE_S = 2.0
+SAVE_S_PER_RULE = 0.002
+"""The cache on disk is written whole: the more there is to write the less often, but every SAVE_S seconds. What came
+after the last writing is lost to a crash."""
+
+
+class Network:
+    """look() whenever the watch of `prefixes` gave something to note(), and when it said so; from one thread.
+
+    Args:
+        revoked: serial numbers of the certificates that are good no more.
+        choose_datapath: the driver for an interface; what this host offers without it.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        group: str,
+        host: str,
+        *,
+        interface: str,
+        private_key: str,
+        listen_port: int,
+        cache: RuleCache,
+        revoked: Callable[[], AbstractSet[str]] = frozenset,
+        choose_datapath: Callable[[DatapathKind, str], Datapath] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._group = group
+        self._host = host
+        self._interface = interface
+        self._cache = cache
+        self._revoked = revoked
+        self._choose = choose_datapath or choose
+        self._clock = clock
+        self._rules: dict[str, NetworkingRule] = {}
+        self._specification: CladnetSpecification | None = None
+        self._command = Command.UP
+        self._peering = KeptPeering(host, self._rules, private_key=private_key, listen_port=listen_port)
+        self._configuration_key, self._command_key = keys.configuration(group), keys.command(group, host)
+        self._rules_prefix = keys.rules_of(group)
+        self._mirror = Mirror(
+            store,
+            {
+                self._configuration_key: CladnetSpecification,
+                self._rules_prefix: NetworkingRule,
+                self._command_key: ControlCommand,
+            },
+        )
+        self.prefixes = self._mirror.prefixes
+        self.note = self._mirror.note
+        self.datapath: Datapath | None = None
+        self.read_at: float | None = None
+        """When etcd last said what is so."""
+        self._from_etcd = False
+        self._version = 0
+        self._shown: tuple[int, NetworkView | None] = 0, None
+        """The view and the version it is of: many ask for it more often than it changes."""
+        self._chosen: DatapathKind | None = None
+        self._tunnel: Tunnel | None = None
+        """What the data path has."""
+        self._whole_at: float | None = None
+        """When all of it was compared last; None: it has to be now."""
+        self._asked = threading.Event()
+        self._unsaved = False
+        self._saved_at = -SAVE_S
+        self._applying = threading.Lock()
+        self._left = False
+
+    @property
+    def view(self) -> NetworkView | None:
+        """The CLADNet as this host knows it, from any thread."""
+        version, (known, view) = self._version, self._shown
+        if known != version:
+            view = self._peering.view(self._specification, self._command)
+            self._shown = version, view
+        return view
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the CLADNet is known and not being deleted."""
+        specification = self._specification
+        return specification is not None and specification.state == CladnetState.ACTIVE and not self._left
+
+    def come_up(self) -> None:
+        """Be what the cache says, whether etcd is there or not."""
+        view = self._cache.load()
+        if view is None:
+            return
+        self._specification, self._command = view.specification, view.command
+        self._rules.update((rule.host, rule) for rule in view.rules)
+        self._version += 1
+        try:
+            with self._applying:
+                self._apply(self._peering.update(self._specification, self._command, self._rules))
+            log.info("%s: up from the cached rules on %s", self._group, self._interface)
+        except LarvaError as error:
+            log.warning("%s: cannot come up from the cached rules: %s", self._group, error)
+
+    def look_at_all(self) -> None:
+        """Compare the whole data path at the next look; from any thread."""
+        self._asked.set()
+
+    def look(self) -> float | None:
+        """Bring the data path and the cache up to what etcd says; return the seconds after which to look again."""
+        again: float | None = None
+        changed: frozenset[str] = frozenset()
+        try:
+            changed = self._read()
+            self.read_at = self._clock()
+        except LarvaError as error:  # etcd is away, or forbids it: the tunnel still has to be kept up
+            level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
+            log.log(level, "%s: going on with the rules known: %s", self._group, error.message)
+            again = RETRY_S
+        with self._applying:
+            if self._left:
+                return None
+            try:
+                self._apply(self._peering.update(self._specification, self._command, changed))
+            finally:
+                due = self._save_in_time()
+        return due if again is None else again if due is None else min(again, due)
+
+    def flush(self) -> None:
+        """Have on disk what is known."""
+        with self._applying:
+            if self._unsaved and not self._left:
+                self._save()
+
+    def leave(self) -> None:
+        """Take the interface down and forget the rules; look() does nothing from now on."""
+        with self._applying:
+            self._left = True
+            self._specification = None
+            self._rules.clear()
+            self._version += 1
+            self._down()
+            self._cache.forget()
+
+    def _read(self) -> frozenset[str]:
+        """Take in what etcd says; return the hosts whose rules may be others."""
+        mirror = self._mirror
+        changed = mirror.catch_up()
+        terms = self._specification, self._command
+        if not changed and self._is_whole_due():
+            self._store.exists(self._configuration_key)  # nothing new: is etcd there at all?
+        self._read_terms()
+        first, self._from_etcd = not self._from_etcd, True
+        if first or self._is_whole_due():
+            # What the cache said may be of hosts that are gone, and what counts may have become another.
+            changed |= {*mirror.revisions(self._rules_prefix), *(self._rules_prefix + host for host in self._rules)}
+        hosts = (host for key in changed if (host := keys.child(self._rules_prefix, key)) is not None)
+        others = self._take_up(hosts)
+        if others or first or terms != (self._specification, self._command):
+            self._unsaved = True
+            self._version += 1
+        return others
+
+    def _take_up(self, hosts: Iterable[str]) -> frozenset[str]:
+        """Have the rules of these hosts as they are in etcd, where they count; return those that are others now."""
+        read = {}
+        for host in hosts:
+            rule = self._mirror.get(self._rules_prefix + host, NetworkingRule)
+            read[host] = rule.value if rule is not None and rule.value.host == host else None
+        there = [rule for rule in read.values() if rule is not None]
+        if self._store.is_signed:
+            known = [self._rules[host] for host in read if host in self._rules]
+            accepted = accept(there, known, revoked=self._revoked(), now=datetime.now(UTC))
+            for host, why in accepted.refused.items():
+                log.warning("%s: the rule of %s does not count: %s", self._group, host, why)
+            there = list(accepted.rules)
+        rules = {rule.host: rule for rule in there}
+        others = frozenset(host for host in read if _says(rules.get(host)) != _says(self._rules.get(host)))
+        for host in others:
+            if host in rules:
+                self._rules[host] = rules[host]
+            else:
+                del self._rules[host]
+        return others
+
+    def _read_terms(self) -> None:
+        """The specification and the command; those known where what stands there cannot be read."""
+        for key in (self._configuration_key, self._command_key):
+            if self._mirror.unreadable(key):
+                log.warning("%s: going on with the rules known: %s cannot be read", self._group, key)
+        if not self._mirror.unreadable(self._configuration_key):
+            specification = self._mirror.get(self._configuration_key, CladnetSpecification)
+            self._specification = specification.value if specification is not None else None
+        if not self._mirror.unreadable(self._command_key):
+            command = self._mirror.get(self._command_key, ControlCommand)
+            self._command = command.value.command if command is not None else Command.UP
+
+    def _is_whole_due(self) -> bool:
+        return self._whole_at is None or self._asked.is_set() or self._clock() - self._whole_at >= WHOLE_S
+
+    def _apply(self, delta: Delta) -> None:
+        desired = self._peering.tunnel
+        if desired is None or self._specification is None:
+            self._down()
+            return
+        kind = self._specification.datapath
+        selective = self.datapath if isinstance(self.datapath, Selective) else None
+        if selective is not None and self._chosen == kind and self._tunnel == desired and not self._is_whole_due():
+            if delta.changed or delta.removed:
+                whole_at, self._whole_at = self._whole_at, None  # should it fail, nobody knows what was done
+                selective.change(delta.changed, delta.removed)
+                self._whole_at = whole_at
+            return
+        self._whole_at = None
+        self._asked.clear()
+        began = self._clock()
+        self._up(Wanted(desired, tuple(self._peering.peers.values())), kind)
+        self._whole_at = began
+
+    def _up(self, desired: Wanted, kind: DatapathKind) -> None:
+        if self.datapath is None or self._chosen != kind:
+            chosen = self._choose(kind, self._interface)
+            if self.datapath is not None and self.datapath.kind != chosen.kind:
+                self.datapath.down()
+            self.datapath, self._chosen = chosen, kind
+        self._tunnel = None
+        self.datapath.up(desired.tunnel)
+        self.datapath.sync(desired.peers)
+        self._tunnel = desired.tunnel
+
+    def _down(self) -> None:
+        """Take down whatever data path the interface has, also one that an earlier agent left."""
+        if self.datapath is not None:
+            self.datapath.down()
+        else:
+            link.delete(self._interface)  # a program that carries it ends with its interface
+        self.datapath = self._chosen = self._tunnel = self._whole_at = None
+
+    def _save_in_time(self) -> float | None:
+        """Save what changed, or return the seconds until it is time."""
+        if not self._unsaved:
+            return None
+        left = self._saved_at + min(SAVE_S, SAVE_S_PER_RULE * len(self._rules)) - self._clock()
+        if left > 0 and self._specification is not None:
+            return left
+        self._save()
+        return None
+
+    def _save(self) -> None:
+        view = self.view
+        if view is None:
+            self._cache.forget()
+        else:
+            self._cache.save(view)
+        self._unsaved, self._saved_at = False, self._clock()
+
+
+def _says(rule: NetworkingRule | None) -> tuple[object, ...] | None:
+    """A rule with what equality takes no notice of: whose word it is, and until when."""
+    return (rule, rule.certificate, rule.valid_until) if rule is not None else None
