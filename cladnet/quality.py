@@ -2,8 +2,14 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from cladnet.model import Moment
+
+Evidence = Annotated[str, Meta(max_length=300)]
+"""Other hosts write it, and people read it."""
 
 
 class Window(StrEnum):
@@ -80,7 +86,7 @@ class Alarm:
     kind: AlarmKind
     destination: str
     since: Moment
-    evidence: str
+    evidence: Evidence
     """The figures that raised it, in words."""
 
 

@@ -28,6 +28,7 @@ from cladnet.model import (
     Role,
     TestSpecification,
 )
+from cladnet.quality import Alarm, HostQuality
 from larva.errors import Unavailable
 
 
@@ -181,6 +182,11 @@ class Agents:
                 latencies=cells,
             )  # fmt: skip
             self._store.put(keys.status(group, host), status)
+
+    def raise_alarms(self, group: str, host: str, *alarms: Alarm) -> None:
+        """A host tells of its paths."""
+        row = HostQuality(host=host, written_at=datetime.now(UTC), pairs=(), alarms=alarms)
+        self._store.put(keys.quality(group, host), row)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from cbstorage import keys as storage_keys
 from cladnet import keys
 from cladnet.etcd.store import Event
 from cladnet.model import HostStatus, TestSpecification
+from cladnet.quality import Alarm, HostQuality
 from larva import codec
 from larva.errors import MalformedData
 
@@ -16,7 +17,8 @@ log = logging.getLogger(__name__)
 
 VOLUMES = (storage_keys.VOLUME, storage_keys.VOLUME_STATE, storage_keys.MOUNT, storage_keys.MOUNT_STATE)
 WATCHED = (
-    keys.CONFIGURATION, keys.HOST_INFORMATION, keys.RULE, keys.PRESENCE, keys.TEST_SPECIFICATION, keys.STATUS, *VOLUMES,
+    keys.CONFIGURATION, keys.HOST_INFORMATION, keys.RULE, keys.PRESENCE, keys.TEST_SPECIFICATION, keys.STATUS,
+    keys.QUALITY, *VOLUMES,
 )  # fmt: skip
 
 
@@ -102,6 +104,21 @@ class StatusCleared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmsTold:
+    """A host has told of its paths: its alarms travel along, so that a page knows whether they are news to it."""
+
+    cladnet: str
+    host: str
+    alarms: tuple[Alarm, ...]
+    type: Literal["alarms"] = "alarms"
+
+    @property
+    def subject(self) -> Hashable:
+        """One per host."""
+        return (self.type, self.cladnet, self.host)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VolumesChanged:
     """Volumes or mounts of the CLADNet changed."""
 
@@ -114,7 +131,9 @@ class VolumesChanged:
         return (self.type, self.cladnet)
 
 
-Message = Resync | CladnetsChanged | HostsChanged | TestAsked | StatusArrived | StatusCleared | VolumesChanged
+Message = (
+    Resync | CladnetsChanged | HostsChanged | TestAsked | StatusArrived | StatusCleared | AlarmsTold | VolumesChanged
+)
 
 
 def message_of(event: Event) -> Message | None:
@@ -129,6 +148,8 @@ def message_of(event: Event) -> Message | None:
         return CladnetsChanged(cladnet=group)
     if prefix in VOLUMES:
         return VolumesChanged(cladnet=group)
+    if prefix == keys.QUALITY:
+        return _alarms(event, group)
     if prefix not in (keys.STATUS, keys.TEST_SPECIFICATION):
         return HostsChanged(cladnet=group)
     if event.value is not None:
@@ -139,3 +160,18 @@ def message_of(event: Event) -> Message | None:
         except MalformedData as error:  # a host wrote it: that must not stop the news for the others
             log.warning("left out: %s", error)
     return StatusCleared(cladnet=group)
+
+
+def _alarms(event: Event, group: str) -> AlarmsTold | None:
+    """A host that is gone, or writes what cannot be read, has none."""
+    host = keys.child(keys.qualities_of(group), event.key)
+    if host is None:
+        return None
+    if event.value is not None:
+        try:
+            row = codec.decode(event.value, HostQuality, source=event.key)
+        except MalformedData as error:
+            log.warning("left out: %s", error)
+        else:
+            return AlarmsTold(cladnet=group, host=host, alarms=row.alarms)
+    return AlarmsTold(cladnet=group, host=host, alarms=())

@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cladnet import keys
 from cladnet.agent import discovery
@@ -17,6 +19,7 @@ from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Event, Relist, Store
 from cladnet.member import Identity, Member
 from cladnet.model import EnrolledHost, RevocationList
+from cladnet.quality import Window
 from cladnet.trust.revocations import Memory, revocations_file
 from larva import codec, files, settings
 from larva.errors import LarvaError, MalformedData, Refused, Unavailable
@@ -73,10 +76,17 @@ class Agent:
         found = []
         for attachment in attached:
             try:
-                found.append(attachment.observed())
+                found.append(self._with_paths(attachment.observed()))
             except LarvaError as error:
                 log.info("%s cannot be observed: %s", attachment.group, error.message)
         return tuple(found)
+
+    def _with_paths(self, observed: Observed) -> Observed:
+        record = self._watchman.records().get(observed.group)
+        if record is None:
+            return observed
+        paths = record.figures(Window.TEN_MINUTES, time.time())
+        return replace(observed, paths=paths, alarms=record.alarms())
 
     def _watched(self) -> tuple[Watched, ...]:
         with self._lock:

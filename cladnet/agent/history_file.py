@@ -1,6 +1,7 @@
 """What was measured of a CLADNet's paths, kept on disk over restarts: `/var/lib/larva/probes/{group}.json`, 0600."""
 
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,6 +33,13 @@ class HistoryFile:
         except (OSError, MalformedData) as error:
             log.warning("what was measured before is of no use: %s", error)
             return {}
+
+    def age_s(self) -> float | None:
+        """Seconds since it was saved; None when it was not."""
+        try:
+            return max(0.0, time.time() - self.path.stat().st_mtime)
+        except OSError:
+            return None
 
     def save(self, paths: Mapping[str, SavedPath]) -> None:
         """Keep them; a full or read-only disk is logged, and what was kept before stays."""

@@ -1,12 +1,13 @@
 """What the agent tells Prometheus of each CLADNet and each peer: a pure function of what it observed."""
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cladnet.agent.rule_cache import NetworkView
 from cladnet.datapath.protocol import PeerStatus
 from cladnet.model import HostStatus
+from cladnet.quality import Alarm, AlarmKind, Figures
 from larva.metrics import Family, Kind, Labels, labels
 
 
@@ -20,6 +21,9 @@ class Observed:
     peers: tuple[PeerStatus, ...]
     status: HostStatus | None
     """The last status test."""
+    paths: Mapping[str, Figures] = field(default_factory=dict)
+    """Peer → what was measured of the way there within ten minutes."""
+    alarms: tuple[Alarm, ...] = ()
     rules_age_s: float | None
     """Seconds since the rules were read from etcd; None before the first time."""
 
@@ -46,6 +50,12 @@ def families(observed: Iterable[Observed], now: datetime | None = None) -> tuple
         found = ((peer.key, value(peer.status)) for peer in peers)
         return Family(name, kind, text, tuple((key, number) for key, number in found if number is not None))
 
+    def of_paths(name: str, text: str, value: Callable[[Figures], float | None]) -> Family:
+        found = (
+            (labels(cladnet=each.group, peer=peer), value(path)) for each in seen for peer, path in each.paths.items()
+        )
+        return Family(name, Kind.GAUGE, text, tuple((key, number) for key, number in found if number is not None))
+
     return (
         Family("larva_rules_age_seconds", Kind.GAUGE, "Since the rules were read from etcd.", tuple(ages)),
         Family(
@@ -63,12 +73,37 @@ def families(observed: Iterable[Observed], now: datetime | None = None) -> tuple
         of_peers(
             "larva_peer_sent_bytes_total", Kind.COUNTER, "Sent to the peer.", lambda peer: float(peer.sent_bytes)
         ),
+        of_paths(
+            "larva_peer_rtt_seconds", "Mean round trip within ten minutes; absent when all was lost.",
+            lambda path: path.avg_ms / 1000 if path.avg_ms is not None else None,
+        ),
+        of_paths(
+            "larva_peer_rtt_p95_seconds", "95th percentile of the round trip within ten minutes, to 12 %.",
+            lambda path: path.p95_ms / 1000 if path.p95_ms is not None else None,
+        ),
+        of_paths(
+            "larva_peer_jitter_seconds", "Mean difference between two round trips in a row within ten minutes.",
+            lambda path: path.jitter_ms / 1000 if path.jitter_ms is not None else None,
+        ),
+        of_paths("larva_peer_loss_ratio", "Lost part of ten minutes' echoes, 0 to 1.", lambda path: path.loss),
         Family(
-            "larva_peer_rtt_seconds", Kind.GAUGE, "Mean round trip in the last status test; absent when all was lost.",
+            "larva_alarms", Kind.GAUGE, "Paths of this host that are bad now, by what is wrong.",
+            tuple(
+                (
+                    labels(cladnet=each.group, kind=kind),
+                    float(sum(1 for alarm in each.alarms if alarm.kind is kind)),
+                )
+                for each in seen
+                for kind in AlarmKind
+            ),
+        ),
+        Family(
+            "larva_status_test_rtt_seconds", Kind.GAUGE,
+            "Mean round trip in the last status test; absent when all was lost.",
             tuple((key, rtt) for key, rtt, _ in latencies if rtt is not None),
         ),
         Family(
-            "larva_peer_loss_ratio", Kind.GAUGE, "Lost part of the last status test's echoes, 0 to 1.",
+            "larva_status_test_loss_ratio", Kind.GAUGE, "Lost part of the last status test's echoes, 0 to 1.",
             tuple((key, loss) for key, _, loss in latencies if loss is not None),
         ),
         Family(

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """How often it looks at the rules known, and whether it should end."""
+LOOK_PEER_S = 0.01
+"""Added for each peer before the next look at the rules: it costs more with many, and one more is less urgent."""
 IDLE_S = 100.0
 """WireGuard begins a new session when the old one is older than 120 s. The echo that waits for it measures the
 handshake: after such a pause one goes before that is not counted."""
@@ -31,7 +33,13 @@ SAVE_S = 60.0
 SAVE_PEER_S = 0.3
 """Added for each peer: a thousand are saved every six minutes."""
 SAVE_ALARM_S = 5.0
+"""After an alarm was raised or cleared."""
 RETRY_S = 5.0
+
+
+def save_pause_s(peers: int) -> float:
+    """Return the seconds after which everything is saved again."""
+    return SAVE_S + SAVE_PEER_S * peers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +108,10 @@ class Watchman:
                     now = loop.time()
                     if now >= look_at:
                         self._follow(now)
-                        look_at = now + LOOK_S
+                        look_at = now + LOOK_S + LOOK_PEER_S * len(self._asked_at)
                     if now >= self._save_at:
                         await asyncio.to_thread(self._save)
-                        self._save_at = now + SAVE_S + SAVE_PEER_S * len(self._asked_at)
+                        self._save_at = now + save_pause_s(len(self._asked_at))
                     target = self._cadence.take(now)
                     if target is not None:
                         under_way.create_task(self._ask(target))

@@ -43,17 +43,22 @@ def agent_status(*, as_json: bool) -> None:
         if cladnet.problem:
             click.echo(output.printable(f"  cannot join: {cladnet.problem}"))
         output.show_table(
-            ["peer", "address", "state", "endpoint", "handshake", "received", "sent"],
+            ["peer", "address", "state", "endpoint", "handshake", "received", "sent", "ms", "loss"],
             [
                 [
                     peer.host, peer.address, peer.state,
                     f"{peer.endpoint[0]}:{peer.endpoint[1]}" if peer.endpoint else "unknown",
                     _ago(now, peer.last_handshake), _bytes(peer.received_bytes), _bytes(peer.sent_bytes),
+                    "" if peer.rtt_ms is None else f"{peer.rtt_ms:.2f}",
+                    "" if peer.loss is None else f"{peer.loss:.1%}",
                 ]
                 for peer in cladnet.peers
             ],
             empty="no peer yet",
         )  # fmt: skip
+        for alarm in cladnet.alarms:
+            since = f"{alarm.since:%Y-%m-%d %H:%M:%S %Z}"
+            click.echo(output.printable(f"  {alarm.destination} is {alarm.kind} since {since}: {alarm.evidence}"))
 
 
 def _ago(now: datetime, moment: datetime | None) -> str:

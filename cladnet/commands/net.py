@@ -4,6 +4,7 @@ import click
 
 from cladnet import networks
 from cladnet.commands.net_change import recommend, show_one, update
+from cladnet.commands.net_quality import alarms, quality
 from cladnet.commands.net_status import status
 from cladnet.enrol import membership
 from cladnet.etcd.store import Store
@@ -181,5 +182,5 @@ def _control(cladnet: str, host: str, command: Command) -> None:
         networks.control(store, networks.find(store, cladnet).id, host, command)
 
 
-for _command in (recommend, update, status):
+for _command in (recommend, update, status, quality, alarms):
     net.add_command(_command)

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from cladnet.datapath.link import LinkState
 from cladnet.model import DatapathKind, HostState, Role
+from cladnet.quality import Alarm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,10 @@ class PeerCondition:
     received_bytes: int = 0
     sent_bytes: int = 0
     in_datapath: bool = True
+    rtt_ms: float | None = None
+    """Mean of ten minutes, by the agent; None where it measured nothing lately."""
+    loss: float | None = None
+    """Lost part within ten minutes, 0 to 1."""
     answers: bool | None = None
     """Whether it answered an echo over the CLADNet; None where none was sent, since the handshake is recent."""
 
@@ -59,6 +64,8 @@ class CladnetCondition:
     refused: Mapping[str, str] = field(default_factory=dict)
     """Host → why its rule, which is in etcd, does not count."""
     peers: tuple[PeerCondition, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    """Raised by the agent; none where it has not measured lately."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

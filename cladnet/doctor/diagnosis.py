@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from cladnet.datapath.peers import DEAD_AFTER
 from cladnet.doctor.condition import CladnetCondition, HostCondition, PeerCondition
 from cladnet.model import HostState, Role
+from cladnet.quality import AlarmKind
 from larva.checks import Finding, Severity
 
 CLOCK_TOLERANCE_S = 5.0
@@ -170,6 +171,7 @@ def _interface(cladnet: CladnetCondition) -> Iterator[Finding]:
 def _peers(now: datetime, cladnet: CladnetCondition) -> Iterator[Finding]:
     if cladnet.link is None or cladnet.datapath_problem:
         return  # said already, and why no peer answers
+    yield from _alarms(now, cladnet)
     silent = [peer for peer in cladnet.peers if is_silent(peer, now)]
     alive = [peer for peer in cladnet.peers if peer.state is HostState.ACTIVE]
     if alive and all(peer in silent and not peer.last_handshake and not peer.received_bytes for peer in alive):
@@ -184,6 +186,40 @@ def _peers(now: datetime, cladnet: CladnetCondition) -> Iterator[Finding]:
     if len(silent) > _NAMED:
         yield _warning(
             cladnet.name, f"{len(silent) - _NAMED} more peers are silent", "`larva agent status` shows each of them"
+        )
+
+
+_ALARMS = {
+    AlarmKind.UNREACHABLE: (
+        Severity.PROBLEM,
+        "{host} does not answer since {since}: {evidence}",
+        "`larva net alarms` tells whether others reach it; check that VM, and the firewalls of both providers",
+    ),
+    AlarmKind.LOSS: (
+        Severity.WARNING,
+        "packets on the way to {host} are lost since {since}: {evidence}",
+        "`larva net alarms` tells whether others lose them too; else look for a full link or a busy CPU at both ends",
+    ),
+    AlarmKind.SLOW: (
+        Severity.WARNING,
+        "{host} is farther away than usual since {since}: {evidence}",
+        "a full link, or the providers route otherwise; what lasts for hours becomes the measure and this ends",
+    ),
+}
+
+
+def _alarms(now: datetime, cladnet: CladnetCondition) -> Iterator[Finding]:
+    """Those that the peers' own state does not tell better."""
+    told = {peer.host for peer in cladnet.peers if is_silent(peer, now) or peer.answers}
+    alarms = [each for each in cladnet.alarms if each.kind is not AlarmKind.UNREACHABLE or each.destination not in told]
+    for alarm in alarms[:_NAMED]:
+        severity, what, do = _ALARMS[alarm.kind]
+        since = f"{alarm.since:%Y-%m-%d %H:%M:%S %Z}"
+        said = what.format(host=alarm.destination, since=since, evidence=alarm.evidence)
+        yield Finding(severity=severity, about=cladnet.name, what=said, do=do)
+    if len(alarms) > _NAMED:
+        yield _warning(
+            cladnet.name, f"{len(alarms) - _NAMED} more paths are bad", "`larva agent status` shows them all"
         )
 
 

@@ -25,6 +25,7 @@ from cladnet.datapath.protocol import Peer, PeerStatus
 from cladnet.doctor.clock import skew_s
 from cladnet.doctor.condition import CladnetCondition, HostCondition, PeerCondition
 from cladnet.doctor.diagnosis import is_silent
+from cladnet.doctor.measured import with_measurements
 from cladnet.etcd.cluster import DEFAULT_PORT
 from cladnet.etcd.store import Store, Versioned
 from cladnet.fitness import ipv6_problem, key_holders, problem
@@ -178,7 +179,7 @@ def _cladnet(store: Store | None, member: Member, group: str, index: int) -> Cla
         asked_down=view.command == Command.DOWN,
         public_address=own.value.public_address if own is not None else None,
     )
-    return condition if desired is None else _with_datapath(condition, view, desired.peers)
+    return condition if desired is None else with_measurements(_with_datapath(condition, view, desired.peers))
 
 
 def _read(

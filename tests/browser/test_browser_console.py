@@ -16,6 +16,7 @@ from cbstorage.volumes import find as find_volume
 from cladnet import keys, networks
 from cladnet.etcd.store import Store
 from cladnet.model import TestSpecification
+from cladnet.quality import Alarm, AlarmKind
 
 pytestmark = pytest.mark.browser
 
@@ -114,7 +115,22 @@ def test_a_network_and_a_volume_come_to_life(page: Page, console_url: str, conso
     expect(matrix.get_by_role("row", name="gcp-1").get_by_role("cell", name="3.55")).to_have_attribute("data-heat", "0")
     expect(matrix.get_by_role("row", name="azure-1").get_by_role("cell", name="lost")).to_be_visible()
     expect(page.locator("#mesh line")).to_have_count(6)
+    alarms = page.get_by_role("region", name="Paths that are bad now")
+    expect(page.get_by_text("Every path is as it should be.")).to_be_visible()
+    since = datetime.now(UTC)
+    for host in ("gcp-1", "azure-1"):
+        agents.raise_alarms(
+            group, host,
+            *(Alarm(kind=AlarmKind.UNREACHABLE, destination=f"aws-{n}", since=since, evidence=HOSTILE) for n in (1, 2)),
+        )  # fmt: skip
+    expect(alarms.get_by_role("row", name="aws (2 hosts)")).to_contain_text("azure-1, gcp-1", timeout=SLOW_MS)
+    expect(alarms.get_by_role("row", name="aws (2 hosts)")).to_contain_text("unreachable")
+    expect(page.locator("#alarm-count")).to_have_text("1")
     shot(page, "cladnet")
+    agents.raise_alarms(group, "azure-1")
+    expect(alarms.get_by_role("row", name="aws (2 hosts)")).not_to_contain_text("azure-1", timeout=SLOW_MS)
+    agents.raise_alarms(group, "gcp-1")
+    expect(page.get_by_text("Every path is as it should be.")).to_be_visible(timeout=SLOW_MS)
 
     console_store.put(
         storage_keys.cluster(group),

@@ -1,6 +1,7 @@
 """Agents, controllers and etcd as real processes, each host a namespace: a mesh forms, changes, outlives its parts."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -387,12 +388,18 @@ def test_the_doctor_and_the_metrics_tell_what_is_so(mesh: Mesh) -> None:
     report = mesh.doctor("a")
     assert report["healthy"], report
     assert any("wireguard-go" in finding["what"] for finding in report["findings"])
-    metrics = mesh.inside("a", sys.executable, "-c", READ, "http://127.0.0.1:9101/metrics")
-    for name in ("handshake_age_seconds", "received_bytes_total", "rtt_seconds"):
-        value = re.search(rf'^larva_peer_{name}{{cladnet="{mesh.group}",peer="b"}} ([0-9.e+-]+)$', metrics, re.M)
+
+    def metrics_of(host: str) -> str:
+        return mesh.inside(host, sys.executable, "-c", READ, "http://127.0.0.1:9101/metrics")
+
+    metrics = metrics_of("a")
+    for name in ("peer_handshake_age_seconds", "peer_received_bytes_total", "status_test_rtt_seconds"):
+        value = re.search(rf'^larva_{name}{{cladnet="{mesh.group}",peer="b"}} ([0-9.e+-]+)$', metrics, re.M)
         assert value, metrics
         assert float(value[1]) >= 0
-    assert f'larva_peer_loss_ratio{{cladnet="{mesh.group}",peer="b"}} 0\n' in metrics
+    assert f'larva_status_test_loss_ratio{{cladnet="{mesh.group}",peer="b"}} 0\n' in metrics
+    until("the path is measured", lambda: "larva_peer_rtt_seconds{" in metrics_of("a"))
+    assert f'larva_alarms{{cladnet="{mesh.group}",kind="unreachable"}} 0\n' in metrics_of("a")
     assert f'larva_reconcile_lag_seconds{{reconciler="network {mesh.group}"}}' in metrics
     controller = mesh.inside("control", sys.executable, "-c", READ, "http://127.0.0.1:9102/metrics")
     assert re.search(r'^larva_controller_steps_total{result="done"} [1-9]', controller, re.M), controller
@@ -561,10 +568,20 @@ def test_a_cut_host_raises_alarms_that_clear_when_it_heals_and_a_restart_keeps_w
         return {(alarm.kind, alarm.destination) for alarm in rows()[host].alarms}
 
     until("every host tells of both its peers", lambda: [len(row.pairs) for row in rows().values()] == [2, 2, 2])
+    paths = mesh.larva("quality", "mesh", "--window", "24h")
+    assert {(path["source"], path["destination"]) for path in paths} == set(itertools.permutations("abc", 2))
+    assert all(path["sent"] >= path["received"] > 0 < path["avg_ms"] for path in paths)
+    lines = mesh.larva_plain("quality", "mesh", "--csv").splitlines()
+    assert (len(lines), lines[0].split(",")[:3]) == (7, ["source", "destination", "window"])
+    assert mesh.larva("alarms", "mesh") == {"summary": [], "alarms": []}
     port = f"p{mesh._hosts.index('c') + 1}-c"
     mesh.ip("net", "link", "set", port, "down")
     for host in ("a", "b"):
         until(f"{host} raises the alarm", lambda host=host: alarms(host) == {("unreachable", "c")})
+    (told,) = [line for line in mesh.larva("alarms", "mesh")["summary"] if line["destination"] == "c"]
+    assert (told["kind"], told["sources"], told["alarms"]) == ("unreachable", ["a", "b"], 2)
+    assert re.search(r"unreachable +c +a, b ", mesh.larva_plain("alarms", "mesh"))
+    until("a has it on disk", lambda: mesh.agent_status("a")["cladnets"][0]["alarms"])
     since = rows()["a"].alarms[0].since
 
     mesh.end("agent-a", signal.SIGTERM)

@@ -4,7 +4,8 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cladnet import keys, networks
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from cladnet.model import ControlPlane, TestSpecification
+from cladnet.quality import Alarm, AlarmKind, Figures, HostQuality, PairQuality, Window
 from web import accounts, first_account
 from web.app import create_app
 
@@ -88,6 +90,7 @@ def assert_problem(response, status: int, code: str, said: str = "") -> None:
 PATHS = [
     ("GET", "/v1/cladnets"), ("POST", "/v1/cladnets"), ("GET", "/v1/cladnets/a"), ("DELETE", "/v1/cladnets/a"),
     ("GET", "/v1/cladnets/a/hosts"), ("POST", "/v1/cladnets/a/status-tests"), ("GET", "/v1/cladnets/a/status"),
+    ("GET", "/v1/cladnets/a/alarms"), ("GET", "/v1/cladnets/a/quality"),
     ("GET", "/v1/volumes"), ("POST", "/v1/cladnets/a/volumes"), ("POST", "/v1/cladnets/a/volumes/b/mount"),
     ("POST", "/v1/cladnets/a/volumes/b/unmount"), ("DELETE", "/v1/cladnets/a/volumes/b"),
     ("POST", "/v1/cladnets/a/enrolment-tokens"), ("GET", "/v1/events"),
@@ -260,6 +263,30 @@ def test_a_status_test_and_its_rows(program: FlaskClient, console_store: Store, 
     assert status["test"]["id"] == asked.json["id"]
     assert [row["latencies"][0]["avg_ms"] for row in status["rows"]] == [2.5]
     assert_problem(program.post("/v1/cladnets/shop/status-tests", json={"trials": 0}), 422, "invalid-input")
+
+
+def test_alarms_and_paths_are_told(program: FlaskClient, console_store: Store, agents) -> None:
+    group = networks.create(console_store, name="shop").id
+    for number, host in enumerate(("a", "b")):
+        agents.join(group, host, number)
+    assert program.get("/v1/cladnets/shop/alarms").json == {"summary": [], "alarms": []}
+    assert program.get("/v1/cladnets/shop/quality").json == {"paths": []}
+    lost = Alarm(kind=AlarmKind.UNREACHABLE, destination="b", since=datetime.now(UTC), evidence="3 echoes were lost")
+    agents.raise_alarms(group, "a", lost, replace(lost, destination="gone"))
+    console_store.put(keys.quality(group, "b"), "rubbish")
+    found = program.get("/v1/cladnets/shop/alarms").json
+    assert [(line["destination"], line["sources"]) for line in found["summary"]] == [("b", ["a"])]
+    assert [(each["source"], each["destination"]) for each in found["alarms"]] == [("a", "b")], "of peers there are"
+    figures = Figures(sent=20, received=19, avg_ms=2.5)
+    pair = PairQuality(destination="b", measured_at=datetime.now(UTC), windows={Window.HOUR: figures})
+    row = HostQuality(host="a", written_at=datetime.now(UTC), pairs=(pair,))
+    console_store.put(keys.quality(group, "a"), row)
+    (path,) = program.get("/v1/cladnets/shop/quality?window=1h").json["paths"]
+    assert (path["source"], path["destination"], path["avg_ms"], round(path["loss"], 3)) == ("a", "b", 2.5, 0.05)
+    assert program.get("/v1/cladnets/shop/alarms").json["summary"] == []
+    console_store.put(keys.quality(group, "a"), replace(row, written_at=row.written_at - timedelta(days=1)))
+    assert program.get("/v1/cladnets/shop/quality").json == {"paths": []}, "of a host that is off"
+    assert_problem(program.get("/v1/cladnets/shop/quality?window=1y"), 422, "invalid-input", "1y")
 
 
 def test_volumes_are_created_and_mounted(program: FlaskClient, console_store: Store, agents) -> None:

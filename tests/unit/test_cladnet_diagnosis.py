@@ -12,6 +12,7 @@ from cladnet.datapath.link import LinkState
 from cladnet.doctor.condition import CladnetCondition, HostCondition, PeerCondition
 from cladnet.doctor.diagnosis import diagnose
 from cladnet.model import DatapathKind, HostState, Role
+from cladnet.quality import Alarm, AlarmKind
 from larva.checks import Finding, Severity, is_healthy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -117,6 +118,35 @@ OLD = NOW - timedelta(minutes=10)
 )
 def test_silent_peers_are_named(peers: list[PeerCondition], told: list[str]) -> None:
     found = bad(with_cladnet(peers=tuple(peers)))
+    assert len(found) == len(told), found
+    for finding, words in zip(found, told, strict=True):
+        assert words in finding.what
+        assert finding.do
+
+
+def alarm(kind: AlarmKind, host: str = "b") -> Alarm:
+    return Alarm(kind=kind, destination=host, since=NOW - timedelta(hours=1), evidence="3 of 20 were lost")
+
+
+@pytest.mark.parametrize(
+    ("alarms", "peers", "told"),
+    [
+        ([alarm(AlarmKind.LOSS)], [peer("b")], ["on the way to b are lost since 2025-12-31 23:00:00 UTC: 3 of 20"]),
+        ([alarm(AlarmKind.SLOW)], [peer("b")], ["b is farther away than usual"]),
+        ([alarm(AlarmKind.UNREACHABLE)], [peer("b")], ["b does not answer since"]),
+        (
+            [alarm(AlarmKind.UNREACHABLE)],
+            [peer("b", last_handshake=OLD), peer("c")],
+            ["no handshake for 10 min with b"],
+        ),
+        ([alarm(AlarmKind.UNREACHABLE)], [peer("b", answers=True)], []),
+        ([alarm(AlarmKind.LOSS, host) for host in "bcdefgh"], [peer("b")], [f"to {h} " for h in "bcdef"] + ["2 more"]),
+    ],
+)
+def test_alarms_are_told_where_the_peers_state_does_not_say_it(
+    alarms: list[Alarm], peers: list[PeerCondition], told: list[str]
+) -> None:
+    found = bad(with_cladnet(peers=tuple(peers), alarms=tuple(alarms)))
     assert len(found) == len(told), found
     for finding, words in zip(found, told, strict=True):
         assert words in finding.what

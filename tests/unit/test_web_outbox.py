@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from cladnet import keys
 from cladnet.etcd.store import Event
 from cladnet.model import HostStatus, TestSpecification
+from cladnet.quality import Alarm, AlarmKind, HostQuality
 from larva import codec
 from web.hub import Outbox
 from web.messages import (
+    AlarmsTold,
     CladnetsChanged,
     HostsChanged,
     Message,
@@ -25,6 +27,8 @@ from web.messages import (
 
 ROW = HostStatus(host="a", test_id="t", measured_at=datetime.now(UTC), interface="cbnet0", datapath="x", latencies=())
 TEST = TestSpecification(id="t", trials=3, asked_at=datetime.now(UTC))
+LOST = Alarm(kind=AlarmKind.UNREACHABLE, destination="b", since=datetime.now(UTC), evidence="3 echoes were lost")
+PATHS = HostQuality(host="a", written_at=datetime.now(UTC), pairs=(), alarms=(LOST,))
 LIMIT = 4
 
 messages = st.one_of(
@@ -82,6 +86,10 @@ def test_closing_wakes_who_takes() -> None:
         (keys.status("shop", "a"), b"<broken>", StatusCleared(cladnet="shop")),
         (keys.status("shop", "a"), b"\xff", StatusCleared(cladnet="shop")),
         (keys.test_specification("shop"), codec.encode(TEST), TestAsked(cladnet="shop", test=TEST)),
+        (keys.quality("shop", "a"), codec.encode(PATHS), AlarmsTold(cladnet="shop", host="a", alarms=PATHS.alarms)),
+        (keys.quality("shop", "a"), None, AlarmsTold(cladnet="shop", host="a", alarms=())),
+        (keys.quality("shop", "a"), b"<broken>", AlarmsTold(cladnet="shop", host="a", alarms=())),
+        (f"{keys.QUALITY}shop/a/b", b"{}", None),
         ("cb-storage/volume/shop/data", b"{}", VolumesChanged(cladnet="shop")),
         ("cb-storage/mount-state/shop/a/data", b"{}", VolumesChanged(cladnet="shop")),
         ("cb-storage/cluster-state/shop", b"{}", None),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from cladnet import keys, networks
+from cladnet import keys, networks, paths
 from cladnet.model import CladnetSpecification, Role, RuleType, TestSpecification
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
@@ -121,6 +121,7 @@ def _show(
     data = {
         "cladnet": specification,
         "hosts": networks.hosts(store(), specification.id),
+        "alarms": paths.alarms(store(), specification.id),
         "status": {"test": test, "rows": networks.matrix(store(), specification.id, test.id if test else None)},
     }
     return render_template(

@@ -1,5 +1,6 @@
 // One CLADNet: its hosts, its latencies, the user-data for more hosts.
 
+import { followAlarms } from "./alarms.js";
 import { get, post } from "./api.js";
 import { make, showProblem, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
@@ -106,4 +107,5 @@ for (const button of document.querySelectorAll("[data-copy]")) {
   });
 }
 
+followAlarms(data.cladnet.id, data.alarms);
 connect();
