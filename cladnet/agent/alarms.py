@@ -18,6 +18,8 @@ class Thresholds:
     """A peer that never answered yet may take this long to come up."""
     loss: float = 0.05
     loss_cleared: float = 0.02
+    lost: int = 3
+    """Fewer lost echoes are an accident."""
     loss_echoes: int = 20
     """Fewer say nothing of a rate: the next longer window is asked then."""
     slower: float = 2.0
@@ -89,8 +91,10 @@ def _loss(seen: PairQuality, state: PathState, now: datetime, limits: Thresholds
         loss = 1 - figures.received / figures.sent
         if raised is not None:
             return raised if loss >= limits.loss_cleared else None
-        if loss <= limits.loss:
+        if loss <= limits.loss or figures.sent - figures.received < limits.lost:
             return None
+        if seen.losses_in_a_row:
+            return None  # the next echoes tell whether it is this or unreachable
         evidence = f"{loss:.1%} of {figures.sent} echoes were lost within {window}"
         return Alarm(kind=AlarmKind.LOSS, destination=seen.destination, since=now, evidence=evidence)
     return raised

@@ -37,12 +37,12 @@ class Told:
         return [alarm.kind for alarm in self.record.alarms()]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.floats(0.3, 300), st.integers(0, 10_000), st.sampled_from([5.0, 50.0, 500.0]))
 def test_a_constant_path_with_jitter_never_alarms(rtt_ms: float, seed: int, every_s: float) -> None:
     """280 ms from Sydney to London, ±30 %: nobody is woken."""
     chance = random.Random(seed)
-    told = Told().hear((rtt_ms * chance.uniform(0.7, 1.3) for _ in range(800)), every_s)
+    told = Told().hear((rtt_ms * chance.uniform(0.7, 1.3) for _ in range(400)), every_s)
     assert told.changes == []
 
 
@@ -82,14 +82,22 @@ def test_a_peer_that_never_answered_gets_time_to_come_up() -> None:
     assert Told().hear([None] * 10).hear([3.0] * 100).changes == [], "what was lost before is not the path's"
 
 
-@settings(max_examples=20, deadline=None)
+def test_a_slightly_lossy_path_does_not_alarm() -> None:
+    assert Told().hear(None if number % 50 == 49 else 10.0 for number in range(500)).changes == []
+
+
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10_000))
-def test_a_lossy_path_alarms_and_a_slightly_lossy_one_does_not(seed: int) -> None:
+def test_a_lossy_path_alarms(seed: int) -> None:
     chance = random.Random(seed)
-    few = Told().hear(None if number % 50 == 49 else 10.0 for number in range(1000))
-    assert AlarmKind.LOSS not in [alarm.kind for _, alarms in few.changes for alarm in alarms]
-    many = Told().hear(10.0 if chance.random() > 0.2 or number < 20 else None for number in range(600))
-    assert any(alarm.kind is AlarmKind.LOSS for _, alarms in many.changes for alarm in alarms)
+    told = Told().hear(10.0 if chance.random() > 0.2 or number < 20 else None for number in range(200))
+    assert any(alarm.kind is AlarmKind.LOSS for _, alarms in told.changes for alarm in alarms)
+
+
+def test_a_path_that_breaks_early_is_not_called_lossy_first() -> None:
+    told = Told().hear([10.0] * 36).hear([None] * 10)
+    assert [[alarm.kind for alarm in alarms] for _, alarms in told.changes] == [[AlarmKind.UNREACHABLE]]
+    assert Told().hear([10.0] * 30).hear([None, None]).hear([10.0] * 200).changes == [], "two are an accident"
 
 
 def test_loss_between_both_thresholds_changes_nothing() -> None:
@@ -104,14 +112,14 @@ def test_loss_between_both_thresholds_changes_nothing() -> None:
 
 
 def test_a_path_that_takes_twice_its_days_mean_is_slow_until_it_is_not_or_stays_so() -> None:
-    told = Told().hear([280.0] * (DAY // 4)).hear([600.0] * 130)
+    told = Told().hear([280.0] * (DAY // 16)).hear([700.0] * 130)
     (alarm,) = told.record.alarms()
     assert (alarm.kind, alarm.evidence) == (AlarmKind.SLOW, alarm.evidence)
     assert "ms within 10m, " in alarm.evidence
     assert "ms within 24h" in alarm.evidence
     told.hear([280.0] * 130)
     assert told.kinds() == []
-    stays = Told().hear([280.0] * (DAY // 4)).hear([600.0] * (DAY // 2))
+    stays = Told().hear([280.0] * (DAY // 16)).hear([700.0] * (DAY // 6))
     assert stays.kinds() == [], "the new mean is the measure"
     assert [len(alarms) for _, alarms in stays.changes] == [1, 0]
 

@@ -34,8 +34,8 @@ def played(
     return sent
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 60), st.integers(0, 10_000), st.integers(0, 60), st.booleans())
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 40), st.integers(0, 10_000), st.integers(0, 40), st.booleans())
 def test_the_budget_holds_and_nobody_starves(peers: int, seed: int, silent: int, suspicious: bool) -> None:
     sent = played(peers, 20 * period_s(peers), seed=seed, silent=min(silent, peers), suspicious=suspicious)
     moments = sorted(at for each in sent.values() for at in each)
@@ -48,7 +48,7 @@ def test_the_budget_holds_and_nobody_starves(peers: int, seed: int, silent: int,
 
 
 def test_a_thousand_peers_are_each_asked_within_some_minutes() -> None:
-    sent = played(1000, 2000, seed=1)
+    sent = played(1000, 1300, seed=1)
     assert min(len(each) for each in sent.values()) >= 2
     assert period_s(1000) < 10 * 60
 
