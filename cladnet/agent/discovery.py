@@ -7,7 +7,7 @@ import re
 import socket
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv6Interface, IPv6Network
 from pathlib import Path
@@ -132,7 +132,7 @@ class _Whoami:
 def public_address(
     own: tuple[NetworkInterface, ...],
     *,
-    server: str,
+    servers: Sequence[str],
     ca: Path,
     is_control: bool,
     known: IPv4Address | None,
@@ -141,23 +141,30 @@ def public_address(
     """The address at which the internet sees this host; the one known so far when nobody can tell now.
 
     Args:
-        is_control: the host is a control node, so `server` may be itself: it would see itself from inside.
+        servers: consoles, asked one after the other; the first stands for the system.
+        is_control: the host is a control node, so the first may be itself: it would see itself from inside.
         known: what was found before.
         metadata: what the provider said at boot.
     """
     inside = {address.ip for interface in own for address in interface.addresses}
-    try:
-        seen = ask_public_address(server, ca)
-    except LarvaError as error:
-        log.debug("%s", error.message)
-        if is_control:
-            return known or metadata or host_of(server)
-        return known or metadata
+    own_server = host_of(servers[0]) if is_control else None
+    seen = _seen_by(servers, ca)
+    if seen is None:
+        return known or metadata or own_server
     if not seen.is_loopback and seen not in inside:
         return seen
     # Nothing between us and the server translates addresses: it is this very host, or in the same network.
-    told = metadata or (host_of(server) if is_control else None)
+    told = metadata or own_server
     return told or (None if seen.is_loopback else seen)
+
+
+def _seen_by(servers: Iterable[str], ca: Path) -> IPv4Address | None:
+    for server in servers:
+        try:
+            return ask_public_address(server, ca)
+        except LarvaError as error:
+            log.debug("%s", error.message)
+    return None
 
 
 def host_of(server: str) -> IPv4Address | None:

@@ -20,7 +20,7 @@ from cladnet.model import (
 )
 from cladnet.trust.trust import own_certificate
 from larva import __version__
-from larva.errors import Conflict, MalformedData
+from larva.errors import Conflict, LarvaError, MalformedData
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,17 @@ class HostFacts:
         self._asked_at = 0.0
         self._public: IPv4Address | None = None
 
+    def _servers(self) -> tuple[str, ...]:
+        """The consoles known now: they come and go while this host runs. A control node asks its own."""
+        try:
+            now = Member.load()
+        except LarvaError as error:
+            log.debug("the membership on disk is of no use: %s", error.message)
+            now = self.member
+        if Role.CONTROL in now.roles:
+            return (now.server,)
+        return tuple(dict.fromkeys((now.server, *now.servers)))
+
     def look(self, *, listen_port: int, known: IPv4Address | None) -> HostNetworkInformation:
         """Return the information as it is now.
 
@@ -51,7 +62,7 @@ class HostFacts:
             if own != self._asked_for or time.monotonic() - self._asked_at > ASK_AGAIN_S:
                 self._public = discovery.public_address(
                     own,
-                    server=self.member.server,
+                    servers=self._servers(),
                     ca=tls_files().ca,
                     is_control=Role.CONTROL in self.member.roles,
                     known=self._public or known,

@@ -61,7 +61,7 @@ def list_nodes(*, as_json: bool) -> None:
 @control.command("add")
 @click.option("--host", help="Its name in the system; the next free control-N without it.")
 @extra_role_option
-@click.option("--group", metavar="CLADNET", help="The CLADNet that it joins: id or name; placement looks at it too.")
+@click.option("--group", metavar="CLADNET", help="The CLADNet that it is a member of, too: id or name.")
 @click.option("--ttl", default="1h", show_default=True, help="How long the token is good, a day at most: 90s, 30m, 1h.")
 @click.option("--user-data", "as_user_data", is_flag=True, help="Print cloud-init user-data, ready to launch it with.")
 @click.option("--force", is_flag=True, help="Although a control node is not well; etcd lets it in when all are.")
@@ -88,7 +88,7 @@ def add(
         name = host or _free_name(root)
         plane = enrolment.control_plane(root)
         advice, no_advice = _advice(root, cladnet, nodes)
-        chosen = tuple(Role(role) for role in roles)
+        chosen = tuple(Role(role) for role in roles) or ((Role.MEMBER,) if cladnet else ())
         secret = enrolment.create_control_token(root, host=name, group=cladnet, roles=chosen, ttl_s=seconds)
     servers = tuple(dict.fromkeys((me.server, *plane.servers)))
     new = NewControlNode(

@@ -14,6 +14,11 @@ MOST_OPERATIONS = 4096
 What a request may hold, 1.5 MiB, is reached at about as many."""
 
 
+HEARTBEAT_MS, ELECTION_MS = 250, 2500
+"""About the round trip between the farthest clouds, and ten of it (etcd.io/docs, "Tuning"): a quorum over continents
+keeps its leader, and a lost one is replaced within some seconds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """TCP ports of a control node."""
@@ -59,8 +64,11 @@ def configuration(site: EtcdSite) -> str:
         "client-transport-security": _tls(site.directory, "server", ca="ca.pem"),
         "peer-transport-security": _tls(site.directory, "peer", ca="peer-ca.pem"),
         # "client-transport-security" has no such setting, but what etcd 3.4 and 3.5 read this file into has it.
+        # etcd compares serial numbers only, so that one list does for both authorities.
         "ClientTLSInfo": {"CRLFile": str(site.revocation_list)},
         "PeerTLSInfo": {"CRLFile": str(site.revocation_list)},
+        "heartbeat-interval": HEARTBEAT_MS,
+        "election-timeout": ELECTION_MS,
         "auto-compaction-mode": "periodic",
         "auto-compaction-retention": "1h",
         "quota-backend-bytes": QUOTA_BYTES,

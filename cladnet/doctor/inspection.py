@@ -103,10 +103,13 @@ def _ask_endpoints(member: Member) -> dict[str, str]:
 
 
 def _clock(member: Member) -> tuple[float | None, str]:
-    try:
-        return skew_s(member.server), ""
-    except LarvaError as error:
-        return None, error.message
+    problem = ""
+    for server in dict.fromkeys((member.server, *member.servers)):
+        try:
+            return skew_s(server), ""
+        except LarvaError as error:
+            problem = problem or error.message
+    return None, problem
 
 
 def _groups(store: Store | None, member: Member) -> tuple[bool, dict[str, int]]:

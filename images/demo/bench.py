@@ -17,6 +17,7 @@ BAR_S = 120.0
 
 _MILESTONES = {
     "hosts": "every host launched",
+    "control": "a control node in every cloud",
     "mesh": "mesh complete",
     "quorum": "monitors in quorum",
     "osds": "an OSD in every cloud up and in",

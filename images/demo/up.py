@@ -1,7 +1,7 @@
 """Bring the demonstration up as a user would: launch VMs with user-data, then `larva …` on the control node."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ CLADNET = "demo"
 VOLUME = "shared"
 MOUNT_POINT = Path("/mnt/shared")
 VOLUME_SIZE = "1G"
+JOIN_NAMES = ("server", "servers", "ca", "token")
+"""What join.toml says of the system to join."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,11 @@ class Demo:
     def control(self) -> Host:
         """The host that founded the system."""
         return control_host(self.topology)
+
+    @property
+    def control_nodes(self) -> tuple[Host, ...]:
+        """The hosts with the role control, the founder among them."""
+        return tuple(host for host in self.topology.hosts if Role.CONTROL in host.roles)
 
     @property
     def storage(self) -> tuple[Host, ...]:
@@ -90,7 +97,12 @@ def bring_up(topology: Topology, *, run_id: str | None = None, rtt: bool = False
         demo.larva("net", "join", group, demo.control.name)
         step.saw(f"CLADNet {CLADNET} ({group}): {CIDR}")
     with story.step(f"hosts: {len(topology.hosts)} VMs launched with user-data only"):
-        launch_members(demo, group)
+        launch_others(demo, group)
+    count = len(demo.control_nodes)
+    clouds = len({host.cloud for host in demo.control_nodes})
+    with story.step(f"control: {count} nodes in {clouds} clouds") as step:
+        wait_until("every control node is well", lambda: len(_well(demo)) == count, timeout_s=240)
+        step.saw(*(f"{node['host']} at {node['address']}{' leads' * node['leader']}" for node in _well(demo)))
     with story.step("mesh: every VM reaches every other over cbnet0") as step:
         rows = wait_for_mesh(demo, group)
         step.saw(*latency_lines(rows))
@@ -119,24 +131,42 @@ def found(demo: Demo) -> None:
     wait_until("the control node answers", lambda: demo.ask("net", "list") == [], timeout_s=90)
 
 
-def launch_members(demo: Demo, group: str) -> None:
+def launch_others(demo: Demo, group: str) -> None:
     """Launch every other host at once, each with user-data that a token makes valid."""
     others = [host for host in demo.topology.hosts if host != demo.control]
-    roles = sorted({role.value for host in others for role in host.roles})
-    words = [word for role in roles for word in ("--role", role)]
-    material = demo.ask("enrol", "token", "create", "--group", group, *words, "--ttl", "1h", "--uses", str(len(others)))
+    members = [host for host in others if Role.CONTROL not in host.roles]
+    words = _role_words(role for host in members for role in host.roles)
+    uses = ("--ttl", "1h", "--uses", str(len(members)))
+    shared = demo.ask("enrol", "token", "create", "--group", group, *words, *uses) if members else {}
 
     def launch(host: Host) -> None:
+        is_control = Role.CONTROL in host.roles
+        material = new_control_node(demo, group, host) if is_control else shared
         text = join_toml(
             roles=[role.value for role in host.roles],
             cloud=cloud_facts(demo.topology, host),
-            join={key: material[key] for key in ("server", "ca", "token")},
+            join={key: material[key] for key in JOIN_NAMES},
+            public_address=str(host.public) if is_control else "",
             devices=[str(disk.path) for disk in host.disks],
         )
         demo.lab.launch(host.name, cloud_config(text))
 
     with ThreadPoolExecutor(max_workers=len(others) or 1) as pool:
         list(pool.map(launch, others))
+
+
+def new_control_node(demo: Demo, group: str, host: Host) -> dict[str, Any]:
+    """What `larva control add` gives a further control node."""
+    words = _role_words(role for role in host.roles if role is not Role.CONTROL)
+    return dict(demo.ask("control", "add", "--host", host.name, "--group", group, *words))
+
+
+def _role_words(roles: Iterable[Role]) -> list[str]:
+    return [word for role in sorted({role.value for role in roles}) for word in ("--role", role)]
+
+
+def _well(demo: Demo) -> list[Any]:
+    return [node for node in demo.ask("control", "list") if node["state"] == "healthy"]
 
 
 def wait_for_mesh(demo: Demo, group: str) -> list[Any]:

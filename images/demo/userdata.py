@@ -14,7 +14,7 @@ def join_toml(
     *,
     roles: Sequence[str],
     cloud: Mapping[str, str],
-    join: Mapping[str, str] | None = None,
+    join: Mapping[str, object] | None = None,
     public_address: str = "",
     devices: Sequence[str] = (),
 ) -> str:
@@ -22,8 +22,8 @@ def join_toml(
 
     Args:
         cloud: `provider`, `region`, `zone`, `network_id`, `subnet_id`.
-        join: `server`, `ca`, `token`; None for the control node that founds the system.
-        public_address: what other clouds reach the founding control node by.
+        join: `server`, `servers`, `ca`, `token`; None for the control node that founds the system.
+        public_address: what other clouds reach a control node by.
         devices: block devices or files for OSDs.
     """
     sections: dict[str, Mapping[str, object]] = {"cloud": cloud}

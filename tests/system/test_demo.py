@@ -78,8 +78,9 @@ def test_up_reaches_every_milestone(story: dict[str, Any], demo: Demo) -> None:
     assert all(step["ok"] for step in story["steps"])
     assert "console: https://127.0.0.1:" in story["told"]
     assert [step["name"].split(":")[0] for step in story["steps"]] == [
-        "image", "lab", "control", "hosts", "mesh", "storage", "storage", "volume",
+        "image", "lab", "control", "hosts", "control", "mesh", "storage", "storage", "volume",
     ]  # fmt: skip
+    assert story["steps"][4]["name"] == "control: 3 nodes in 3 clouds"
     mounted = [
         demo.run(host.name, ["stat", "-f", "-c", "%T", str(MOUNT_POINT)]).strip() for host in demo.topology.hosts
     ]
@@ -121,9 +122,11 @@ def test_the_seeds_distances_show_in_the_matrix(demo: Demo, group: str) -> None:
 
 def test_control_plane_gone_and_traffic_goes_on(demo: Demo, group: str) -> None:
     addresses = overlay_addresses(demo, group)
-    demo.run("control", ["systemctl", "stop", "larva-controller", "larva-etcd"], timeout=90)
+    for node in demo.control_nodes:
+        demo.run(node.name, ["systemctl", "stop", "larva-controller", "larva-etcd"], timeout=90)
     assert pings(demo, "gcp-1", addresses["azure-1"])
-    demo.lab.machine("control").power_off(hard=True)
+    for node in demo.control_nodes:
+        demo.lab.machine(node.name).power_off(hard=True)
     assert pings(demo, "gcp-1", addresses["azure-1"])
     demo.run("gcp-1", ["systemctl", "restart", "larva-agent"])
     wait_until("the agent is back", lambda: pings(demo, "gcp-1", addresses["azure-1"]), timeout_s=60)
@@ -134,16 +137,29 @@ def test_control_plane_gone_and_traffic_goes_on(demo: Demo, group: str) -> None:
         lambda: pings(demo, "azure-1", addresses["gcp-1"]),
         timeout_s=120,
     )
-    demo.lab.machine("control").power_on()
+    for node in demo.control_nodes:
+        demo.lab.machine(node.name).power_on()
     wait_until(
         "the control plane is back", lambda: len(overlay_addresses(demo, group)) == len(addresses), timeout_s=120
     )
     assert overlay_addresses(demo, group) == addresses
+    wait_until("every control node is well", lambda: well(demo, "control-2") == 3, timeout_s=180)
     wait_until(
         "gcp-1's mount is back",
         lambda: bool(demo.run("gcp-1", ["timeout", "5", "ls", str(MOUNT_POINT)]) or True),
         timeout_s=180,
     )
+
+
+def control_nodes(demo: Demo, on: str) -> list[Any]:
+    return list(json.loads(demo.run(on, ["larva", "control", "list", "--json"])))
+
+
+def well(demo: Demo, on: str) -> int:
+    try:
+        return sum(node["state"] == "healthy" for node in control_nodes(demo, on))
+    except ProgramFailed:
+        return 0
 
 
 def test_a_host_is_added_re_addressed_and_removed(demo: Demo, group: str) -> None:

@@ -99,7 +99,7 @@ def test_the_killed_creators_did_reach_every_stage(run_id: str, lab_tree: Path) 
     done = end_creator(run_id, lab_tree, 10_000, "after", signal.SIGKILL)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[1]) >= 23
-    assert len([line for line in traces(run_id) if line.startswith("namespace")]) == 8
+    assert len([line for line in traces(run_id) if line.startswith("namespace")]) == 10
     assert any(line.startswith("process") for line in traces(run_id))
     Lab(run_id).destroy()
     assert traces(run_id) == []

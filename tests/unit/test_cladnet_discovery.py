@@ -77,7 +77,7 @@ def test_what_is_seen_is_weighed_with_what_is_known(
 ) -> None:
     server.answer = json.dumps({"address": seen}).encode()
     found = discovery.public_address(
-        OWN, server=url(server), ca=NOWHERE, is_control=is_control, known=None,
+        OWN, servers=(url(server),), ca=NOWHERE, is_control=is_control, known=None,
         metadata=IPv4Address(metadata) if metadata else None,
     )  # fmt: skip
     assert (str(found) if found else None) == expected
@@ -86,9 +86,17 @@ def test_what_is_seen_is_weighed_with_what_is_known(
 def test_what_was_known_stands_while_nobody_answers() -> None:
     known = IPv4Address("203.0.113.5")
     found = discovery.public_address(
-        OWN, server="http://127.0.0.1:9", ca=NOWHERE, is_control=False, known=known, metadata=None
+        OWN, servers=("http://127.0.0.1:9",), ca=NOWHERE, is_control=False, known=known, metadata=None
     )
     assert found == known
+
+
+def test_the_next_console_is_asked_where_one_does_not_answer(server: HTTPServer) -> None:
+    server.answer = json.dumps({"address": "203.0.113.7"}).encode()
+    found = discovery.public_address(
+        OWN, servers=("http://127.0.0.1:9", url(server)), ca=NOWHERE, is_control=False, known=None, metadata=None
+    )
+    assert found == IPv4Address("203.0.113.7")
 
 
 EC2 = {

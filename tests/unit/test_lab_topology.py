@@ -28,7 +28,8 @@ def test_default_is_the_seeds_demonstration() -> None:
     assert plan.rtt_ms("gcp", "azure") == 249.35
     assert plan.rtt_ms("aws", "azure") == 262.77
     assert plan.rtt_ms("aws", "aws") == 0
-    assert [host.name for host in plan.hosts if Role.CONTROL in host.roles] == ["control"]
+    assert [host.name for host in plan.hosts if Role.CONTROL in host.roles] == ["control", "control-2", "control-3"]
+    assert {host.cloud for host in plan.hosts if Role.CONTROL in host.roles} == {"aws", "gcp", "azure"}
     assert [host.name for host in plan.hosts if Role.STORAGE in host.roles] == ["aws-1", "gcp-1", "azure-1"]
     assert {str(disk.path): disk.size_bytes for disk in plan.host("aws-1").disks} == {
         "/var/lib/larva/disks/osd0.img": 4 * 2**30
