@@ -120,6 +120,23 @@ def test_the_seeds_distances_show_in_the_matrix(demo: Demo, group: str) -> None:
                 assert measured[one.name, other.name] >= demo.topology.rtt_ms(one.cloud, other.cloud)
 
 
+def test_the_old_api_answers_on_the_control_node_and_nowhere_else(demo: Demo, group: str) -> None:
+    """Without a login: programs on that node, and nobody in the CLADNet, whom the firewall trusts."""
+    control = demo.control.name
+
+    def peers(host: str, address: str) -> Any:
+        url = f"http://{address}:8053/v1/cladnet/{CLADNET}/peer"
+        code = f"import urllib.request; print(urllib.request.urlopen({url!r}, timeout=10).read().decode())"
+        return json.loads(demo.run(host, ["python3", "-c", code], timeout=30))["peers"]
+
+    addresses = overlay_addresses(demo, group)
+    found = {peer["hostId"]: (peer["ip"], peer["state"]) for peer in peers(control, "127.0.0.1")}
+    assert found == {host: (address, "tunneling") for host, address in addresses.items()}
+    other = next(host for host in addresses if host != control)
+    with pytest.raises(ProgramFailed, match="refused"):
+        peers(other, addresses[control])
+
+
 def test_control_plane_gone_and_traffic_goes_on(demo: Demo, group: str) -> None:
     addresses = overlay_addresses(demo, group)
     for node in demo.control_nodes:
