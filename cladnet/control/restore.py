@@ -178,13 +178,17 @@ def _make(making: Path, path: Path, secret: vault.Secret, wanted: JoinFile, port
 
 def _refuse_older_etcd(manifest: Manifest) -> None:
     """etcd reads what an earlier minor version wrote, not what a later one did."""
-    told = process.run(["etcd", "--version"]).split()
-    here = next((word for word in told if word[0].isdigit()), "")
+    here = _etcd_here()
     if _minor(here) < _minor(manifest.etcd_version):
         raise HostUnfit(
             f"the backup is of etcd {manifest.etcd_version}, this host has {here}",
             hint="restore on an image that is not older than the one that made it",
         )
+
+
+def _etcd_here() -> str:
+    told = process.run(["etcd", "--version"]).split()
+    return next((word for word in told if word[0].isdigit()), "")
 
 
 def _minor(version: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from cladnet import keys, networks
 from cladnet.control import aftercare, backup, restore, vault
 from cladnet.enrol import enrolment, joining
 from cladnet.enrol.join_file import Join, JoinFile
-from cladnet.model import NetworkingRule, Role
-from larva.errors import Refused
+from cladnet.enrol.membership import enrolled_hosts
+from cladnet.etcd.store import Store
+from cladnet.member import Member
+from cladnet.model import EnrolledHost, NetworkingRule, Role
+from larva.errors import Conflict, HostUnfit, MalformedData, Refused
 
 PATIENCE_S = 90.0
 LARVA = Path(sys.executable).with_name("larva")
@@ -254,3 +258,269 @@ def test_hosts_outlive_the_loss_of_everything_and_find_the_restored_system(
         assert networks.find(store, "mesh").withheld_to is None
         rules = store.children(keys.rules_of(mesh), NetworkingRule)
         assert {host: rule.value.address for host, rule in rules.items()} == addresses
+
+
+def test_a_backup_by_the_command_is_whole_or_not_there_and_the_last_ones_are_kept(
+    control_node: Any, tmp_path: Path
+) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    key = tmp_path / "backup.key"
+
+    def larva(*words: object, ok: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        moved = {"LARVA_STATE": str(control_node.directory / "state"), **environment}
+        argv = [str(LARVA), "control", *map(str, words)]
+        done = subprocess.run(
+            argv, env={**os.environ, **moved}, capture_output=True, text=True, timeout=PATIENCE_S,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert (done.returncode == 0) == ok, done.stderr
+        assert "horse" not in done.stderr + done.stdout
+        return done
+
+    public = larva("backup-key", key).stdout.strip()
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert "there already" in larva("backup-key", key, ok=False).stderr
+    made = [Path(larva("backup", "--to", shelf, "--keep", 2, "--recipient", public).stdout.strip()) for _ in range(3)]
+    assert sorted(shelf.iterdir()) == made[1:]
+    shown = json.loads(larva("backup-show", made[-1], "--key-file", key, "--json").stdout)
+    assert (shown["host"], shown["control_nodes"]) == ("control-1", ["control-1"])
+    assert {part["name"] for part in shown["parts"]} >= {"ca/ca.key", "ca/members/ca.key", "revoked.pem", "etcd.db"}
+    assert "public key" in larva("backup-show", made[-1], ok=False, LARVA_BACKUP_PASSPHRASE=SECRET.text).stderr
+    assert "nobody is there to ask" in larva("backup", tmp_path / "x", ok=False).stderr
+
+    one = tmp_path / "one.backup"
+    larva("backup", one, LARVA_BACKUP_PASSPHRASE=SECRET.text)
+    assert "control-1" in larva("backup-show", one, LARVA_BACKUP_PASSPHRASE=SECRET.text).stdout
+    wrong = larva("backup-show", one, ok=False, LARVA_BACKUP_PASSPHRASE="another passphrase")
+    assert "passphrase is not the one" in wrong.stderr
+
+    left = set(shelf.iterdir())
+    killed = textwrap.dedent("""
+        import os, sys
+        from larva.cli import main
+        from cladnet.control.archive import Packer
+        Packer.finish = lambda *_: os._exit(9)
+        sys.argv = ["larva", "control", "backup", "--to", sys.argv[1], "--keep", "1", "--recipient", sys.argv[2]]
+        main()
+    """)
+    moved = {"LARVA_STATE": str(control_node.directory / "state")}
+    assert subprocess.run([sys.executable, "-c", killed, shelf, public], env={**os.environ, **moved}).returncode == 9
+    [half] = set(shelf.iterdir()) - left
+    assert half.name.startswith(".")
+    assert half.stat().st_mode & 0o777 == 0o600
+    newest = Path(larva("backup", "--to", shelf, "--recipient", public).stdout.strip())
+    assert set(shelf.iterdir()) == {*left, newest}, "what the killed one left is gone, and nothing else"
+
+
+@pytest.mark.root
+def test_a_full_disk_costs_no_earlier_backup(control_node: Any, tmp_path: Path, as_host: Any) -> None:
+    from click.testing import CliRunner
+
+    from cladnet.commands.control_backup import backup as command
+    from larva.errors import SystemRefused
+
+    full = tmp_path / "full"
+    full.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "larva-test", full], check=True)
+    try:
+        earlier = full / "larva-00000000-000001-20260101T000000Z.backup"
+        earlier.write_bytes(b"earlier")
+        with as_host(control_node.directory):
+            told = CliRunner().invoke(
+                command, ["--to", str(full), "--keep", "1"], env={"LARVA_BACKUP_PASSPHRASE": SECRET.text}
+            )
+        assert isinstance(told.exception, SystemRefused), told.output
+        assert "No space left" in told.exception.message
+        assert list(full.iterdir()) == [earlier]
+    finally:
+        subprocess.run(["umount", full], check=True)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory."""
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_what_cannot_be_restored_changes_nothing(
+    control_node: Any, control_node_factory: Any, as_host: Any, tmp_path: Path, fast_passphrases: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    saved = tmp_path / "system.backup"
+    with control_node.store() as store:
+        networks.create(store, name="some")
+        record = replace(store.get(keys.enrolled_host("control-1"), EnrolledHost).value, host="aws-1", groups=())
+        store.create(keys.enrolled_host("aws-1"), replace(record, roles=(Role.MEMBER,), user="aws-1.x"))
+    take(control_node, as_host, saved)
+    whole = saved.read_bytes()
+    (tmp_path / "cut.backup").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "changed.backup").write_bytes(whole[:-9000] + b"x" + whole[-8999:])
+    (tmp_path / "other.backup").write_bytes(b"something else")
+
+    def install(node: Any, path: Path, secret: vault.Secret = SECRET, **changed: Any) -> restore.Restored:
+        with as_host(node.directory):
+            return restore.install(
+                path, secret, replace(node.wanted, **changed), replace_old=False, stop_services=node.close,
+                ports=node.ports,
+            )  # fmt: skip
+
+    fresh = control_node_factory()
+    for path, secret, error, told in (
+        (saved, vault.Passphrase("another passphrase"), Refused, "passphrase is not"),
+        (tmp_path / "cut.backup", SECRET, MalformedData, "cut"),
+        (tmp_path / "changed.backup", SECRET, MalformedData, "changed"),
+        (tmp_path / "other.backup", SECRET, MalformedData, "not a backup"),
+    ):
+        with pytest.raises(error, match=told):
+            install(fresh, path, secret)
+        assert contents(fresh.directory) == {}
+    with pytest.raises(Conflict, match="aws-1 that is no control node"):
+        install(fresh, saved, host="aws-1")
+    assert contents(fresh.directory) == {}
+    monkeypatch.setattr(restore, "_etcd_here", lambda: "3.3.27")
+    with pytest.raises(HostUnfit, match=r"3\.3\.27"):
+        install(fresh, saved)
+    assert contents(fresh.directory) == {}
+    before = control_node.authority().fingerprint()
+    with pytest.raises(Conflict, match="has a control plane already"):
+        install(control_node, saved)
+    with control_node.store() as store:
+        assert networks.find(store, "some").name == "some"
+    assert control_node.authority().fingerprint() == before
+    member = control_node_factory()
+    with as_host(control_node.directory):
+        elsewhere = Member.load()
+    with as_host(member.directory):
+        (member.directory / "state").mkdir()
+        elsewhere.save()
+    with pytest.raises(Conflict, match="is a member of the system at"):
+        install(member, saved)
+
+
+def test_another_machine_with_another_name_and_address_takes_over(
+    control_node_factory: Any, fleet: Fleet, as_host: Any, tmp_path: Path, fast_passphrases: None
+) -> None:
+    old, saved = control_node_factory(), tmp_path / "system.backup"
+    old.found()
+    old.start_console()
+    with old.store() as store:
+        mesh = networks.create(store, name="mesh", cidr="10.77.0.0/29").id
+        token = enrolment.create_token(store, group=mesh, roles=(Role.MEMBER,), ttl_s=3600, uses=1)
+    fleet.join("a", old, token)
+    take(old, as_host, saved)
+    with old.store() as store:
+        certificate = store.get(keys.enrolled_host("control-1"), EnrolledHost).value.certificate_serial
+    destroy(old)
+
+    new = control_node_factory()  # it booted as an appliance does, and founded a system of its own
+    new.wanted = replace(
+        new.wanted, host="control-9", control=replace(new.wanted.control, public_address=IPv4Address("127.0.0.2"))
+    )
+    new.found()
+    with new.store() as store:
+        networks.create(store, name="unwanted")
+    stranger = new.authority().fingerprint()
+    done = bring_back(new, as_host, saved, replace_old=True)
+    assert done.moved_to == new.directory / "state/replaced.1"
+    assert done.cared is not None
+    assert done.cared.dropped_control_nodes == ("control-1",)
+    assert {path.name for path in done.moved_to.iterdir()} == {"ca", "etcd", "revoked.pem"}
+    assert new.authority().fingerprint() == done.manifest.ca != stranger
+    new.start_console()
+    with new.store() as store:
+        assert [each.name for each in networks.list_all(store)] == ["mesh"]
+        assert {host.host: host.roles for host in enrolled_hosts(store)} == {
+            "a": (Role.MEMBER,), "control-9": (Role.CONTROL,),
+        }  # fmt: skip
+        assert store.exists(keys.revoked(certificate))
+        place = enrolment.control_plane(store)
+        assert place.etcd_endpoints == (f"https://127.0.0.2:{new.ports.client}",)
+        assert [node.host for node in place.nodes] == ["control-9"]
+
+    with as_host(fleet.directory / "a"):  # `larva join --server …` with what its join.toml has
+        join = Join(server=new.server, ca=done.manifest.ca, token=token)
+        key = (fleet.directory / "a/state/tls/client.key").read_bytes()
+        member = joining.enrol(JoinFile(host="a", join=join), patience_s=20, anew=True)
+        assert (fleet.directory / "a/state/tls/client.key").read_bytes() == key
+        assert (member.server, member.etcd_endpoints) == (join.server, place.etcd_endpoints)
+        with Store.of_this_host() as store:
+            assert store.get(keys.enrolled_host("a"), EnrolledHost).value.groups == (mesh,)
+    new.close()
+
+
+KILLED = """
+    # Restores, and dies at the n-th renaming: of what was there, of what comes, of the mark that it is not complete.
+    import os, sys
+    from pathlib import Path
+    from cladnet.control import restore, vault
+    from cladnet.control.etcd_config import Ports
+    from cladnet.enrol.join_file import JoinFile
+
+    left, real = [int(sys.argv[2])], Path.rename
+
+    def rename(path, target):
+        if "state/" in str(target):
+            left[0] -= 1
+            if left[0] == 0:
+                os._exit(9)
+        return real(path, target)
+
+    Path.rename = rename
+    wanted = restore.as_founder(JoinFile(), host="control-1", public_address=None)
+    restore.install(
+        Path(sys.argv[1]), vault.Passphrase("correct horse battery"), wanted,
+        replace_old=True, stop_services=lambda: None,
+        ports=Ports(client=int(sys.argv[3]), peer=int(sys.argv[4]), console=int(sys.argv[5])),
+    )
+"""
+
+
+@pytest.mark.parametrize("renaming", [1, 3, 4, 6, 7])
+def test_a_restore_that_is_killed_is_completed_by_the_next(
+    control_node_factory: Any, as_host: Any, tmp_path: Path, fast_passphrases: None, renaming: int
+) -> None:
+    node, saved = control_node_factory(), tmp_path / "system.backup"
+    node.found()
+    with node.store() as store:
+        networks.create(store, name="kept")
+    take(node, as_host, saved)
+    with node.store() as store:
+        networks.create(store, name="later")
+    node.close()
+    state = node.directory / "state"
+    before = (state / "ca/ca.key").read_bytes()
+    ports = [str(port) for port in (node.ports.client, node.ports.peer, node.ports.console)]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(saved), str(renaming), *ports],
+        env={**os.environ, "LARVA_STATE": str(state)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 9, done.stderr
+    with pytest.raises(Conflict, match="stopped in the middle"):  # a reboot now must not found upon half of it
+        node.found()
+    again = bring_back(node, as_host, saved)
+    assert again.cared is not None
+    with node.store() as store:
+        assert [each.name for each in networks.list_all(store)] == ["kept"]
+    assert (state / "ca/ca.key").read_bytes() == before
+    assert before in [path.read_bytes() for path in state.glob("replaced.*/ca/ca.key")], "what was there is kept"
+    assert not (state / ".restoring").exists()
+    with pytest.raises(Conflict, match="has a control plane already"):  # it is complete: another one is another one
+        bring_back(node, as_host, saved)
+    node.close()
+
+
+def test_a_restore_that_was_not_founded_upon_goes_on_there(
+    control_node_factory: Any, as_host: Any, tmp_path: Path, fast_passphrases: None
+) -> None:
+    node, saved = control_node_factory(), tmp_path / "system.backup"
+    node.found()
+    take(node, as_host, saved)
+    destroy(node)
+    with as_host(node.directory):
+        restore.install(saved, SECRET, node.wanted, replace_old=False, stop_services=node.close, ports=node.ports)
+    data = node.directory / "state/etcd/data"
+    made = data.stat().st_ino
+    assert bring_back(node, as_host, saved).cared is None
+    assert data.stat().st_ino == made
+    assert not (node.directory / "state/restore-installed").exists()
+    node.close()
