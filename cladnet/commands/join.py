@@ -10,7 +10,7 @@ from click.core import ParameterSource
 from cladnet.commands import boot
 from cladnet.commands.role_option import role_option
 from cladnet.enrol.join_file import Join, JoinFile, check_server, join_file
-from cladnet.member import Member, member_file
+from cladnet.member import member_file
 from cladnet.model import Role
 from larva import files, output, process
 from larva.errors import Conflict, HostUnfit, InvalidInput, MalformedData, NotFound, Refused
@@ -47,11 +47,11 @@ def join(
         secret = str(click.prompt("Token", hide_input=True))
     target = Join(server=check_server(server, what="--server"), ca=ca, token=secret)
     wanted = replace(base, roles=chosen, host=host or base.host, join=target).checked(source="larva join")
-    before = Member.load() if member_file().exists() else None
+    enrolled = member_file().exists()
     with _kept_unless_refused(wanted):
         member = boot.bring_up(wanted, patience_s=patience_s, anew=True)
-    if before is not None and before != member:
-        boot.restart_members()
+    if enrolled:
+        boot.restart_members()  # they may wait for another etcd, or have been refused by it
     output.note(f"{member.host} has joined {', '.join(member.groups) or 'the system'}")
 
 

@@ -91,6 +91,7 @@ class Fleet:
         self._as_host = as_host
         self._stack = stack
         self._numbers: dict[str, int] = {}
+        self._agents: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_controller(self, node: Any) -> subprocess.Popen[bytes]:
         """Run `larva controller` on a control node."""
@@ -103,11 +104,13 @@ class Fleet:
             join = Join(server=node.server, ca=node.authority().fingerprint(), token=token)
             joining.enrol(JoinFile(host=host, join=join), patience_s=20, anew=anew)
 
-    def start_agent(self, host: str) -> subprocess.Popen[bytes]:
-        """Run its agent."""
+    def start_agent(self, host: str) -> None:
+        """Run its agent; a new one if it runs."""
+        if host in self._agents:
+            end(self._agents[host])
         number = self._numbers.setdefault(host, 10 + len(self._numbers))
         argv = [sys.executable, "-c", textwrap.dedent(AGENT), str(number)]
-        return self._start(argv, self.directory / host, self.directory / f"{host}.log")
+        self._agents[host] = self._start(argv, self.directory / host, self.directory / f"{host}.log")
 
     def _start(self, argv: list[str], home: Path, log_file: Path) -> subprocess.Popen[bytes]:
         environment = {"LARVA_STATE": str(home / "state"), "LARVA_CONFIG": str(home / "config")}
@@ -227,7 +230,10 @@ def test_hosts_outlive_the_loss_of_everything_and_find_the_restored_system(
     fleet.start_controller(node)
     fleet.wait_peers("a", "b")  # they found the restored system by themselves, and dropped whom it does not know
     fleet.wait_peers("b", "a")
-    until("late is refused, and told so", lambda: "going on with" in (fleet.directory / "late.log").read_text())
+    (fleet.directory / "late/state/datapath.json").unlink()
+    fleet.start_agent("late")  # it reboots while etcd refuses it, and comes up as it was
+    until("late comes up from its cache", lambda: fleet.told("late") == before["late"])
+    until("late is refused, and says so", lambda: "does not allow" in (fleet.directory / "late.log").read_text())
     with node.store() as store:
         until(
             "a and b are seen again",
@@ -242,13 +248,15 @@ def test_hosts_outlive_the_loss_of_everything_and_find_the_restored_system(
     assert len(set(addresses.values())) == 4, addresses  # late still uses the address that looks free
 
     fleet.join("late", node, fresh, anew=True)
+    fleet.start_agent("late")  # as `larva join` does
     for host in ("a", "b"):
         until(f"{host} has late as a peer", lambda host=host: len(fleet.told(host)["peers"]) == 3)
-    until("late has its new address", lambda: fleet.wait_address("late") != addresses["late"])
+    until("late has its new address", lambda: fleet.told("late")["address"] not in (None, str(addresses["late"])))
     addresses["late"] = fleet.wait_address("late")
     everybody = {"a", "b", "late", "new"}
     for host in everybody:
         fleet.wait_peers(host, *(everybody - {host}))
+    for host in ("a", "b"):
         assert fleet.told(host)["downs"] == 0, "no tunnel was ever taken down"
     assert len(set(addresses.values())) == 4, addresses
     assert {host: fleet.wait_address(host) for host in ("a", "b")} == {host: addresses[host] for host in ("a", "b")}
