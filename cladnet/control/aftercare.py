@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 
 from cladnet import keys, networks
+from cladnet.control import notary
 from cladnet.enrol.membership import remove_host
 from cladnet.etcd.store import Store
-from cladnet.model import EnrolledHost, Role
+from cladnet.model import EnrolledHost, NetworkingRule, Role
 from larva.errors import Conflict
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,9 @@ def care(store: Store, host: str) -> Cared:
 
     Hosts that joined after the backup still use addresses that look free: half of what is free, from the side where
     addresses are given first, is kept back until `larva control release`. Tokens go, since they may have been used or
-    revoked. The other control nodes are lost, hence removed, and the record of where they are is made anew by founding.
+    revoked. Rules get a fresh term: agents take up none that is older than what they know, and they may know of changes
+    that the backup does not have. The other control nodes are lost, hence removed, and the record of where they are is
+    made anew by founding.
 
     Raises:
         Conflict: `host` is the name of an enrolled host that is no control node.
@@ -53,6 +57,8 @@ def care(store: Store, host: str) -> Cared:
         }
         last = withheld_to(cladnet.cidr, taken, cladnet.withheld_to)
         store.replace(item, replace(cladnet, withheld_to=last))
+        for rule in store.children(keys.rules_of(cladnet.id), NetworkingRule).values():
+            store.replace(rule, replace(rule.value, valid_until=datetime.now(UTC) + notary.VALIDITY))
         if last is not None:
             withheld[cladnet.name] = last
     return Cared(dropped_control_nodes=lost, dropped_tokens=tokens, withheld=withheld)

@@ -32,6 +32,8 @@ UNPACKED_WITHIN_S = 1800.0
 """As long as taking the snapshot may take."""
 _REPLACED = (archive.REVOKED, "ca", "etcd")
 """What a backup brings, in the order in which it takes its place; etcd's data are the last."""
+_MOVED_ASIDE = (*_REPLACED, "revoked.json")
+"""With what was remembered of the system before, which the controller finds in etcd too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +200,7 @@ def _minor(version: str) -> tuple[int, ...]:
 
 def _exchange(making: Path, state: Path, stop_services: Callable[[], None]) -> Path | None:
     """Move what is there aside and what was made into its place."""
-    old = [name for name in _REPLACED if (state / name).exists()]
+    old = [name for name in _MOVED_ASIDE if (state / name).exists()]
     aside = None
     if old:
         stop_services()

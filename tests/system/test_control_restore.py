@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from cladnet.enrol.join_file import Join, JoinFile
 from cladnet.enrol.membership import enrolled_hosts
 from cladnet.etcd.store import Store
 from cladnet.member import Member
-from cladnet.model import EnrolledHost, NetworkingRule, Role
+from cladnet.model import Command, EnrolledHost, NetworkingRule, Role
 from larva.errors import Conflict, HostUnfit, MalformedData, Refused
 
 PATIENCE_S = 90.0
@@ -196,23 +197,30 @@ def test_hosts_outlive_the_loss_of_everything_and_find_the_restored_system(
     with node.store() as store:
         mesh = networks.create(store, name="mesh", cidr="10.77.0.0/24").id
         token = enrolment.create_token(store, group=mesh, roles=(Role.MEMBER,), ttl_s=3600, uses=9)
-    for host in ("a", "b"):
+    for host in ("a", "b", "c"):
         fleet.join(host, node, token)
         fleet.start_agent(host)
-    addresses = {host: fleet.wait_address(host) for host in ("a", "b")}
-    fleet.wait_peers("a", "b")
-    fleet.wait_peers("b", "a")
+    addresses = {host: fleet.wait_address(host) for host in ("a", "b", "c")}
+    for host in ("a", "b", "c"):
+        fleet.wait_peers(host, *({"a", "b", "c"} - {host}))
 
+    with node.store() as store:  # as if c had its rule from yesterday
+        rule = store.get(keys.rule(mesh, "c"), NetworkingRule)
+        store.replace(rule, replace(rule.value, valid_until=rule.value.valid_until - timedelta(days=1)))
     saved = tmp_path / "system.backup"
     manifest = take(node, as_host, saved)
     assert saved.stat().st_mode & 0o777 == 0o600
-    assert (manifest.control_nodes, manifest.cladnets, manifest.hosts) == (("control-1",), ("mesh",), 3)
+    assert (manifest.control_nodes, manifest.cladnets, manifest.hosts) == (("control-1",), ("mesh",), 4)
     assert backup.show(saved, SECRET) == manifest
     fingerprint = node.authority().fingerprint()
 
     fleet.join("late", node, token)  # after the backup: the restored system will know nothing of it
     fleet.start_agent("late")
     addresses["late"] = fleet.wait_address("late")
+    for host in ("a", "b", "late"):
+        fleet.wait_peers(host, *({"a", "b", "c", "late"} - {host}))
+    with node.store() as store:  # agents know a younger rule of c than the backup has, and one that says otherwise
+        networks.control(store, mesh, "c", Command.DOWN)
     for host in ("a", "b", "late"):
         fleet.wait_peers(host, *({"a", "b", "late"} - {host}))
     before = {host: fleet.told(host) for host in addresses}
@@ -228,16 +236,16 @@ def test_hosts_outlive_the_loss_of_everything_and_find_the_restored_system(
 
     node.start_console()
     fleet.start_controller(node)
-    fleet.wait_peers("a", "b")  # they found the restored system by themselves, and dropped whom it does not know
-    fleet.wait_peers("b", "a")
+    for host in ("a", "b", "c"):  # they find the restored system by themselves, and drop whom it does not know
+        fleet.wait_peers(host, *({"a", "b", "c"} - {host}))
     (fleet.directory / "late/state/datapath.json").unlink()
     fleet.start_agent("late")  # it reboots while etcd refuses it, and comes up as it was
     until("late comes up from its cache", lambda: fleet.told("late") == before["late"])
     until("late is refused, and says so", lambda: "does not allow" in (fleet.directory / "late.log").read_text())
     with node.store() as store:
         until(
-            "a and b are seen again",
-            lambda: {keys.last_segment(key) for key in store.revisions(keys.presences_of(mesh))} == {"a", "b"},
+            "those of the backup are seen again",
+            lambda: {keys.last_segment(key) for key in store.revisions(keys.presences_of(mesh))} == {"a", "b", "c"},
         )
         with pytest.raises(Refused, match="not known"):
             fleet.join("thief", node, token)  # the backup's tokens may have been revoked after it
@@ -245,21 +253,21 @@ def test_hosts_outlive_the_loss_of_everything_and_find_the_restored_system(
     fleet.join("new", node, fresh)
     fleet.start_agent("new")
     addresses["new"] = fleet.wait_address("new")
-    assert len(set(addresses.values())) == 4, addresses  # late still uses the address that looks free
+    assert len(set(addresses.values())) == 5, addresses  # late still uses the address that looks free
 
     fleet.join("late", node, fresh, anew=True)
     fleet.start_agent("late")  # as `larva join` does
     for host in ("a", "b"):
-        until(f"{host} has late as a peer", lambda host=host: len(fleet.told(host)["peers"]) == 3)
+        until(f"{host} has late as a peer", lambda host=host: len(fleet.told(host)["peers"]) == 4)
     until("late has its new address", lambda: fleet.told("late")["address"] not in (None, str(addresses["late"])))
     addresses["late"] = fleet.wait_address("late")
-    everybody = {"a", "b", "late", "new"}
+    everybody = {"a", "b", "c", "late", "new"}
     for host in everybody:
         fleet.wait_peers(host, *(everybody - {host}))
     for host in ("a", "b"):
         assert fleet.told(host)["downs"] == 0, "no tunnel was ever taken down"
-    assert len(set(addresses.values())) == 4, addresses
-    assert {host: fleet.wait_address(host) for host in ("a", "b")} == {host: addresses[host] for host in ("a", "b")}
+    assert len(set(addresses.values())) == 5, addresses
+    assert {host: fleet.wait_address(host) for host in addresses} == addresses
     with node.store() as store:
         assert aftercare.release(store, "mesh") == ("mesh",)
         assert aftercare.release(store, None) == ()
