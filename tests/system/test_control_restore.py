@@ -35,7 +35,7 @@ AGENT = """
     import json, os, signal, sys, threading
     from ipaddress import IPv4Address, IPv4Interface
     from pathlib import Path
-    from cladnet.agent import agent, attachment, discovery
+    from cladnet.agent import agent, discovery, network
     from cladnet.etcd.store import Store
     from cladnet.member import Identity, Member
     from cladnet.model import CloudFacts, DatapathKind, NetworkInterface
@@ -64,7 +64,7 @@ AGENT = """
             files.write_whole(state / "datapath.json", json.dumps(self.told))
 
     datapath = Recorded()
-    attachment.choose = lambda kind, interface: datapath
+    network.choose = lambda kind, interface: datapath
     discovery.metadata = lambda: discovery.Metadata(public_address=None, cloud=CloudFacts(provider="test"))
     eth0 = NetworkInterface(name="eth0", mtu=1500, addresses=(IPv4Interface(f"192.0.2.{number}/24"),))
     discovery.interfaces = lambda: (eth0,)
