@@ -37,11 +37,21 @@ class DatapathKind(StrEnum):
     """Which driver carries the packets."""
 
     AUTO = "auto"
-    """The first that this host's kernel and programs offer, in the order below."""
+    """The first that this host's kernel and programs offer, in the order below, of those that encryption allows."""
     WIREGUARD = "wireguard"
     """WireGuard in the kernel."""
     WIREGUARD_GO = "wireguard-go"
     """WireGuard in a supervised user-space program, for kernels without the module."""
+    VXLAN = "vxlan"
+    """VXLAN in the kernel: plaintext, and only where encryption is off."""
+
+
+class Encryption(StrEnum):
+    """Whether the packets of a CLADNet are encrypted between its hosts."""
+
+    ON = "on"
+    OFF = "off"
+    """For hosts that share a private network already; see cladnet/encryption.py."""
 
 
 class Role(StrEnum):
@@ -75,6 +85,7 @@ class CladnetSpecification:
     description: str = ""
     rule_type: RuleType = RuleType.COST_PRIORITIZED
     datapath: DatapathKind = DatapathKind.AUTO
+    encryption: Encryption = Encryption.ON
     address_quarantine_s: float = ADDRESS_QUARANTINE_S
     """How long a released address is kept from other hosts than the one that had it."""
     withheld_to: IPv4Address | None = None
@@ -187,6 +198,7 @@ class NetworkingRule:
     """Nobody believes it anew after that; the controller renews it at half-time. Each renewal's is later."""
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasedAddress:
     """What is left of an address's claim, so that it rests: `released-address/{group}/{ip}`."""

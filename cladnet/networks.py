@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from cladnet import cidr as ranges
+from cladnet import encryption as encrypting
 from cladnet import keys, ula
 from cladnet.arrival import arriving as rows_arriving
 from cladnet.etcd.store import Condition, Put, Store, Versioned
@@ -24,6 +25,7 @@ from cladnet.model import (
     Command,
     ControlCommand,
     DatapathKind,
+    Encryption,
     HostNetworkInformation,
     HostState,
     HostStatus,
@@ -73,6 +75,7 @@ def create(
     description: str = "",
     rule_type: RuleType = RuleType.COST_PRIORITIZED,
     datapath: DatapathKind = DatapathKind.AUTO,
+    encryption: Encryption = Encryption.ON,
     quarantine_s: float = ADDRESS_QUARANTINE_S,
 ) -> CladnetSpecification:
     """Create a CLADNet and return it.
@@ -82,6 +85,7 @@ def create(
         group: its id, as unique as its name; made of the name without it.
         cidr: its address range; a free one is chosen without it.
         ipv6: a private /64 for a second address of every host, or "auto" for one that is drawn.
+        encryption: off is for hosts in one private network: see encryption.WARNING, which a user should be shown.
         quarantine_s: how long a released address is kept from other hosts.
 
     Raises:
@@ -90,6 +94,7 @@ def create(
     """
     _check_words(name, description)
     _check_quarantine(quarantine_s)
+    encrypting.check(datapath, encryption)
     wanted = ranges.parse(cidr) if cidr is not None else None
     for _ in range(_ATTEMPTS):
         generation = store.get(keys.CLADNET_GENERATION, int)  # read before the list: nothing can come in between unseen
@@ -105,6 +110,7 @@ def create(
             description=description,
             rule_type=rule_type,
             datapath=datapath,
+            encryption=encryption,
             address_quarantine_s=quarantine_s,
             created_at=datetime.now(UTC),
         )
@@ -170,6 +176,8 @@ def update(
     rule_type: RuleType | None = None,
     cidr: str | None = None,
     ipv6: str | None = None,
+    datapath: DatapathKind | None = None,
+    encryption: Encryption | None = None,
     quarantine_s: float | None = None,
 ) -> CladnetSpecification:
     """Change what is given of a CLADNet and return it as it is then; its agents follow without losing traffic.
@@ -177,6 +185,7 @@ def update(
     Args:
         cidr: a range that contains the present one: no host loses its address.
         ipv6: as in create(); "off" takes every host's second address away.
+        datapath, encryption: every host changes over by itself; until both ends have, nothing goes between them.
         quarantine_s: holds for addresses that rest already, too.
 
     Raises:
@@ -199,6 +208,8 @@ def update(
             rule_type=rule_type or current.value.rule_type,
             cidr=wanted or current.value.cidr,
             cidr6=_range6(store, ipv6, current.value.cidr6, others),
+            datapath=datapath or current.value.datapath,
+            encryption=encryption or current.value.encryption,
             address_quarantine_s=current.value.address_quarantine_s if quarantine_s is None else quarantine_s,
         )
         if changed == current.value:
@@ -218,6 +229,7 @@ def _check_change(
 ) -> None:
     _check_words(new.name, new.description)
     _check_quarantine(new.address_quarantine_s)
+    encrypting.check(new.datapath, new.encryption)
     if new.name != old.name:
         _check_name_free(new.name, others)
     if new.cidr != old.cidr:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cladnet.agent.rule_cache import NetworkView
+from cladnet.datapath.peers import by_host
 from cladnet.datapath.protocol import PeerStatus
 from cladnet.model import HostStatus
 from cladnet.quality import Alarm, AlarmKind, Figures
@@ -68,10 +69,11 @@ def families(observed: Iterable[Observed], now: datetime | None = None) -> tuple
         ),
         of_peers(
             "larva_peer_received_bytes_total", Kind.COUNTER, "Received from the peer.",
-            lambda peer: float(peer.received_bytes),
+            lambda peer: float(peer.received_bytes) if peer.public_key else None,
         ),
         of_peers(
-            "larva_peer_sent_bytes_total", Kind.COUNTER, "Sent to the peer.", lambda peer: float(peer.sent_bytes)
+            "larva_peer_sent_bytes_total", Kind.COUNTER, "Sent to the peer.",
+            lambda peer: float(peer.sent_bytes) if peer.public_key else None,
         ),
         of_paths(
             "larva_peer_rtt_seconds", "Mean round trip within ten minutes; absent when all was lost.",
@@ -116,10 +118,8 @@ def families(observed: Iterable[Observed], now: datetime | None = None) -> tuple
 def _peers(observed: Observed) -> Iterator[_PeerSample]:
     """Peers that no rule names, as when one was dropped this very moment, are told of by nobody."""
     rules = observed.view.rules if observed.view is not None else ()
-    names = {rule.public_key: rule.host for rule in rules}
-    for status in observed.peers:
-        if status.public_key in names:
-            yield _PeerSample(labels(cladnet=observed.group, peer=names[status.public_key]), status)
+    for host, status in by_host(rules, observed.peers).items():
+        yield _PeerSample(labels(cladnet=observed.group, peer=host), status)
 
 
 def _latencies(observed: Observed) -> Iterator[tuple[Labels, float | None, float | None]]:

@@ -7,16 +7,23 @@ from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
-from cladnet import keys
+from cladnet import encryption, keys
 from cladnet.agent.kept_peering import Delta, KeptPeering
 from cladnet.agent.peering import Wanted
 from cladnet.agent.rule_cache import NetworkView, RuleCache
-from cladnet.datapath import link
-from cladnet.datapath.choose import choose
+from cladnet.datapath.choose import clear, take
 from cladnet.datapath.protocol import Datapath, Selective, Tunnel
 from cladnet.etcd.mirror import Mirror
 from cladnet.etcd.store import Store
-from cladnet.model import CladnetSpecification, CladnetState, Command, ControlCommand, DatapathKind, NetworkingRule
+from cladnet.model import (
+    CladnetSpecification,
+    CladnetState,
+    Command,
+    ControlCommand,
+    DatapathKind,
+    Encryption,
+    NetworkingRule,
+)
 from cladnet.trust.acceptance import accept
 from larva.errors import LarvaError, Unavailable
 
@@ -51,7 +58,7 @@ class Network:
         listen_port: int,
         cache: RuleCache,
         revoked: Callable[[], AbstractSet[str]] = frozenset,
-        choose_datapath: Callable[[DatapathKind, str], Datapath] | None = None,
+        choose_datapath: Callable[[DatapathKind, str, Encryption], Datapath] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -60,7 +67,7 @@ class Network:
         self._interface = interface
         self._cache = cache
         self._revoked = revoked
-        self._choose = choose_datapath or choose
+        self._choose = choose_datapath or take
         self._clock = clock
         self._rules: dict[str, NetworkingRule] = {}
         self._specification: CladnetSpecification | None = None
@@ -85,7 +92,7 @@ class Network:
         self._version = 0
         self._shown: tuple[int, NetworkView | None] = 0, None
         """The view and the version it is of: many ask for it more often than it changes."""
-        self._chosen: DatapathKind | None = None
+        self._chosen: tuple[DatapathKind, Encryption] | None = None
         self._tunnel: Tunnel | None = None
         """What the data path has."""
         self._whole_at: float | None = None
@@ -227,9 +234,9 @@ class Network:
         if desired is None or self._specification is None:
             self._down()
             return
-        kind = self._specification.datapath
+        asked = self._specification.datapath, self._specification.encryption
         selective = self.datapath if isinstance(self.datapath, Selective) else None
-        if selective is not None and self._chosen == kind and self._tunnel == desired and not self._is_whole_due():
+        if selective is not None and self._chosen == asked and self._tunnel == desired and not self._is_whole_due():
             if delta.changed or delta.removed:
                 whole_at, self._whole_at = self._whole_at, None  # should it fail, nobody knows what was done
                 selective.change(delta.changed, delta.removed)
@@ -238,15 +245,18 @@ class Network:
         self._whole_at = None
         self._asked.clear()
         began = self._clock()
-        self._up(Wanted(desired, tuple(self._peering.peers.values())), kind)
+        self._up(Wanted(desired, tuple(self._peering.peers.values())), asked)
         self._whole_at = began
 
-    def _up(self, desired: Wanted, kind: DatapathKind) -> None:
-        if self.datapath is None or self._chosen != kind:
-            chosen = self._choose(kind, self._interface)
+    def _up(self, desired: Wanted, asked: tuple[DatapathKind, Encryption]) -> None:
+        if self.datapath is None or self._chosen != asked:
+            if self.datapath is not None and self.datapath.kind not in encryption.kinds(*asked):
+                self._down()
+            kind, encrypted = asked
+            chosen = self._choose(kind, self._interface, encrypted)
             if self.datapath is not None and self.datapath.kind != chosen.kind:
                 self.datapath.down()
-            self.datapath, self._chosen = chosen, kind
+            self.datapath, self._chosen = chosen, asked
         self._tunnel = None
         self.datapath.up(desired.tunnel)
         self.datapath.sync(desired.peers)
@@ -257,7 +267,7 @@ class Network:
         if self.datapath is not None:
             self.datapath.down()
         else:
-            link.delete(self._interface)  # a program that carries it ends with its interface
+            clear(self._interface)
         self.datapath = self._chosen = self._tunnel = self._whole_at = None
 
     def _save_in_time(self) -> float | None:

@@ -40,6 +40,7 @@ def wanted(view: NetworkView | None, host: str, *, private_key: str, listen_port
     second = (ula.interface6(cidr6, mine.address),) if cidr6 is not None and _has_ipv6(mine, cidr6) else ()
     return Wanted(
         Tunnel(
+            group=view.specification.id,
             addresses=(IPv4Interface(f"{mine.address}/{cidr.prefixlen}"), *second),
             private_key=private_key,
             listen_port=listen_port,

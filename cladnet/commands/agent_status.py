@@ -1,11 +1,15 @@
 """`larva agent status`: this host in each of its CLADNets, and its peers as the data path has them."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from larva import output
 from larva.process import require_root
+
+if TYPE_CHECKING:
+    from cladnet.doctor.condition import PeerCondition
 
 
 @click.command("status")
@@ -48,7 +52,7 @@ def agent_status(*, as_json: bool) -> None:
                 [
                     peer.host, peer.address, peer.state,
                     f"{peer.endpoint[0]}:{peer.endpoint[1]}" if peer.endpoint else "unknown",
-                    _ago(now, peer.last_handshake), _bytes(peer.received_bytes), _bytes(peer.sent_bytes),
+                    *_traffic(now, peer),
                     "" if peer.rtt_ms is None else f"{peer.rtt_ms:.2f}",
                     "" if peer.loss is None else f"{peer.loss:.1%}",
                 ]
@@ -59,6 +63,12 @@ def agent_status(*, as_json: bool) -> None:
         for alarm in cladnet.alarms:
             since = f"{alarm.since:%Y-%m-%d %H:%M:%S %Z}"
             click.echo(output.printable(f"  {alarm.destination} is {alarm.kind} since {since}: {alarm.evidence}"))
+
+
+def _traffic(now: datetime, peer: "PeerCondition") -> tuple[str, str, str]:
+    if not peer.has_handshakes:  # nor does such a data path count bytes
+        return "", "", ""
+    return _ago(now, peer.last_handshake), _bytes(peer.received_bytes), _bytes(peer.sent_bytes)
 
 
 def _ago(now: datetime, moment: datetime | None) -> str:

@@ -9,7 +9,7 @@ from cladnet.commands.net_status import status
 from cladnet.enrol import membership
 from cladnet.etcd.store import Store
 from cladnet.member import Member
-from cladnet.model import ADDRESS_QUARANTINE_S, Command, DatapathKind, RuleType
+from cladnet.model import ADDRESS_QUARANTINE_S, Command, DatapathKind, Encryption, RuleType
 from larva import output
 
 _NET = click.argument("cladnet", metavar="CLADNET")
@@ -33,6 +33,10 @@ def net() -> None:
     show_default=True, help="What carries the packets.",
 )  # fmt: skip
 @click.option(
+    "--encryption", type=click.Choice([str(each) for each in Encryption]), default=str(Encryption.ON),
+    show_default=True, help="off: plaintext VXLAN, for hosts that share a private network already.",
+)  # fmt: skip
+@click.option(
     "--quarantine", "quarantine_s", default=ADDRESS_QUARANTINE_S, show_default=True, metavar="SECONDS",
     help="How long a released address is kept from other hosts.",
 )  # fmt: skip
@@ -48,6 +52,7 @@ def create(
     description: str,
     rule_type: str,
     datapath: str,
+    encryption: str,
     quarantine_s: float,
     ipv6: str | None,
     as_json: bool,
@@ -56,7 +61,7 @@ def create(
     with Store.of_this_host() as store:
         specification = networks.create(
             store, name=name, cidr=cidr, ipv6=ipv6, description=description, rule_type=RuleType(rule_type),
-            datapath=DatapathKind(datapath), quarantine_s=quarantine_s,
+            datapath=DatapathKind(datapath), encryption=Encryption(encryption), quarantine_s=quarantine_s,
         )  # fmt: skip
     show_one(specification, as_json=as_json)
 
@@ -71,7 +76,7 @@ def list_command(*, as_json: bool) -> None:
         output.show_json(found)
         return
     output.show_table(
-        ["id", "name", "cidr", "ipv6", "rule", "data path", "state", "description"],
+        ["id", "name", "cidr", "ipv6", "rule", "data path", "encryption", "state", "description"],
         [
             [
                 each.id,
@@ -80,6 +85,7 @@ def list_command(*, as_json: bool) -> None:
                 each.cidr6 or "",
                 each.rule_type,
                 each.datapath,
+                each.encryption,
                 each.state,
                 each.description,
             ]

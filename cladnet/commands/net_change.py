@@ -3,8 +3,9 @@
 import click
 
 from cladnet import networks
+from cladnet.encryption import WARNING
 from cladnet.etcd.store import Store
-from cladnet.model import CladnetSpecification, RuleType
+from cladnet.model import CladnetSpecification, DatapathKind, Encryption, RuleType
 from larva import output
 from larva.errors import InvalidInput
 
@@ -34,6 +35,11 @@ def recommend(*, hosts: int | None, as_json: bool) -> None:
     help="How hosts choose the address by which they reach each other.",
 )  # fmt: skip
 @click.option("--cidr", help="A range that contains the present one.")
+@click.option("--datapath", type=click.Choice([str(each) for each in DatapathKind]), help="What carries the packets.")
+@click.option(
+    "--encryption", type=click.Choice([str(each) for each in Encryption]),
+    help="off: plaintext VXLAN, for hosts that share a private network already. Hosts change over one by one.",
+)  # fmt: skip
 @click.option(
     "--quarantine", "quarantine_s", type=float, metavar="SECONDS",
     help="How long a released address is kept from other hosts.",
@@ -50,32 +56,39 @@ def update(
     description: str | None,
     rule_type: str | None,
     cidr: str | None,
+    datapath: str | None,
+    encryption: str | None,
     quarantine_s: float | None,
     ipv6: str | None,
     as_json: bool,
 ) -> None:
     """Change a CLADNet while traffic flows; what is not given stays."""
-    if all(given is None for given in (name, description, rule_type, cidr, quarantine_s, ipv6)):
+    if all(each is None for each in (name, description, rule_type, cidr, datapath, encryption, quarantine_s, ipv6)):
         raise InvalidInput("nothing to change", hint="`larva net update --help` shows what can be")
     with Store.of_this_host() as store:
         changed = networks.update(
             store, cladnet, name=name, description=description, cidr=cidr, quarantine_s=quarantine_s, ipv6=ipv6,
             rule_type=RuleType(rule_type) if rule_type is not None else None,
+            datapath=DatapathKind(datapath) if datapath is not None else None,
+            encryption=Encryption(encryption) if encryption is not None else None,
         )  # fmt: skip
     show_one(changed, as_json=as_json)
 
 
 def show_one(specification: CladnetSpecification, *, as_json: bool) -> None:
-    """Print one CLADNet."""
+    """Print one CLADNet, and loudly what is risky of it."""
+    if specification.encryption == Encryption.OFF:
+        output.note(WARNING)
     if as_json:
         output.show_json(specification)
         return
     output.show_table(
-        ["id", "name", "cidr", "ipv6", "rule", "data path", "state", "created", "description"],
+        ["id", "name", "cidr", "ipv6", "rule", "data path", "encryption", "state", "created", "description"],
         [
             [
                 specification.id, specification.name, specification.cidr, specification.cidr6 or "",
-                specification.rule_type, specification.datapath, specification.state,
+                specification.rule_type, specification.datapath, specification.encryption,
+                specification.state,
                 specification.created_at.isoformat(timespec="seconds"), specification.description,
             ]
         ],

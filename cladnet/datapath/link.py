@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -17,6 +17,9 @@ from larva.errors import HostUnfit
 
 IFA_F_NODAD = 0x02
 """No duplicate address detection (linux/if_addr.h): it would delay an address that one claim in etcd makes unique."""
+IFF_UP, IFF_LOOPBACK = 0x1, 0x8
+LARGEST_UNDERLAY_MTU = 1500
+_TUNNELS = ("tun", "wireguard", "vxlan", "dummy")
 _SYSCTL = Path("/proc/sys/net/ipv6/conf")
 NEW_INTERFACES = "default"
 
@@ -41,7 +44,7 @@ def kind_of(interface: str) -> str | None:
 
 def look(interface: str) -> LinkState | None:
     """An interface as it is; None when there is none."""
-    with _route(f"look at {interface}") as route:
+    with netlink(f"look at {interface}") as route:
         link = _find(route, interface)
         if link is None:
             return None
@@ -54,17 +57,62 @@ def look(interface: str) -> LinkState | None:
         )
 
 
-def create(interface: str, kind: str) -> None:
-    """Create a link of a kind; HostUnfit when the kernel has none of that kind, no error when it is there."""
-    with _route(f"create {interface}", fine=errno.EEXIST) as route:
-        route.link("add", ifname=interface, kind=kind)
+def create(interface: str, kind: str, **settings: int) -> None:
+    """Create a link of a kind; HostUnfit when the kernel has none of that kind, no error when it is there.
+
+    Args:
+        settings: the kind's own, by pyroute2's names: `vxlan_id=7`.
+    """
+    with netlink(f"create {interface}", fine=errno.EEXIST) as route:
+        route.link("add", ifname=interface, kind=kind, **settings)
 
 
-def supports(kind: str) -> bool:
+def read_settings(route: Any, index: int, names: Iterable[str]) -> dict[str, int]:
+    """Those of the kind's own settings that the link has, by pyroute2's names."""
+    information = next(iter(route.get_links(index))).get_attr("IFLA_LINKINFO")
+    data = information.get_attr("IFLA_INFO_DATA") if information is not None else None
+    values = {name: data.get_attr(f"IFLA_{name.upper()}") for name in names} if data is not None else {}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def settings_of(interface: str, names: Iterable[str]) -> dict[str, int]:
+    """The same by the link's name; none when there is no such link."""
+    with netlink(f"look at {interface}") as route:
+        index = index_of(route, interface)
+        return {} if index is None else read_settings(route, index, names)
+
+
+def set_mac(interface: str, mac: str) -> None:
+    """Have this MAC address on the link."""
+    with netlink(f"configure {interface}") as route:
+        found = _find(route, interface)
+        if found is not None and found.get_attr("IFLA_ADDRESS") != mac:
+            route.link("set", index=found["index"], address=mac)
+
+
+def ignore_routers(interface: str) -> None:
+    """Let no router advertisement change this host (ip-sysctl: accept_ra): a peer is no router."""
+    if has_ipv6(interface):
+        (_SYSCTL / interface / "accept_ra").write_text("0")
+
+
+def underlay_mtu() -> int:
+    """The smallest MTU of the interfaces that may lead to other hosts, and never more than the internet's 1500."""
+    found = [LARGEST_UNDERLAY_MTU]
+    with netlink("read this host's interfaces") as route:
+        for each in route.get_links():
+            information = each.get_attr("IFLA_LINKINFO")
+            kind = information.get_attr("IFLA_INFO_KIND") if information is not None else ""
+            if each["flags"] & IFF_UP and not each["flags"] & IFF_LOOPBACK and kind not in _TUNNELS:
+                found.append(each.get_attr("IFLA_MTU"))
+    return min(found)
+
+
+def supports(kind: str, **settings: int) -> bool:
     """Whether the kernel can make links of this kind; tried with one that is removed at once."""
     probe = f"lrv-{kind[:9]}"
     try:
-        create(probe, kind)
+        create(probe, kind, **settings)
     except HostUnfit:
         return False
     delete(probe)
@@ -73,7 +121,7 @@ def supports(kind: str) -> bool:
 
 def delete(interface: str) -> None:
     """Delete a link; no error when it is gone."""
-    with _route(f"delete {interface}", fine=errno.ENODEV) as route:
+    with netlink(f"delete {interface}", fine=errno.ENODEV) as route:
         link = _find(route, interface)
         if link is not None:
             route.link("del", index=link["index"])
@@ -92,7 +140,7 @@ def configure(interface: str, addresses: Sequence[OverlayInterface], mtu: int) -
 
     Where IPv6 is switched off, its addresses are left out: that must not cost the others their traffic.
     """
-    with _route(f"configure {interface}") as route:
+    with netlink(f"configure {interface}") as route:
         link = _find(route, interface)
         if link is None:
             raise HostUnfit(f"there is no interface {interface}")
@@ -149,6 +197,12 @@ def _addresses6(route: Any, index: int) -> tuple[IPv6Interface, ...]:
     return tuple(address for address in found if not address.is_link_local)
 
 
+def index_of(route: Any, interface: str) -> int | None:
+    """The number of an interface; None when there is none."""
+    found = _find(route, interface)
+    return None if found is None else int(found["index"])
+
+
 def _find(route: Any, interface: str) -> Any:
     try:
         return next(iter(route.get_links(ifname=interface)), None)
@@ -159,7 +213,7 @@ def _find(route: Any, interface: str) -> Any:
 
 
 @contextlib.contextmanager
-def _route(doing: str, *, fine: int | None = None) -> Iterator[Any]:
+def netlink(doing: str, *, fine: int | None = None) -> Iterator[Any]:
     """A netlink socket; what the kernel refuses becomes HostUnfit, unless it is the `fine` errno."""
     try:
         with IPRoute() as route:

@@ -1,11 +1,12 @@
 """Which peers a data path has to change: a pure function, so that what is right is never touched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 
 from cladnet.datapath.protocol import Peer, PeerStatus
+from cladnet.model import NetworkingRule
 
 DEAD_AFTER = timedelta(seconds=180)
 """WireGuard's own bound: a session older than this carries nothing (REJECT_AFTER_TIME, whitepaper section 6.1)."""
@@ -30,6 +31,15 @@ class Changes:
 
     removed: tuple[str, ...]
     changed: tuple[PeerChange, ...]
+
+
+def by_host(rules: Iterable[NetworkingRule], statuses: Collection[PeerStatus]) -> dict[str, PeerStatus]:
+    """Host → its peer as the data path has it: by its key, or by its address where the data path knows no keys."""
+    keys = {status.public_key: status for status in statuses if status.public_key}
+    nameless = [status for status in statuses if not status.public_key]
+    addresses = {network.network_address: status for status in nameless for network in status.allowed}
+    found = {rule.host: keys.get(rule.public_key) or addresses.get(rule.address) for rule in rules}
+    return {host: status for host, status in found.items() if status is not None}
 
 
 def differences(
@@ -63,20 +73,28 @@ def differences(
     return Changes(tuple(key for key in there if key not in names), tuple(changed))
 
 
-def told_anew(changed: Sequence[Peer], removed: Sequence[str], told: Mapping[str, EndpointAddress | None]) -> Changes:
+def endpoints(told: Mapping[str, Peer]) -> dict[str, EndpointAddress | None]:
+    """What differences() wants to know of the peers as they were last told."""
+    return {key: peer.endpoint for key, peer in told.items()}
+
+
+def told_anew(changed: Sequence[Peer], removed: Sequence[str], told: Mapping[str, Peer]) -> Changes:
     """Return what to tell a driver whose other peers are right, without looking at what it has.
 
     Where a peer has roamed to stays, unless what is wanted of it is new.
 
     Args:
-        told: as in differences().
+        told: public key → the peer as it was last told.
     """
-    return Changes(
-        tuple(removed),
-        tuple(
-            PeerChange(peer, None if told.get(peer.public_key) == peer.endpoint else peer.endpoint) for peer in changed
-        ),
-    )
+
+    def change(peer: Peer) -> PeerChange:
+        before = told.get(peer.public_key)
+        if before is None:
+            return PeerChange(peer, peer.endpoint)
+        endpoint = None if before.endpoint == peer.endpoint else peer.endpoint
+        return PeerChange(peer, endpoint, only_adds=set(before.allowed) <= set(peer.allowed))
+
+    return Changes(tuple(removed), tuple(change(peer) for peer in changed))
 
 
 def _must_set(peer: Peer, status: PeerStatus | None, told: Mapping[str, EndpointAddress | None], now: datetime) -> bool:

@@ -20,12 +20,15 @@ OverlayNetwork = IPv4Network | IPv6Network
 class Tunnel:
     """This host's end: its interface as it should be."""
 
+    group: str
+    """The CLADNet's id, by which a data path without keys tells networks apart."""
     addresses: tuple[OverlayInterface, ...]
     """The overlay addresses with the CLADNet's prefix lengths: one of IPv4, and perhaps one of IPv6."""
     private_key: str = field(repr=False)
     """32 bytes, base64."""
     listen_port: int
-    mtu: int = DEFAULT_MTU
+    mtu: int | None = None
+    """None takes what the data path's own bytes leave of the underlay's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,7 @@ class PeerStatus:
     """A peer as the data path has it now."""
 
     public_key: str
+    """Empty where the data path knows none: its overlay address says who it is."""
     endpoint: tuple[IPv4Address, int] | None
     """Where it was last heard, which may differ from what it was told: peers roam."""
     allowed: tuple[OverlayNetwork, ...]

@@ -12,8 +12,8 @@ from pyroute2 import WireGuard
 from pyroute2.netlink.exceptions import NetlinkError
 
 from cladnet.datapath import link
-from cladnet.datapath.peers import Changes, EndpointAddress, PeerChange, differences, told_anew
-from cladnet.datapath.protocol import OverlayNetwork, Peer, PeerStatus, Tunnel
+from cladnet.datapath.peers import Changes, EndpointAddress, PeerChange, differences, endpoints, told_anew
+from cladnet.datapath.protocol import DEFAULT_MTU, OverlayNetwork, Peer, PeerStatus, Tunnel
 from cladnet.model import DatapathKind
 from larva.errors import HostUnfit
 
@@ -27,7 +27,7 @@ class KernelWireguard:
 
     def __init__(self, interface: str) -> None:
         self.interface = interface
-        self._told: dict[str, EndpointAddress | None] = {}
+        self._told: dict[str, Peer] = {}
 
     def up(self, tunnel: Tunnel) -> None:
         """Create the interface unless it is there, and configure it."""
@@ -36,19 +36,19 @@ class KernelWireguard:
             link.delete(self.interface)
         link.create(self.interface, KIND)
         self._set(private_key=tunnel.private_key, listen_port=tunnel.listen_port)
-        link.configure(self.interface, tunnel.addresses, tunnel.mtu)
+        link.configure(self.interface, tunnel.addresses, tunnel.mtu or DEFAULT_MTU)
 
     def sync(self, peers: Sequence[Peer]) -> None:
         """Tell the kernel what differs."""
-        self._carry_out(differences(peers, self.stats(), self._told, datetime.now(UTC)))
-        self._told = {peer.public_key: peer.endpoint for peer in peers}
+        self._carry_out(differences(peers, self.stats(), endpoints(self._told), datetime.now(UTC)))
+        self._told = {peer.public_key: peer for peer in peers}
 
     def change(self, changed: Sequence[Peer], removed: Sequence[str]) -> None:
         """Tell the kernel of these peers only."""
         self._carry_out(told_anew(changed, removed, self._told))
         for key in removed:
             self._told.pop(key, None)
-        self._told.update((peer.public_key, peer.endpoint) for peer in changed)
+        self._told.update((peer.public_key, peer) for peer in changed)
 
     def _carry_out(self, changes: Changes) -> None:
         """One request for each peer: a request is all that pyroute2 can say of one peer."""

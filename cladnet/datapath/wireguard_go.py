@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cladnet.datapath import link, uapi
-from cladnet.datapath.peers import Changes, EndpointAddress, differences, told_anew
-from cladnet.datapath.protocol import Peer, PeerStatus, Tunnel
+from cladnet.datapath.peers import Changes, differences, endpoints, told_anew
+from cladnet.datapath.protocol import DEFAULT_MTU, Peer, PeerStatus, Tunnel
 from cladnet.model import DatapathKind
 from larva.errors import HostUnfit, TimedOut, Unavailable
 
@@ -41,7 +41,7 @@ class WireguardGo:
         self._socket = SOCKETS / f"{interface}.sock"
         self._log = SOCKETS / f"{interface}.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._told: dict[str, EndpointAddress | None] = {}
+        self._told: dict[str, Peer] = {}
 
     def up(self, tunnel: Tunnel) -> None:
         """Start the program unless it runs, and configure what differs."""
@@ -53,20 +53,20 @@ class WireguardGo:
         listen_port = tunnel.listen_port if device.listen_port != tunnel.listen_port else None
         if private_key is not None or listen_port is not None:
             uapi.check(self._ask(uapi.set_device(private_key=private_key, listen_port=listen_port)))
-        link.configure(self.interface, tunnel.addresses, tunnel.mtu)
+        link.configure(self.interface, tunnel.addresses, tunnel.mtu or DEFAULT_MTU)
 
     def sync(self, peers: Sequence[Peer]) -> None:
         """Tell the program what differs, in one request."""
         actual = uapi.parse_device(self._ask("get=1\n\n")).peers
-        self._carry_out(differences(peers, actual, self._told, datetime.now(UTC)))
-        self._told = {peer.public_key: peer.endpoint for peer in peers}
+        self._carry_out(differences(peers, actual, endpoints(self._told), datetime.now(UTC)))
+        self._told = {peer.public_key: peer for peer in peers}
 
     def change(self, changed: Sequence[Peer], removed: Sequence[str]) -> None:
         """Tell the program of these peers only, in one request."""
         self._carry_out(told_anew(changed, removed, self._told))
         for key in removed:
             self._told.pop(key, None)
-        self._told.update((peer.public_key, peer.endpoint) for peer in changed)
+        self._told.update((peer.public_key, peer) for peer in changed)
 
     def _carry_out(self, changes: Changes) -> None:
         if changes.removed or changes.changed:

@@ -6,7 +6,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from cladnet.datapath.link import LinkState
-from cladnet.model import DatapathKind, HostState, Role
+from cladnet.model import DatapathKind, Encryption, HostState, Role
 from cladnet.quality import Alarm
 
 
@@ -29,6 +29,8 @@ class PeerCondition:
     """Mean of ten minutes, by the agent; None where it measured nothing lately."""
     loss: float | None = None
     """Lost part within ten minutes, 0 to 1."""
+    has_handshakes: bool = True
+    """Whether the data path has any; without them only an echo shows that the peer is there."""
     answers: bool | None = None
     """Whether it answered an echo over the CLADNet; None where none was sent, since the handshake is recent."""
 
@@ -60,6 +62,7 @@ class CladnetCondition:
     datapath: DatapathKind | None = None
     """What carries the packets now."""
     datapath_why: str = ""
+    encryption: Encryption = Encryption.ON
     datapath_problem: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
     """Host → why its rule, which is in etcd, does not count."""

@@ -225,13 +225,17 @@ def _alarms(now: datetime, cladnet: CladnetCondition) -> Iterator[Finding]:
 
 def is_silent(peer: PeerCondition, now: datetime) -> bool:
     """Whether nothing shows that the peer is reached: no recent handshake, and no answer to an echo."""
+    if not peer.has_handshakes:
+        return peer.answers is False
     return not peer.answers and (peer.last_handshake is None or now - peer.last_handshake > DEAD_AFTER)
 
 
 def _silent(now: datetime, cladnet: CladnetCondition, peer: PeerCondition) -> Finding:
     where = f" at {peer.endpoint[0]}:{peer.endpoint[1]}" if peer.endpoint else ", whose endpoint nobody knows"
     peer_there = f"{peer.host}{where}"
-    if peer.last_handshake is None:
+    if not peer.has_handshakes:
+        what = f"no answer from {peer_there}"
+    elif peer.last_handshake is None:
         what = f"there never was a handshake with {peer_there}"
     else:
         what = f"no handshake for {_age(now - peer.last_handshake)} with {peer_there}"

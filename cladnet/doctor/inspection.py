@@ -21,6 +21,7 @@ from cladnet.agent.peering import wanted
 from cladnet.agent.rule_cache import NetworkView, RuleCache
 from cladnet.commands import boot
 from cladnet.datapath import choose, link
+from cladnet.datapath.peers import by_host
 from cladnet.datapath.protocol import Peer, PeerStatus
 from cladnet.doctor.clock import skew_s
 from cladnet.doctor.condition import CladnetCondition, HostCondition, PeerCondition
@@ -174,6 +175,7 @@ def _cladnet(store: Store | None, member: Member, group: str, index: int) -> Cla
     condition = replace(
         bare,
         cidr=view.specification.cidr,
+        encryption=view.specification.encryption,
         address=mine.address if mine is not None else None,
         cidr6=view.specification.cidr6,
         address6=mine.address6 if mine is not None else None,
@@ -233,7 +235,7 @@ def _with_datapath(condition: CladnetCondition, view: NetworkView, peers: Sequen
         return replace(
             condition,
             datapath=kind,
-            datapath_why=choose.explain(view.specification.datapath, choose.offered()),
+            datapath_why=choose.explain(view.specification.datapath, choose.offered(), view.specification.encryption),
             peers=_answered(_peers(view, peers, stats()), seen),
         )
     except LarvaError as error:
@@ -246,13 +248,13 @@ def _driver(kind: DatapathKind, interface: str) -> Callable[[], tuple[PeerStatus
 
 def _peers(view: NetworkView, peers: Sequence[Peer], stats: Sequence[PeerStatus]) -> tuple[PeerCondition, ...]:
     """What should be and what is, put together, by name."""
-    there = {status.public_key: status for status in stats}
+    there = by_host(view.rules, stats)
     should = {peer.public_key: peer for peer in peers}
     found = []
     for rule in sorted(view.rules, key=lambda rule: rule.host):
         if rule.public_key not in should:
             continue
-        status = there.get(rule.public_key)
+        status = there.get(rule.host)
         endpoint = status.endpoint if status is not None else None
         found.append(
             PeerCondition(
@@ -265,6 +267,7 @@ def _peers(view: NetworkView, peers: Sequence[Peer], stats: Sequence[PeerStatus]
                 received_bytes=status.received_bytes if status is not None else 0,
                 sent_bytes=status.sent_bytes if status is not None else 0,
                 in_datapath=status is not None,
+                has_handshakes=status is None or bool(status.public_key),
             )
         )
     return tuple(found)
@@ -273,7 +276,8 @@ def _peers(view: NetworkView, peers: Sequence[Peer], stats: Sequence[PeerStatus]
 def _probed(interface: str, peers: Sequence[PeerCondition]) -> dict[str, bool]:
     """Ask the quiet ones whether they live: a tunnel that nobody uses has no handshakes, and is well."""
     now = datetime.now(UTC)
-    quiet = [peer for peer in peers if is_silent(peer, now) and peer.state is not HostState.DOWN][:MOST_PROBED]
+    unsure = [peer for peer in peers if is_silent(peer, now) or not peer.has_handshakes]
+    quiet = [peer for peer in unsure if peer.state is not HostState.DOWN][:MOST_PROBED]
     addresses: dict[str, IPv4Address] = {peer.host: peer.address for peer in quiet}
     return {cell.destination: cell.received > 0 for cell in probe.measure(addresses, interface=interface, trials=1)}
 

@@ -175,6 +175,13 @@ class Mesh:
         environment = ("env", f"LARVA_STATE={self.state('control')}")
         return json.loads(self.inside("control", *environment, LARVA, "net", *words, "--json"))
 
+    def run_larva(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """`larva …` in a namespace, with what it says besides its answer."""
+        argv = ["ip", "netns", "exec", self.ns(name), "env", f"LARVA_STATE={self.state(name)}", LARVA, *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE_S)
+        assert done.returncode == 0, done.stderr
+        return done
+
     def larva_plain(self, *words: str) -> str:
         return self.inside("control", "env", f"LARVA_STATE={self.state('control')}", LARVA, "net", *words)
 
@@ -597,3 +604,42 @@ def test_a_cut_host_raises_alarms_that_clear_when_it_heals_and_a_restart_keeps_w
     mesh.ip("net", "link", "set", port, "up")
     for host in ("a", "b", "c"):
         until(f"{host} is content", lambda host=host: alarms(host) == set())
+
+
+def test_encryption_is_turned_off_and_on_while_hosts_are_there(mesh: Mesh) -> None:
+    for number, host in enumerate(("a", "b", "c"), start=10):
+        mesh.add_host(host, number)
+    mesh.larva("update", "mesh", "--ipv6")
+    addresses = mesh.wait_mesh("a", "b", "c")
+    second = {host: str(mesh.views()[host]["address6"]) for host in addresses}
+
+    def carried(host: str) -> str:
+        return str(mesh.agent_status(host)["cladnets"][0]["datapath"])
+
+    warned = mesh.run_larva("control", "net", "update", "mesh", "--encryption", "off")
+    assert "reads and forges" in warned.stderr
+    for host in addresses:
+        until(f"{host} has changed over\n{mesh.log(host)}", lambda host=host: carried(host) == "vxlan")
+    assert mesh.wait_mesh("a", "b", "c") == addresses
+    until("b is reached by IPv6", lambda: mesh.reaches("a", second["b"]))
+    assert "mtu 1450" in mesh.ip("a", "link", "show", "cbnet0")
+    assert mesh.doctor("a")["healthy"], mesh.doctor("a")
+    assert "encryption is off" in str(mesh.doctor("a")["findings"])
+    peers = mesh.agent_status("a")["cladnets"][0]["peers"]
+    assert [(peer["host"], peer["endpoint"], peer["answers"]) for peer in peers] == [
+        ("b", ["203.0.113.11", 51820], True), ("c", ["203.0.113.12", 51820], True),
+    ]  # fmt: skip
+    mesh.end("agent-a")  # the network outlives the agent, and the next one adopts it
+    assert mesh.reaches("b", addresses["a"])
+    mesh.start_agent("a")
+    with mesh.traffic("b", addresses["a"]):
+        mesh.ip("c", "addr", "del", "203.0.113.12/24", "dev", "eth0")
+        mesh.ip("c", "addr", "add", "203.0.113.99/24", "dev", "eth0")
+        until("c's new address is known", lambda: mesh.views()["c"]["public_address"] == "203.0.113.99")
+        mesh.wait_mesh("a", "b", "c")
+
+    mesh.larva("update", "mesh", "--encryption", "on")
+    for host in addresses:
+        until(f"{host} has changed back\n{mesh.log(host)}", lambda host=host: carried(host) == "wireguard-go")
+        assert mesh.inside(host, "nft", "list", "tables") == ""
+    assert mesh.wait_mesh("a", "b", "c") == addresses

@@ -78,7 +78,7 @@ class Host:
         self.cache.save = lambda view: (self.saved.append(view), keep(view))[1]  # type: ignore[method-assign]
         self.network = Network(
             store, "g", "a", interface="cbnet-none", private_key="p", listen_port=5, cache=self.cache,
-            choose_datapath=lambda kind, interface: self.driver, clock=lambda: self.now,
+            choose_datapath=lambda *_: self.driver, clock=lambda: self.now,
         )  # fmt: skip
 
 

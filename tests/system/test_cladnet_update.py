@@ -20,6 +20,8 @@ from cladnet.control.controller import Controller
 from cladnet.etcd.store import Store
 from cladnet.model import (
     CladnetSpecification,
+    DatapathKind,
+    Encryption,
     HostNetworkInformation,
     HostState,
     HostStatus,
@@ -60,6 +62,23 @@ def test_what_is_given_changes_and_the_rest_stays(store) -> None:
     with pytest.raises(NotFound):
         networks.find(store, "blue")
     assert networks.update(store, blue.id, description="").description == ""
+
+
+def test_encryption_is_turned_off_and_on_and_never_at_odds_with_the_data_path(store) -> None:
+    networks.create(store, name="blue")
+    assert networks.update(store, "blue", encryption=Encryption.OFF).datapath == DatapathKind.AUTO
+    with pytest.raises(InvalidInput, match="the data path wireguard encrypts") as error:
+        networks.update(store, "blue", datapath=DatapathKind.WIREGUARD)
+    assert "--datapath auto" in error.value.hint
+    networks.update(store, "blue", datapath=DatapathKind.VXLAN)
+    with pytest.raises(InvalidInput, match="the data path vxlan does not encrypt"):
+        networks.update(store, "blue", encryption=Encryption.ON)
+    both = networks.update(store, "blue", encryption=Encryption.ON, datapath=DatapathKind.WIREGUARD_GO)
+    assert networks.find(store, "blue") == both
+    for datapath, encryption in ((DatapathKind.VXLAN, Encryption.ON), (DatapathKind.WIREGUARD, Encryption.OFF)):
+        with pytest.raises(InvalidInput):
+            networks.create(store, name="red", datapath=datapath, encryption=encryption)
+    assert [each.name for each in networks.list_all(store)] == ["blue"]
 
 
 def test_a_change_that_changes_nothing_writes_nothing(store) -> None:
@@ -111,6 +130,8 @@ def test_storage_follows_a_range_that_grew(store) -> None:
         ({"name": "red"}, Conflict, "'red' exists"),
         ({"name": "Blue Net"}, InvalidInput, "not usable"),
         ({"description": "x" * 2000}, InvalidInput, "2000 characters"),
+        ({"datapath": DatapathKind.VXLAN}, InvalidInput, "does not encrypt"),
+        ({"datapath": DatapathKind.WIREGUARD, "encryption": Encryption.OFF}, InvalidInput, "encryption is off"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(

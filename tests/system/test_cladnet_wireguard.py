@@ -27,7 +27,7 @@ from cladnet.datapath.protocol import Peer, Tunnel
 from cladnet.model import DatapathKind
 
 private, peer_keys = sys.argv[1], [key for key in sys.argv[2].split(",") if key]
-tunnel = Tunnel(addresses=(IPv4Interface("10.77.0.1/16"),), private_key=private, listen_port=51820)
+tunnel = Tunnel(group="g-1", addresses=(IPv4Interface("10.77.0.1/16"),), private_key=private, listen_port=51820)
 peers = [
     Peer(public_key=key, endpoint=(IPv4Address("127.0.0.1"), 1000 + n), keepalive_s=25,
          allowed=(IPv4Network((int(IPv4Address("10.77.1.0")) + n, 32)),))

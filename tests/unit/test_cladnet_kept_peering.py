@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 
@@ -147,8 +148,17 @@ def test_two_hosts_may_change_places_in_one_step() -> None:
 def test_a_driver_is_told_an_endpoint_only_when_another_is_wanted() -> None:
     endpoint = (IPv4Address("203.0.113.1"), 1)
     peer = Peer(public_key="k", endpoint=endpoint, allowed=())
-    roamed = told_anew([peer], ["gone"], {"k": endpoint})
+    roamed = told_anew([peer], ["gone"], {"k": peer})
     assert (roamed.removed, [change.endpoint for change in roamed.changed]) == (("gone",), [None])
     assert [change.endpoint for change in told_anew([peer], [], {}).changed] == [endpoint]
-    moved = told_anew([peer], [], {"k": (endpoint[0], 2)})
+    moved = told_anew([peer], [], {"k": replace(peer, endpoint=(endpoint[0], 2))})
     assert [change.endpoint for change in moved.changed] == [endpoint]
+
+
+def test_a_driver_is_told_to_replace_what_a_peer_is_allowed_only_when_something_goes() -> None:
+    one, other = IPv4Network("10.77.0.1/32"), IPv4Network("10.77.0.2/32")
+    before = Peer(public_key="k", endpoint=None, allowed=(one,))
+    for allowed, only_adds in (((one,), True), ((one, other), True), ((other,), False), ((), False)):
+        (change,) = told_anew([replace(before, allowed=allowed)], [], {"k": before}).changed
+        assert change.only_adds == only_adds
+    assert not told_anew([before], [], {}).changed[0].only_adds

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, url_for
 
 from cladnet import networks
-from cladnet.model import ADDRESS_QUARANTINE_S, DatapathKind, RuleType
+from cladnet.model import ADDRESS_QUARANTINE_S, DatapathKind, Encryption, RuleType
 from web import body
 from web.context import store
 
@@ -23,6 +23,7 @@ class CladnetWish:
     description: str = ""
     rule_type: RuleType = RuleType.COST_PRIORITIZED
     datapath: DatapathKind = DatapathKind.AUTO
+    encryption: Encryption = Encryption.ON
     address_quarantine_s: float = ADDRESS_QUARANTINE_S
 
 
@@ -44,6 +45,7 @@ def create() -> Response:
         description=wish.description,
         rule_type=wish.rule_type,
         datapath=wish.datapath,
+        encryption=wish.encryption,
         quarantine_s=wish.address_quarantine_s,
     )
     return body.created(specification, url_for(".show", cladnet=specification.id))
