@@ -19,6 +19,7 @@ from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from cladnet.model import TestSpecification
+from cladnet.quality import Alarm, AlarmKind
 from web import accounts, server
 from web.server import THREADS
 
@@ -127,6 +128,10 @@ def test_what_changes_in_etcd_arrives(console: Console, console_store: Store, ag
     agents.answer(group, test, {"aws-1": {"gcp-1": 3.55}})
     row = until(with_everything, "status")["row"]
     assert (row["host"], row["latencies"][0]["avg_ms"]) == ("aws-1", 3.55)  # type: ignore[index]
+    lost = Alarm(kind=AlarmKind.UNREACHABLE, destination="gcp-1", since=test.asked_at, evidence="3 echoes were lost")
+    agents.raise_alarms(group, "aws-1", lost)
+    told = until(with_everything, "alarms")
+    assert (told["host"], [alarm["destination"] for alarm in told["alarms"]]) == ("aws-1", ["gcp-1"])  # type: ignore[attr-defined]
     console_store.delete_prefix(keys.statuses_of(group))
     assert until(with_everything, "status-cleared")["cladnet"] == group
     with_everything.close()

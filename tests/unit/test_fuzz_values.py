@@ -24,12 +24,14 @@ import cbstorage.mounts
 import cbstorage.osd
 import cbstorage.preflight
 import cbstorage.tree
+import cladnet.agent.alarms
 import cladnet.agent.rule_cache
 import cladnet.enrol.console_client
 import cladnet.enrol.enrolment
 import cladnet.enrol.join_file
 import cladnet.member
 import cladnet.model
+import cladnet.quality
 import web.accounts
 import web.api.cladnets
 import web.api.enrolment_tokens
@@ -43,7 +45,8 @@ from larva import codec
 from larva.errors import MalformedData
 
 ROOMS: tuple[ModuleType, ...] = (
-    cladnet.model, cladnet.member, cladnet.agent.rule_cache, cladnet.enrol.join_file, cladnet.enrol.enrolment,
+    cladnet.model, cladnet.quality, cladnet.agent.alarms, cladnet.member, cladnet.agent.rule_cache,
+    cladnet.enrol.join_file, cladnet.enrol.enrolment,
     cladnet.enrol.console_client, cbstorage.model, cbstorage.claim, cbstorage.monitor, cbstorage.mounts, cbstorage.osd,
     cbstorage.preflight, cbstorage.tree, cbstorage.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
     web.api.status, web.api.volumes, web.enrolment, web.first_account,
@@ -112,7 +115,8 @@ def _tree(draw: st.DrawFn, kind: Any, depth: int) -> Any:
     if origin is tuple:
         return [_tree(draw, each, depth - 1) for each in arguments]
     if len(arguments) == 2 and isinstance(origin, type) and origin is not type:
-        return {draw(st.text("ab1", max_size=3)): _tree(draw, arguments[1], depth - 1)}
+        name = draw(st.text("ab1", max_size=3)) if arguments[0] is str else _leaf(draw, arguments[0])
+        return {name: _tree(draw, arguments[1], depth - 1)}
     if arguments:
         return _tree(draw, draw(st.sampled_from(arguments)), depth)
     return _leaf(draw, kind)
@@ -171,6 +175,7 @@ def test_valid_values_are_among_what_is_tried() -> None:
     """A fuzzer whose every example is refused at its first brace would find nothing further in."""
     taken: set[type[Any]] = set()
 
+    @settings(max_examples=2 * settings.default.max_examples)
     @given(st.data(), st.sampled_from(KINDS))
     def count(data: st.DataObject, kind: type[Any]) -> None:
         try:
