@@ -31,13 +31,17 @@ def ipv6_problem(specification: CladnetSpecification, information: HostNetworkIn
 def key_holders(
     informations: Mapping[str, Versioned[HostNetworkInformation]], rules: Mapping[str, Versioned[NetworkingRule]]
 ) -> dict[str, str]:
-    """Public key → the one host it belongs to: that whose rule has it, else that which announced it first.
+    """Public key → the one host it belongs to: that whose rule has it, or has it as the next one, else that which
+    announced it first.
 
     A data path knows a peer by its key alone: whoever could announce another's key would take that host's place.
     """
     holders: dict[str, str] = {}
     for host in sorted(rules.keys() & informations.keys(), key=lambda host: rules[host].value.address):
         holders.setdefault(rules[host].value.public_key, host)
+    for host in sorted(rules.keys() & informations.keys(), key=lambda host: rules[host].value.address):
+        if rules[host].value.next_public_key:
+            holders.setdefault(rules[host].value.next_public_key, host)
     for host in sorted(informations, key=lambda host: informations[host].revision):
         holders.setdefault(informations[host].value.public_key, host)
     return holders

@@ -146,6 +146,8 @@ class HostNetworkInformation:
     """Whether its kernel gives interfaces IPv6 addresses."""
     networks6: tuple[IPv6Network, ...] = ()
     """The IPv6 networks that it sits in by its own interfaces."""
+    next_public_key: str = ""
+    """The WireGuard public key that it is going to have; empty while it keeps the present one."""
     certificate: str = ""
     """Its client certificate (DER, base64), with whose key this is signed."""
 
@@ -192,6 +194,8 @@ class NetworkingRule:
     endpoints: tuple[Endpoint, ...]
     cloud: CloudFacts
     state: HostState = HostState.ACTIVE
+    next_public_key: str = ""
+    """The WireGuard public key that it is going to have; empty while it keeps the present one."""
     certificate: str = field(default="", compare=False)
     """Serial number (hexadecimal) of the host's certificate: once it is revoked, so is this rule."""
     valid_until: Moment | None = field(default=None, compare=False)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from cladnet import keys
 from cladnet.agent import discovery
 from cladnet.agent.attachment import Attachment
+from cladnet.agent.keyring import KeyRing
 from cladnet.agent.metrics import Observed
 from cladnet.agent.publisher import HostFacts
 from cladnet.agent.quality_row import PAUSE_S
@@ -34,13 +35,14 @@ MOST = 10_000
 class Agent:
     """Run the agent of this host until `stop` is set; the interfaces outlive it."""
 
-    def __init__(self, store: Store, member: Member, identity: Identity) -> None:
+    def __init__(self, store: Store, member: Member, identity: Identity, *, ring: KeyRing | None = None) -> None:
         self._store = store
         self._host = member.host
         self._facts = HostFacts(member, identity)
         self._known = GroupIndexes(member.groups)
         self._attached: dict[str, Attachment] = {}
         self._removed = False
+        self._ring = ring
         self._revocations = Memory(revocations_file())
         self._lock = threading.Lock()
         self._watchman = Watchman(self._watched)
@@ -137,10 +139,15 @@ class Agent:
             raise failed  # nobody else may have its interface meanwhile
 
     def _attach(self, groups: Mapping[str, int]) -> None:
+        for group in groups:
+            if self._ring is not None:
+                self._ring.expect(group)
         for group, index in groups.items():
             if group in self._attached:
                 continue
-            attachment = Attachment(self._store, self._facts, group, index, revoked=self._revocations.serials)
+            attachment = Attachment(
+                self._store, self._facts, group, index, revoked=self._revocations.serials, ring=self._ring
+            )
             log.info("attaching to %s on %s", group, attachment.interface)
             attachment.start()
             with self._lock:
@@ -157,7 +164,7 @@ class Agent:
 
     def _poke_at(self, changes: discovery.Changes, stop: threading.Event) -> None:
         while not stop.is_set():
-            if changes.wait(0.5):
+            if changes.wait(0.5) or (self._ring is not None and self._ring.has_news()):
                 self._poke()
 
     def _poke(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from cladnet import keys
+from cladnet.agent.keyring import KeyRing, said
 from cladnet.agent.metrics import Observed
 from cladnet.agent.network import Network
 from cladnet.agent.peering import measurable
@@ -32,6 +33,7 @@ class Attachment:
     Args:
         index: the how-manieth CLADNet of this host: names the interface and the port.
         revoked: serial numbers of the certificates that are good no more.
+        ring: this host's WireGuard keys; without them it keeps the one it began with.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Attachment:
         index: int,
         *,
         revoked: Callable[[], AbstractSet[str]] = frozenset,
+        ring: KeyRing | None = None,
     ) -> None:
         self.group = group
         self.interface = f"cbnet{index}"
@@ -58,13 +61,15 @@ class Attachment:
             listen_port=self.listen_port,
             cache=RuleCache(group),
             revoked=revoked,
+            ring=ring,
         )
+        self._ring = ring
         self._stop = threading.Event()
         self._presence = Presence(
             store, keys.presence(group, self._host), self._host, wanted=lambda: self._network.is_active
         )
         self._following = Reconciler(
-            store, self._network.prefixes, self._network.look, name=f"network {group}", on_item=self._network.note
+            store, self._network.prefixes, self._follow, name=f"network {group}", on_item=self._network.note
         )
         self._information = Reconciler(
             store,
@@ -124,6 +129,8 @@ class Attachment:
         """stop(), and take the interface down: this host is no longer in the CLADNet. May be repeated."""
         self.stop()
         self._network.leave()  # a thread that did not end in time does not bring the interface up again
+        if self._ring is not None:
+            self._ring.forget(self.group)
         try:
             self._presence.end()
         except LarvaError as error:
@@ -133,6 +140,30 @@ class Attachment:
         view, datapath = self._network.view, self._network.datapath
         return (view, datapath.kind) if view is not None and datapath is not None else None
 
+    def _follow(self) -> float | None:
+        again = self._network.look()
+        if self._ring is not None and self._ring.is_replacing:
+            self._information.poke()
+        return again
+
     def _publish(self) -> float | None:
-        publish(self._store, self._facts, self.group, listen_port=self.listen_port)
-        return None
+        try:
+            publish(self._store, self._facts, self.group, listen_port=self.listen_port, public_keys=self._public_keys)
+        except LarvaError:
+            self._network.step_back()
+            raise
+        return self._ring.remaining_s() if self._ring is not None and not self._network.is_ahead else None
+
+    def _public_keys(self, published: str) -> tuple[str, str]:
+        """What to say of this host's keys, just before it is said; from the moment that it is time, the next is in use.
+
+        First here: packets to a peer wait, as WireGuard lets them, until the peer has heard of the key and shakes hands
+        with it. Were the peer first, it would turn away what comes by the old one.
+        """
+        if self._ring is None:
+            return self._facts.identity.wireguard_public, ""
+        current, following = self._ring.keys()
+        if following is not None and published == current.public and self._ring.remaining_s() == 0.0:
+            log.info("%s: using the next WireGuard key", self.group)
+            self._network.go_ahead()
+        return said(published, current, following, ahead=self._network.is_ahead)

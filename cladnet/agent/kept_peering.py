@@ -6,7 +6,7 @@ Anything unusual (another tunnel, two hosts with one key) takes the pure functio
 import logging
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from cladnet.agent.peering import Wanted, fault, marks, peer_of, wanted
@@ -56,6 +56,12 @@ class KeptPeering:
             return None
         rules = tuple(sorted(self._rules.values(), key=attrgetter("host")))
         return NetworkView(specification=specification, rules=rules, command=command)
+
+    def use(self, private_key: str) -> None:
+        """Have another private key from now on; the tunnel alone depends on it."""
+        self._private_key = private_key
+        if self.tunnel is not None:
+            self.tunnel = replace(self.tunnel, private_key=private_key)
 
     def wanted(self) -> Wanted | None:
         """What the data path should be, as peering.wanted() would say, but for the order of the peers."""

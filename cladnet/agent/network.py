@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 
 from cladnet import encryption, keys
 from cladnet.agent.kept_peering import Delta, KeptPeering
-from cladnet.agent.peering import Wanted
+from cladnet.agent.keyring import KeyRing
+from cladnet.agent.peering import Wanted, doors, moved
 from cladnet.agent.rule_cache import NetworkView, RuleCache
 from cladnet.datapath.choose import clear, take
+from cladnet.datapath.greeting import greet
 from cladnet.datapath.protocol import Datapath, Selective, Tunnel
 from cladnet.etcd.mirror import Mirror
 from cladnet.etcd.store import Store
@@ -22,6 +25,7 @@ from cladnet.model import (
     ControlCommand,
     DatapathKind,
     Encryption,
+    HostState,
     NetworkingRule,
 )
 from cladnet.trust.acceptance import accept
@@ -30,6 +34,8 @@ from larva.errors import LarvaError, Unavailable
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
+AHEAD_S = 20.0
+"""How long this host uses a key that its own rule does not have yet; a controller takes milliseconds."""
 WHOLE_S = 30.0
 """So often the data path is compared peer by peer, in case somebody else changed it."""
 SAVE_S = 2.0
@@ -43,6 +49,7 @@ class Network:
 
     Args:
         revoked: serial numbers of the certificates that are good no more.
+        ring: this host's keys; without them `private_key` for good.
         choose_datapath: the driver for an interface; what this host offers without it.
         clock: seconds that only grow.
     """
@@ -58,6 +65,7 @@ class Network:
         listen_port: int,
         cache: RuleCache,
         revoked: Callable[[], AbstractSet[str]] = frozenset,
+        ring: KeyRing | None = None,
         choose_datapath: Callable[[DatapathKind, str, Encryption], Datapath] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -67,6 +75,11 @@ class Network:
         self._interface = interface
         self._cache = cache
         self._revoked = revoked
+        self._ring = ring
+        self._ahead_since: float | None = None
+        """Since when the next key is used though this host's own rule has the present one."""
+        self._greeted: set[IPv4Address] = set()
+        """Peers that have another key now."""
         self._choose = choose_datapath or take
         self._clock = clock
         self._rules: dict[str, NetworkingRule] = {}
@@ -128,6 +141,7 @@ class Network:
         self._version += 1
         try:
             with self._applying:
+                self._use_key()
                 self._apply(self._peering.update(self._specification, self._command, self._rules))
             log.info("%s: up from the cached rules on %s", self._group, self._interface)
         except LarvaError as error:
@@ -152,10 +166,65 @@ class Network:
             if self._left:
                 return None
             try:
-                self._apply(self._peering.update(self._specification, self._command, changed))
+                alone = again is not None
+                self._note_keys(alone=alone)
+                changed |= self._notice_moves() if alone else frozenset()
+                self._apply(self._peering.update(self._specification, self._command, changed), alone=alone)
+                greet(self._greeted)
+                self._greeted.clear()
             finally:
                 due = self._save_in_time()
         return due if again is None else again if due is None else min(again, due)
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next key is used before this host's own rule has it."""
+        return self._ahead_since is not None
+
+    def go_ahead(self) -> None:
+        """Use the next key from now on; look() goes back to the present one if nobody takes the change up in time."""
+        self._set_ahead(self._clock())
+
+    def step_back(self) -> None:
+        """Use the key that this host's own rule has."""
+        if self.is_ahead:
+            self._set_ahead(None)
+
+    def _set_ahead(self, since: float | None) -> None:
+        with self._applying:
+            self._ahead_since = since
+            self._use_key()
+            if not self._left and self.datapath is not None:
+                self._apply(Delta((), ()))
+
+    def _use_key(self) -> None:
+        if self._ring is not None:
+            self._peering.use(self._ring.private(self._rules.get(self._host), ahead=self.is_ahead))
+
+    def _note_keys(self, *, alone: bool) -> None:
+        """Tell the ring what this host's own rule says, and go by the rule again if nobody took up what was told.
+
+        While the control plane does not answer nobody can know whether it did, and the next key stays.
+        """
+        if self._ring is None:
+            return
+        own, (_, following) = self._rules.get(self._host), self._ring.keys()
+        if self._ahead_since is not None and not alone:
+            taken_up = own is not None and following is not None and own.public_key == following.public
+            if taken_up or self._clock() - self._ahead_since > AHEAD_S:
+                self._ahead_since = None
+        absent = following is not None and any(rule.state == HostState.UNREACHABLE for rule in self._rules.values())
+        self._ring.note(self._group, own, absent=absent)
+        self._use_key()
+
+    def _notice_moves(self) -> frozenset[str]:
+        """The hosts that use their next key, as their handshakes tell; their rules say so from now on."""
+        if self.datapath is None or not any(rule.next_public_key for rule in self._rules.values()):
+            return frozenset()
+        found = {rule.host: rule for rule in moved(self._rules.values(), self.datapath.stats())}
+        self._rules.update(found)
+        self._version += bool(found)
+        return frozenset(found)
 
     def flush(self) -> None:
         """Have on disk what is known."""
@@ -208,6 +277,9 @@ class Network:
         rules = {rule.host: rule for rule in there}
         others = frozenset(host for host in read if _says(rules.get(host)) != _says(self._rules.get(host)))
         for host in others:
+            before, after = self._rules.get(host), rules.get(host)
+            if before is not None and after is not None and before.public_key != after.public_key:
+                self._greeted.add(after.address)
             if host in rules:
                 self._rules[host] = rules[host]
             else:
@@ -229,12 +301,19 @@ class Network:
     def _is_whole_due(self) -> bool:
         return self._whole_at is None or self._asked.is_set() or self._clock() - self._whole_at >= WHOLE_S
 
-    def _apply(self, delta: Delta) -> None:
+    def _apply(self, delta: Delta, *, alone: bool = False) -> None:
         desired = self._peering.tunnel
         if desired is None or self._specification is None:
             self._down()
             return
         asked = self._specification.datapath, self._specification.encryption
+        let_in = (
+            tuple(doors(self._peering.peers, self._rules.values()))
+            if alone and self._specification.encryption is Encryption.ON
+            else ()
+        )
+        if let_in:
+            self._whole_at = None
         selective = self.datapath if isinstance(self.datapath, Selective) else None
         if selective is not None and self._chosen == asked and self._tunnel == desired and not self._is_whole_due():
             if delta.changed or delta.removed:
@@ -245,7 +324,7 @@ class Network:
         self._whole_at = None
         self._asked.clear()
         began = self._clock()
-        self._up(Wanted(desired, tuple(self._peering.peers.values())), asked)
+        self._up(Wanted(desired, (*self._peering.peers.values(), *let_in)), asked)
         self._whole_at = began
 
     def _up(self, desired: Wanted, asked: tuple[DatapathKind, Encryption]) -> None:

@@ -1,13 +1,14 @@
 """From a CLADNet's rules to this host's tunnel and peers: pure functions. `kept_peering` does it a rule at a time."""
 
 import logging
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 
 from cladnet import curve25519, ula
 from cladnet.agent.rule_cache import NetworkView
-from cladnet.datapath.protocol import Peer, Tunnel
+from cladnet.datapath.protocol import Peer, PeerStatus, Tunnel
 from cladnet.model import CladnetSpecification, CladnetState, Command, EndpointKind, HostState, NetworkingRule
 from cladnet.rules import choose_endpoint
 
@@ -15,6 +16,9 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_S = 25
 """Keeps a NAT's mapping open; what WireGuard's documentation recommends for that."""
+
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,35 @@ def wanted(view: NetworkView | None, host: str, *, private_key: str, listen_port
             listen_port=listen_port,
         ),
         tuple(peer_of(mine, rule, view.specification) for rule in _sound(mine, others, cidr)),
+    )
+
+
+def doors(peers: Mapping[str, Peer], rules: Iterable[NetworkingRule]) -> Iterator[Peer]:
+    """Yield a peer without any address for each next key: it can shake hands and nothing else.
+
+    Args:
+        peers: by public key.
+    """
+    taken = set(peers)
+    for rule in rules:
+        peer = peers.get(rule.public_key)
+        if peer is not None and curve25519.is_key(rule.next_public_key) and rule.next_public_key not in taken:
+            taken.add(rule.next_public_key)
+            yield Peer(public_key=rule.next_public_key, endpoint=peer.endpoint, allowed=())
+
+
+def moved(rules: Iterable[NetworkingRule], stats: Iterable[PeerStatus]) -> tuple[NetworkingRule, ...]:
+    """Return the rules of the hosts that have begun to use their next key, with that key: the later handshake tells.
+
+    For a host that is cut off from the control plane, which would tell it.
+    """
+    shaken = {status.public_key: status.last_handshake for status in stats if status.last_handshake is not None}
+    return tuple(
+        replace(rule, public_key=rule.next_public_key, next_public_key="")
+        for rule in rules
+        if rule.next_public_key
+        and (late := shaken.get(rule.next_public_key)) is not None
+        and late > shaken.get(rule.public_key, _NEVER)
     )
 
 

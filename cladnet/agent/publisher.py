@@ -3,6 +3,8 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from cladnet import keys
@@ -94,11 +96,22 @@ def _certificate() -> str:
         return ""
 
 
-def publish(store: Store, facts: HostFacts, group: str, *, listen_port: int) -> bool:
+def publish(
+    store: Store,
+    facts: HostFacts,
+    group: str,
+    *,
+    listen_port: int,
+    public_keys: Callable[[str], tuple[str, str]] | None = None,
+) -> bool:
     """Write this host's information if it differs from what is there; return whether it was written.
 
     Nothing is written into a CLADNet that does not exist, is being deleted, or has this host no longer: the write
     depends on the enrolment record that says so, which may change at the same moment.
+
+    Args:
+        public_keys: from the WireGuard public key that this host says it has to the one that it should say and to the
+            one that will follow; asked right before the writing.
 
     Raises:
         Conflict: somebody wrote it meanwhile; look again.
@@ -118,6 +131,9 @@ def publish(store: Store, facts: HostFacts, group: str, *, listen_port: int) -> 
         log.warning("%s: %s", group, error.message)
         current, revision = None, store.revisions(key).get(key, 0)
     information = facts.look(listen_port=listen_port, known=current.value.public_address if current else None)
+    if public_keys is not None:
+        public, following = public_keys(current.value.public_key if current else "")
+        information = replace(information, public_key=public, next_public_key=following)
     if current is not None and current.value == information:
         return False
     conditions = [

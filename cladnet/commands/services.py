@@ -10,6 +10,7 @@ from types import FrameType
 import click
 
 from cladnet.commands.agent_status import agent_status
+from cladnet.commands.rotate_key import rotate_key
 from cladnet.following import FollowingStore
 from cladnet.member import Identity, Member
 from larva import output
@@ -29,18 +30,40 @@ CONTROLLER_METRICS = "127.0.0.1:9102"
     metavar="ADDRESS:PORT",
     help="Where Prometheus reads; off.",
 )
+@click.option(
+    "--rotate-every",
+    "rotate_days",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    show_default=True,
+    metavar="DAYS",
+    envvar="LARVA_ROTATE_EVERY",
+    help="Replace the WireGuard key at this age; 0: only by `larva agent rotate-key`.",
+)
+@click.option(
+    "--key-settle",
+    "settle_s",
+    type=click.FloatRange(min=0.0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long peers may know the next key before it is used.",
+)
 @click.pass_context
-def agent(context: click.Context, /, *, metrics_at: str) -> None:
+def agent(context: click.Context, /, *, metrics_at: str, rotate_days: float, settle_s: float) -> None:
     """Keep this host attached to its CLADNets; the interfaces outlive the agent."""
     if context.invoked_subcommand is not None:
         return
     from cladnet.agent.agent import Agent
+    from cladnet.agent.keyring import KeyRing
     from cladnet.agent.metrics import families
     from larva import metrics, metrics_server
 
     require_root("the agent")
     with FollowingStore.of_this_host() as store:
-        running = Agent(store, Member.load(), Identity.load())
+        member, identity = Member.load(), Identity.load()
+        ring = KeyRing(settle_s=settle_s, every_s=rotate_days * 86_400 or None)
+        running = Agent(store, member, identity, ring=ring)
         metrics.REGISTRY.collect_from(lambda: families(running.observed()))
         with metrics_server.served(metrics_at):
             running.run(_stop_on_signal())
@@ -99,3 +122,4 @@ def _stop_on_signal() -> threading.Event:
 
 
 agent.add_command(agent_status)
+agent.add_command(rotate_key)

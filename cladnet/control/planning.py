@@ -133,6 +133,7 @@ def _keep_host(world: World, host: str, taken: set[IPv4Address], of_host: Mappin
         address=address,
         address6=_address6(world.specification.value, information.value, address),
         public_key=information.value.public_key,
+        next_public_key=information.value.next_public_key,
         endpoints=rules.candidates(information.value, world.specification.value.cidr),
         cloud=world.clouds[host].value.cloud if host in world.clouds else information.value.cloud,
         state=_state(world, host),

@@ -26,6 +26,7 @@ from cladnet.etcd.cluster import TlsFiles
 from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import Role
+from cladnet.trust.trust import Trust
 from larva.errors import LarvaError, Refused, Unavailable
 
 START_S = 60.0
@@ -357,6 +358,21 @@ class ControlNode:
             ca=tls / "ca.pem", certificate=tls / "client.pem", key=tls / "client.key",
             authority=self.directory / "state/ca",
         )  # fmt: skip
+
+    @contextlib.contextmanager
+    def play(self, store: Store, host: str) -> Iterator[None]:
+        """What is written by a connection of this node's counts meanwhile as that host's own word."""
+        own, name = self.directory / "played", f"{host}.pem"
+        own.mkdir(exist_ok=True)
+        key = new_key()
+        (own / name).write_text(self.authority().sign_client(signing_request(key, host), host).pem)
+        (own / f"{host}.key").write_bytes(key_pem(key))
+        before = store._trust
+        store._trust = Trust(replace(self.tls_files(), certificate=own / name, key=own / f"{host}.key"))
+        try:
+            yield
+        finally:
+            store._trust = before
 
     def authority(self) -> Authority:
         """The CA that signs hosts."""

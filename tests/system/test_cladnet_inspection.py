@@ -51,12 +51,12 @@ def test_a_control_node_is_well_until_its_parts_stop(node, as_host) -> None:
         assert set(condition.etcd.values()) == {"Connection refused"}
         assert not condition.removed  # nobody says so now
         (node.directory / "state/tls/client.pem").write_text("no certificate")
-        told = {finding.about: finding for finding in doctor.check()}
+        told = {finding.about: finding for finding in doctor()}
         assert {"etcd", "console", "certificate"} <= told.keys()
 
 
 def test_a_host_that_is_not_enrolled_is_told_how(tmp_path: Path, as_host) -> None:
     with as_host(tmp_path):
-        (finding,) = doctor.check()
+        (finding,) = doctor()
     assert (finding.severity, finding.about) == (Severity.PROBLEM, "enrolment")
     assert "larva join" in finding.do

@@ -196,14 +196,16 @@ def test_a_volume_is_mounted_on_a_thousand_hosts_at_once_and_taken_away(control_
             CladnetSpecification(id=GROUP, name="demo", cidr=IPv4Network("10.64.0.0/20"), created_at=datetime.now(UTC)),
         )
         for number in range(1000):
-            store.put(
-                cladnet.keys.host_information(GROUP, f"h{number}"),
-                HostNetworkInformation(
-                    host=f"h{number}", public_address=None, interfaces=(), listen_port=1, public_key="", seal_key="",
-                    roles=(Role.STORAGE, Role.MEMBER),
-                ),
-            )  # fmt: skip
-        join(store, "h0", 2)
+            with control_node.play(store, f"h{number}"):
+                store.put(
+                    cladnet.keys.host_information(GROUP, f"h{number}"),
+                    HostNetworkInformation(
+                        host=f"h{number}", public_address=None, interfaces=(), listen_port=1, public_key="",
+                        seal_key="", roles=(Role.STORAGE, Role.MEMBER),
+                    ),
+                )  # fmt: skip
+        with control_node.play(store, "h0"):
+            join(store, "h0", 2)
         cluster.create(store, "demo", mon_hosts=["h0"])
         volumes.create(store, GROUP, "everywhere", GIB)
         assert len(volumes.mount(store, GROUP, "everywhere", None, "/mnt/everywhere")) == 1000

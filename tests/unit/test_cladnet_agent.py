@@ -21,7 +21,7 @@ class Attached:
     broken: ClassVar[set[str]] = set()
     there: ClassVar[set[str]] = set()
 
-    def __init__(self, store: Any, facts: Any, group: str, index: int, *, revoked: Any) -> None:
+    def __init__(self, store: Any, facts: Any, group: str, index: int, *, revoked: Any, ring: Any) -> None:
         self.group, self.interface = group, f"cbnet{index}"
 
     def start(self) -> None:
