@@ -12,7 +12,7 @@ from cladnet.agent.metrics import Observed
 from cladnet.agent.network import Network
 from cladnet.agent.peering import measurable
 from cladnet.agent.presence import Presence
-from cladnet.agent.publisher import HostFacts, publish
+from cladnet.agent.publisher import NOBODY_TOLD_S, HostFacts, publish
 from cladnet.agent.rule_cache import NetworkView, RuleCache
 from cladnet.agent.status_test import StatusTest
 from cladnet.agent.watchman import Watched
@@ -152,7 +152,10 @@ class Attachment:
         except LarvaError:
             self._network.step_back()
             raise
-        return self._ring.remaining_s() if self._ring is not None and not self._network.is_ahead else None
+        next_key_s = self._ring.remaining_s() if self._ring is not None and not self._network.is_ahead else None
+        if self._facts.knows_its_place:
+            return next_key_s
+        return NOBODY_TOLD_S if next_key_s is None else min(next_key_s, NOBODY_TOLD_S)
 
     def _public_keys(self, published: str) -> tuple[str, str]:
         """What to say of this host's keys, just before it is said; from the moment that it is time, the next is in use.

@@ -26,6 +26,8 @@ from larva.errors import Conflict, LarvaError, MalformedData
 
 log = logging.getLogger(__name__)
 
+NOBODY_TOLD_S = 10.0
+"""So soon is asked again while the public address is not known at all: a console may be slow, or just be lost."""
 ASK_AGAIN_S = 60.0
 """A public address that changes without any change on the host (an elastic address moved) is found within this."""
 
@@ -40,6 +42,11 @@ class HostFacts:
         self._asked_for: tuple[NetworkInterface, ...] | None = None
         self._asked_at = 0.0
         self._public: IPv4Address | None = None
+
+    @property
+    def knows_its_place(self) -> bool:
+        """Whether anybody has told the public address yet."""
+        return self._public is not None
 
     def _servers(self) -> tuple[str, ...]:
         """The consoles known now: they come and go while this host runs. A control node asks its own."""
@@ -70,7 +77,9 @@ class HostFacts:
                     known=self._public or known,
                     metadata=metadata.public_address,
                 )
-                self._asked_for, self._asked_at = own, time.monotonic()
+                # Where nobody could tell, the next look asks again: without it no other cloud reaches this host.
+                self._asked_for = own if self._public is not None else None
+                self._asked_at = time.monotonic()
             public = self._public
         return HostNetworkInformation(
             host=self.member.host,

@@ -72,10 +72,10 @@ class System:
     def all_tls(self) -> Any:
         return next(iter(self.nodes.values())).tls_files()
 
-    def store(self) -> Store:
-        """A connection to every control node, as a control node."""
+    def store(self, *, timeout: float = 30.0) -> Store:
+        """A connection to every control node, as a control node; a call may last as long as an election."""
         endpoints = [f"https://{node.address}:{node.ports.client}" for node in self.nodes.values()]
-        return Store(endpoints, tls=self.all_tls, timeout=10)
+        return Store(endpoints, tls=self.all_tls, timeout=timeout)
 
     def add(self, asked: Any, number: int) -> Any:
         """A new machine with what `larva control add` says on one of the control nodes."""
@@ -221,7 +221,7 @@ def test_two_are_killed_and_nothing_is_written_until_one_is_back(system: System,
     kept, *lost = system.nodes.values()
     for node in lost:
         node.kill()
-    with system.store() as store, pytest.raises(Unavailable, match="no etcd endpoint answered"):
+    with system.store(timeout=5.0) as store, pytest.raises(Unavailable, match="no etcd endpoint answered"):
         store.put("test/lonely", 1)
     done = larva(kept, "control", "list")
     assert done.returncode == 69

@@ -168,6 +168,43 @@ def test_control_plane_gone_and_traffic_goes_on(demo: Demo, group: str) -> None:
     )
 
 
+def test_the_first_control_nodes_cloud_is_lost_and_work_goes_on(demo: Demo, group: str) -> None:
+    """Whoever asks another control node is answered, a new host enrols there, traffic and its peers go on; it heals."""
+    addresses = overlay_addresses(demo, group)
+    new = replace(
+        demo.topology.host("gcp-1"), name="gcp-3", private=IPv4Address("10.0.0.12"),
+        public=IPv4Address("203.0.113.82"), disks=(), roles=(Role.MEMBER,),
+    )  # fmt: skip
+    demo.lab.add_host(new)
+    demo.lab.cut("aws")
+    try:
+        assert pings(demo, "gcp-1", addresses["azure-1"])
+        wait_until("another control node answers", lambda: answers(demo, "control-2"), timeout_s=60)
+        words = ["larva", "enrol", "token", "create", "--group", group, "--role", "member", "--json"]
+        material = json.loads(demo.run("control-2", words))
+        text = join_toml(roles=["member"], cloud=cloud_facts(demo.topology, new), join=material)
+        demo.lab.launch(new.name, cloud_config(text))
+        hosts = ["larva", "net", "hosts", group, "--json"]
+        wait_until(
+            "gcp-3 has an address",
+            lambda: any(
+                host["host"] == new.name and host["address"] for host in json.loads(demo.run("control-3", hosts))
+            ),
+            timeout_s=120,
+        )
+        found = json.loads(demo.run("control-3", hosts))
+        address = next(host["address"] for host in found if host["host"] == new.name)
+        wait_until("azure-1 reaches gcp-3", lambda: pings(demo, "azure-1", address), timeout_s=60)
+        states = {node["host"]: node["state"] for node in control_nodes(demo, "control-2")}
+        assert states == {"control": "silent", "control-2": "healthy", "control-3": "healthy"}
+    finally:
+        demo.lab.heal("aws")
+    wait_until("every control node is well", lambda: well(demo, "control") == 3, timeout_s=120)
+    wait_until("aws-1 reaches gcp-3", lambda: pings(demo, "aws-1", address), timeout_s=120)
+    demo.larva("enrol", "remove", new.name)
+    demo.lab.machine(new.name).stop()
+
+
 def control_nodes(demo: Demo, on: str) -> list[Any]:
     return list(json.loads(demo.run(on, ["larva", "control", "list", "--json"])))
 
@@ -177,6 +214,12 @@ def well(demo: Demo, on: str) -> int:
         return sum(node["state"] == "healthy" for node in control_nodes(demo, on))
     except ProgramFailed:
         return 0
+
+
+def answers(demo: Demo, on: str) -> bool:
+    with contextlib.suppress(ProgramFailed):
+        return bool(json.loads(demo.run(on, ["larva", "net", "list", "--json"])))
+    return False
 
 
 def test_a_host_is_added_re_addressed_and_removed(demo: Demo, group: str) -> None:
