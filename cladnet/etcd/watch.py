@@ -17,7 +17,7 @@ from etcd3 import etcdrpc
 from etcd3.utils import prefix_range_end
 
 from cladnet.etcd.cluster import Cluster, Endpoint
-from larva.errors import Refused
+from larva.errors import Refused, Unavailable
 from larva.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 3.0
 RESTARTS = REGISTRY.counter("larva_watch_restarts_total", "Watches that broke and were begun anew, by etcd endpoint.")
-_REQUIRE_LEADER = (("hasleader", "true"),)
+REQUIRE_LEADER = (("hasleader", "true"),)
 """Makes etcd end the stream when its member lost the quorum, instead of keeping it silent."""
 
 
@@ -115,38 +115,36 @@ class Watch:
     def _stream(self, endpoint: Endpoint) -> Iterator[Event | Relist | None]:
         """Items of one connection; None when something came that is only a sign of life."""
         requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for prefix, revision in zip(self._prefixes, self._next, strict=True):
-            requests.put(_create_request(prefix, revision))
+        for request in self.requests():
+            requests.put(request)
         with self._lock:
             if self._closed.is_set():
                 return
-            self._call = endpoint.watch.Watch(iter(requests.get, None), metadata=_REQUIRE_LEADER)
+            self._call = endpoint.watch.Watch(iter(requests.get, None), metadata=REQUIRE_LEADER)
         try:
+            dialogue = Dialogue(self)
             with endpoint.streaming(self._call):
-                yield from self._responses()
+                for response in self._call:
+                    yield from dialogue.take(response)
+                    if dialogue.is_over:
+                        return
         finally:
             self._call.cancel()
             requests.put(None)  # ends gRPC's thread that reads the requests
 
-    def _responses(self) -> Iterator[Event | Relist | None]:
-        created = 0
-        watched: dict[int, int] = {}  # etcd's watch id -> position in self._prefixes
-        for response in self._call:
-            if response.created:  # answers come in the order of the requests
-                watched[response.watch_id] = created
-                created += 1
-            if response.canceled:
-                self._refuse_if_forbidden(response)
-                self._next[watched[response.watch_id]] = None  # compacted: start anew with the next connection
-                return
-            if response.created and self._is_another_history(response.header, created - 1):
-                self._next = [None] * len(self._prefixes)
-                return
-            if response.watch_id not in watched:
-                continue
-            yield from self._items(response, watched[response.watch_id])
+    def requests(self) -> tuple[Any, ...]:
+        """What to ask etcd for at the beginning of a connection."""
+        return tuple(
+            _create_request(prefix, revision) for prefix, revision in zip(self._prefixes, self._next, strict=True)
+        )
 
-    def _items(self, response: Any, position: int) -> Iterator[Event | Relist | None]:
+    def begin_anew(self, position: int | None = None) -> None:
+        """Begin with a Relist at the next connection: of one prefix, or of all."""
+        for each in range(len(self._prefixes)) if position is None else [position]:
+            self._next[each] = None
+
+    def items(self, response: Any, position: int) -> Iterator[Event | Relist | None]:
+        """What a response for one of the prefixes says."""
         if response.created:
             if self._next[position] is None:
                 self._next[position] = response.header.revision + 1
@@ -165,24 +163,71 @@ class Watch:
         if response.events:
             self._next[position] = response.events[-1].kv.mod_revision + 1
 
-    def _is_another_history(self, header: Any, position: int) -> bool:
+    def is_another_history(self, header: Any, position: int) -> bool:
         """Whether etcd tells other events than it did before: its data came from a backup.
 
-        A restored cluster has an id of its own, unless it was given its old token; then it is behind what was seen. A
-        member that merely lags behind looks like that too: starting anew does no harm.
+        A restored cluster has an id of its own, unless it was given its old token; then it is behind what was seen. So
+        is a member that merely lags: what all of them agree on tells the two apart.
+
+        Raises:
+            Unavailable: it cannot be told now.
         """
-        before, self._cluster_id = self._cluster_id, header.cluster_id
-        after = self._next[position]
+        before, after = self._cluster_id, self._next[position]
         if before in (None, header.cluster_id) and (after is None or header.revision >= after - 1):
+            self._cluster_id = header.cluster_id
             return False
+        if before == header.cluster_id and after is not None:
+            request = etcdrpc.RangeRequest(key=self._prefixes[position].encode(), count_only=True)
+            answer, _ = self._cluster.call("read etcd's revision", lambda end, s: end.kv.Range(request, timeout=s))
+            if answer.header.revision >= after - 1:
+                return False
+        self._cluster_id = header.cluster_id
         log.warning("etcd at revision %s is not where it was (%s): reading everything again", header.revision, after)
         return True
 
-    def _refuse_if_forbidden(self, response: Any) -> None:
+    def refuse_if_forbidden(self, response: Any) -> None:
+        """Raise Refused if that is why etcd ends the watch."""
         reason = response.cancel_reason
         if response.compact_revision == 0 and "permission denied" in reason.lower().replace("permissiondenied", ""):
             raise Refused(f"etcd does not allow this host to watch {', '.join(self._prefixes)}: {reason}")
         log.info("watch was cancelled by etcd: %s", reason or f"compacted at {response.compact_revision}")
+
+
+class Dialogue:
+    """What etcd says over one connection, in its order."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+        self._created = 0
+        self._watched: dict[int, int] = {}
+        """etcd's watch id → position among the prefixes."""
+        self.is_over = False
+        """Whether the connection is of no more use."""
+
+    def take(self, response: Any) -> Iterator[Event | Relist | None]:
+        """Items of one response; None for one that is only a sign of life. Refused as in Watch."""
+        if response.created:  # answers come in the order of the requests
+            self._watched[response.watch_id] = self._created
+            self._created += 1
+        if response.canceled:
+            self._watch.refuse_if_forbidden(response)
+            self._watch.begin_anew(self._watched[response.watch_id])  # compacted
+            self.is_over = True
+        elif response.created and self._is_another_history(response.header):
+            self.is_over = True
+        elif response.watch_id in self._watched:
+            yield from self._watch.items(response, self._watched[response.watch_id])
+
+    def _is_another_history(self, header: Any) -> bool:
+        """Or whether that cannot be told now: then the next connection will."""
+        try:
+            if not self._watch.is_another_history(header, self._created - 1):
+                return False
+        except Unavailable as error:
+            log.info("the watch begins again: %s", error.message)
+        else:
+            self._watch.begin_anew()
+        return True
 
 
 def _create_request(prefix: str, revision: int | None) -> Any:
