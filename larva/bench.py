@@ -14,6 +14,8 @@ from larva import codec, files, output
 from larva.errors import NotFound
 
 BENCHES = "larva.benches"
+PLOTS = "larva.plots"
+"""Functions `(results, path)` that draw a bench's results as PNG; named as the bench."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Result:
     peer: str | None = None
     peer_value: float | None = None
     bar: float | None = None
+    n: int | None = None
+    """How many there were of what grows."""
 
     @property
     def ratio(self) -> float | None:
@@ -59,6 +63,15 @@ def bench(*, name: str, json_file: Path | None, quick: bool) -> None:
     )
     if json_file is not None:
         files.write_whole(json_file, codec.encode(_document(name, results)) + b"\n")
+        _plot(name, results, json_file.with_suffix(".png"))
+
+
+def _plot(name: str, results: list[Result], path: Path) -> None:
+    for point in entry_points(group=PLOTS, name=name):
+        try:
+            point.load()(results, path)
+        except ImportError as error:
+            output.note(f"{path.name} is not drawn: {error}")
 
 
 def _short(figure: float | None) -> str | None:
