@@ -32,6 +32,8 @@ from cladnet.model import (
     CloudFacts,
     Command,
     ControlCommand,
+    DatapathKind,
+    Encryption,
     HostNetworkInformation,
     NetworkingRule,
     NetworkInterface,
@@ -283,8 +285,13 @@ def test_commands_and_tests_reach_every_host(old: FlaskClient, console_store: St
         assert [peer["state"] for peer in old.get("/v1/cladnet/shop/peer").json["peers"]] == [state, state]
     for word in ("SIDEWAYS", "4", "-1", "up", "%20"):
         assert_status(old.get(f"/v1/control/cladnet/shop/command/{word}"), 400, 3, "UP, DOWN")
-    assert old.get("/v1/control/cladnet/shop/command/ENABLE_ENCRYPTION").json["isSucceeded"] is True
-    assert_status(old.get("/v1/control/cladnet/shop/command/DISABLE_ENCRYPTION"), 400, 9, "always encrypted")
+    for word, encrypted in (("DISABLE_ENCRYPTION", Encryption.OFF), ("2", Encryption.ON)):
+        assert old.get(f"/v1/control/cladnet/shop/command/{word}").json["isSucceeded"] is True
+        assert networks.find(console_store, shop).encryption == encrypted
+    networks.update(console_store, shop, datapath=DatapathKind.WIREGUARD)
+    refused = old.get("/v1/control/cladnet/shop/command/DISABLE_ENCRYPTION")
+    assert_status(refused, 400, 9, "with which encryption is never off")
+    assert networks.find(console_store, shop).encryption == Encryption.ON
     assert commands() == [Command.UP, Command.UP]
     head = old.head("/v1/control/cladnet/shop/command/DOWN")
     assert head.status_code == 501
@@ -479,6 +486,7 @@ def test_a_running_console_serves_both(
     def new(path: str, headers: dict[str, str]) -> tuple[int, Any]:
         return ask(http.client.HTTPSConnection(console, timeout=30, context=trusting), "GET", path, None, headers)
 
+    assert new("/v1/cladnet", RESTY)[0] == 401  # who answers here listens there: the first port is open earlier
     tumblebug(old, site)
     assert old("GET", "/health", None) == (200, "healthy")
     assert old("GET", "/v1/cladnets", None)[0] == 404

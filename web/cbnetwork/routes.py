@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from cbstorage import keys as storage_keys
-from cladnet import cidr, keys, model, networks
+from cladnet import cidr, encryption, keys, model, networks
 from cladnet.free_ranges import prefix_for, read_ranges
-from cladnet.model import CladnetState, Command, HostNetworkInformation, RuleType
+from cladnet.model import CladnetState, Command, Encryption, HostNetworkInformation, RuleType
 from larva.errors import Conflict, InvalidInput, NotFound
 from web import problems, sessions
 from web.accounts import NotAuthenticated
@@ -207,17 +207,28 @@ def networking_rule(cladnet: str, host: str) -> Response:
 
 
 def control(cladnet: str, command: str) -> Response:
-    """Take every host's interface up or down."""
+    """Take every host's interface up or down, or have their packets encrypted or not."""
     if request.method != "GET":  # werkzeug lets HEAD in wherever GET may come, but this changes things
         raise MethodNotAllowed(valid_methods=["GET"])
     wanted = translation.enumerator(command, CommandType, "commandType")
     found = _find(cladnet)
-    if wanted == CommandType.DISABLE_ENCRYPTION:
-        raise status.NotPossibleNow(f"CLADNet {found.id!r} is always encrypted", hint="nothing was changed")
-    if wanted == CommandType.ENABLE_ENCRYPTION:
-        return _answer(messages.Outcome(is_succeeded=True, message="The CLADNet is always encrypted."))
+    if wanted in translation.ENCRYPTION:
+        return _encrypt(found, translation.ENCRYPTION[wanted])
     networks.control(store(), found.id, None, Command.UP if wanted == CommandType.UP else Command.DOWN)
     return _answer(messages.Outcome(is_succeeded=True, message="The command was handed to every peer."))
+
+
+def _encrypt(found: model.CladnetSpecification, wanted: Encryption) -> Response:
+    if not encryption.kinds(found.datapath, wanted):
+        raise status.NotPossibleNow(
+            f"CLADNet {found.id!r} has the data path {found.datapath}, with which encryption is never {wanted}",
+            hint=f"larva net update {found.name} --datapath auto",
+        )
+    networks.update(store(), found.id, encryption=wanted)
+    told = "" if wanted == Encryption.ON else f" {encryption.WARNING}."
+    return _answer(
+        messages.Outcome(is_succeeded=True, message=f"Encryption is {wanted}; every peer changes over.{told}")
+    )
 
 
 def connectivity_test(cladnet: str, kind: str) -> Response:

@@ -3,11 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
 from ipaddress import IPv4Interface, IPv4Network
-from typing import Any
+from typing import Any, TypeVar
 
 from cladnet import model
 from cladnet.cidr import PRIVATE, RESERVED, SMALLEST_PREFIX, USUAL
-from cladnet.model import CladnetState, CloudFacts, EndpointKind, HostNetworkInformation, HostState, RuleType
+from cladnet.model import (
+    CladnetState,
+    CloudFacts,
+    Encryption,
+    EndpointKind,
+    HostNetworkInformation,
+    HostState,
+    RuleType,
+)
 from cladnet.networks import HostView
 from cladnet.rules import choose_endpoint
 from cladnet.status_pace import MOST_TRIALS
@@ -20,6 +28,8 @@ from web.cbnetwork.messages import (
     NetworkingRule,
     Peer,
 )
+
+Choice = TypeVar("Choice", bound=IntEnum)
 
 MOST_CIDRS = 1000
 """Networks that a recommendation may be asked to avoid: the search for a free range looks at each again and again."""
@@ -34,6 +44,13 @@ class CommandType(IntEnum):
     DISABLE_ENCRYPTION = 3
 
 
+ENCRYPTION = {
+    CommandType.ENABLE_ENCRYPTION: Encryption.ON,
+    CommandType.DISABLE_ENCRYPTION: Encryption.OFF,
+}
+"""Commands that say whether packets are encrypted."""
+
+
 class TestType(IntEnum):
     """Tests."""
 
@@ -42,7 +59,7 @@ class TestType(IntEnum):
     CONNECTIVITY = 0
 
 
-def enumerator(text: str, kind: type[IntEnum], name: str) -> IntEnum:
+def enumerator(text: str, kind: type[Choice], name: str) -> Choice:
     """Return what a part of a path means: a name or a number, as grpc-gateway takes both.
 
     Raises:
