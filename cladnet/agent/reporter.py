@@ -17,6 +17,9 @@ from larva.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
+RETRY_S = 10.0
+"""While etcd is away: what happened meanwhile should be told soon after it is back."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Told:
@@ -47,7 +50,7 @@ class Reporter:
             return min([quality_row.PAUSE_S, *(self._report(group, record) for group, record in records.items())])
         except Unavailable as error:
             log.info("what is measured is not told to anybody for now: %s", error.message)
-            return quality_row.PAUSE_S
+            return RETRY_S
 
     def _report(self, group: str, record: Record) -> float:
         known, alarms = self._told.get(group), record.alarms()
