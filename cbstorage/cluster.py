@@ -11,10 +11,10 @@ from cbstorage.assignment import Candidate
 from cbstorage.device import SMALLEST_BYTES
 from cbstorage.model import ClusterSpecification, ClusterState, Health, HostDaemons
 from cbstorage.monitor_plan import MonitorPlan
-from cladnet import networks
+from cladnet import network_hosts, networks, status_tests
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification
-from cladnet.networks import HostView
+from cladnet.network_hosts import HostView
 from cladnet.placement.model import Survive
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
@@ -91,7 +91,7 @@ def plan_monitors(
         NotFound, InvalidInput: as create(), or what is asked for cannot be.
     """
     network = networks.find(store, cladnet)
-    hosts, rows = _storage_hosts(store, network), networks.matrix(store, network.id)
+    hosts, rows = _storage_hosts(store, network), status_tests.matrix(store, network.id)
     if mon_hosts:
         candidates = [Candidate(host=view.host, cloud=view.cloud) for view in hosts]
         return monitor_plan.named(_monitors(mon_hosts, candidates), hosts, rows)
@@ -99,7 +99,7 @@ def plan_monitors(
 
 
 def _storage_hosts(store: Store, network: CladnetSpecification) -> tuple[HostView, ...]:
-    hosts = monitor_plan.able(networks.hosts(store, network.id))
+    hosts = monitor_plan.able(network_hosts.views(store, network.id))
     if not hosts:
         raise InvalidInput(
             f"CLADNet {network.name} has no storage host with an address yet",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from cbstorage import assignment
 from cladnet.model import HostState, HostStatus, Role
-from cladnet.networks import HostView
+from cladnet.network_hosts import HostView
 from cladnet.placement.assess import Assessment, assess
 from cladnet.placement.candidates import Candidates, of_cladnet
 from cladnet.placement.model import Candidate, Kind, Recommendation, Rtt, Survive

@@ -1,40 +1,27 @@
-"""The life cycle of CLADNets and what is known of their hosts; the CLI and the API stand on this."""
+"""The life cycle of CLADNets; the CLI and the API stand on this."""
 
 import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
 from cladnet import cidr as ranges
 from cladnet import encryption as encrypting
 from cladnet import keys, ula
-from cladnet.arrival import arriving as rows_arriving
 from cladnet.etcd.store import Condition, Put, Store, Versioned
-from cladnet.fitness import ipv6_problem, key_holders, problem
 from cladnet.free_ranges import Recommendation, read_ranges, recommendation
 from cladnet.model import (
     ADDRESS_QUARANTINE_S,
     CladnetSpecification,
     CladnetState,
-    CloudFacts,
-    CloudOverride,
-    Command,
-    ControlCommand,
     DatapathKind,
     Encryption,
-    HostNetworkInformation,
-    HostState,
-    HostStatus,
-    NetworkingRule,
-    Role,
     RuleType,
-    TestSpecification,
 )  # fmt: skip
-from cladnet.status_pace import MOST_TRIALS, longest_s
 from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
 log = logging.getLogger(__name__)
@@ -44,25 +31,6 @@ _POLL_S = 0.2
 _ID_BYTES = 4
 _LONGEST_DESCRIPTION = 1000
 LONGEST_QUARANTINE_S = 30 * 86400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostView:
-    """A host as a person wants to see it; `address` is None until the controller gave one."""
-
-    host: str
-    address: IPv4Address | None
-    address6: IPv6Address | None = None
-    """None also where the CLADNet or the host has no IPv6."""
-    state: HostState | None
-    public_address: IPv4Address | None
-    cloud: CloudFacts = field(default_factory=CloudFacts)
-    roles: tuple[Role, ...] = ()
-    present: bool = False
-    problem: str = ""
-    """Why it cannot join; empty when it can."""
-    ipv6_problem: str = ""
-    """Why it has no IPv6 address in a CLADNet that has them."""
 
 
 def create(
@@ -315,109 +283,3 @@ def wait_deleted(store: Store, group: str, *, wait_s: float) -> None:
                 hint="check that a controller runs: systemctl status larva-controller",
             )
         time.sleep(_POLL_S)
-
-
-def hosts(store: Store, group: str) -> tuple[HostView, ...]:
-    """Every host of a CLADNet (by id), by name, those without an address yet included."""
-    specification = find(store, group)
-    informations = store.children(keys.hosts_of(specification.id), HostNetworkInformation)
-    rules = store.children(keys.rules_of(specification.id), NetworkingRule)
-    present = {keys.last_segment(key) for key in store.revisions(keys.presences_of(specification.id))}
-    overrides = store.children(keys.cloud_overrides_of(specification.id), CloudOverride)
-    holders = key_holders(informations, rules)
-    views = []
-    for host in sorted(informations.keys() | rules.keys()):
-        rule = rules[host].value if host in rules else None
-        information = informations[host].value if host in informations else None
-        cloud = information.cloud if information else CloudFacts()
-        views.append(
-            HostView(
-                host=host,
-                address=rule.address if rule else None,
-                address6=rule.address6 if rule else None,
-                state=rule.state if rule else None,
-                public_address=information.public_address if information else None,
-                cloud=overrides[host].value.cloud if host in overrides else cloud,
-                roles=information.roles if information else (),
-                present=host in present,
-                problem=problem(host, specification, information, holders) if information else "",
-                ipv6_problem=ipv6_problem(specification, information) if information else "",
-            )
-        )
-    return tuple(views)
-
-
-def control(store: Store, group: str, host: str | None, command: Command) -> None:
-    """Ask a host's agent, or every host's, to take its interface up or down; NotFound if there is no such host."""
-    views = hosts(store, group)
-    if host is None:
-        group = find(store, group).id
-        for view in views:
-            store.put(keys.command(group, view.host), ControlCommand(command=command))
-        return
-    if host not in {view.host for view in views}:
-        names = ", ".join(view.host for view in views)
-        raise NotFound(f"CLADNet {group} has no host {host!r}", hint=f"hosts: {names or 'none yet'}")
-    store.put(keys.command(find(store, group).id, host), ControlCommand(command=command))
-
-
-def override_cloud(store: Store, group: str, host: str, cloud: CloudFacts) -> None:
-    """Say where a host is, in place of what it says itself; facts that are all empty take that back.
-
-    A platform that launched the VM knows it for sure, where the provider's metadata may be silent or unreachable.
-
-    Raises:
-        NotFound: the CLADNet has no such host.
-    """
-    specification = find(store, group)
-    if not store.exists(keys.host_information(specification.id, host)):
-        raise NotFound(f"CLADNet {group} has no host {host!r}", hint=f"see `larva net hosts {group}`")
-    key = keys.cloud_override(specification.id, host)
-    if cloud == CloudFacts():
-        store.delete(key)
-    else:
-        store.put(key, CloudOverride(cloud=cloud))  # should the host leave meanwhile, the controller takes this away
-
-
-def request_status_test(store: Store, group: str, *, trials: int = 3) -> TestSpecification:
-    """Ask every agent of a CLADNet to measure the latency to every peer once.
-
-    Args:
-        trials: echo requests per peer, 1 to 100.
-    """
-    if not 1 <= trials <= MOST_TRIALS:
-        raise InvalidInput(f"{trials} trials are not possible", hint=f"choose 1 to {MOST_TRIALS}")
-    specification = find(store, group)
-    test = TestSpecification(id=secrets.token_hex(8), trials=trials, asked_at=datetime.now(UTC))
-    store.put(keys.test_specification(specification.id), test)
-    return test
-
-
-def matrix(store: Store, group: str, test_id: str | None = None) -> tuple[HostStatus, ...]:
-    """The rows of the latency matrix, by host; only those of one test if it is given."""
-    rows = store.children(keys.statuses_of(find(store, group).id), HostStatus)
-    return tuple(rows[host].value for host in sorted(rows) if test_id in (None, rows[host].value.test_id))
-
-
-def arriving(store: Store, group: str, test: TestSpecification, *, wait_s: float) -> Iterator[HostStatus]:
-    """Yield each host's row of a test as it comes; end when every present, active host has answered.
-
-    Args:
-        wait_s: seconds after which it ends with what has come.
-    """
-    specification = find(store, group)
-
-    def expected() -> set[str]:
-        return {view.host for view in hosts(store, group) if view.present and view.state == HostState.ACTIVE}
-
-    yield from rows_arriving(store, specification.id, test, expected=expected, wait_s=wait_s)
-
-
-def wait_matrix(store: Store, group: str, test: TestSpecification, *, wait_s: float) -> tuple[HostStatus, ...]:
-    """Return the matrix when every present, active host has answered, or what there is after `wait_s` seconds."""
-    return tuple(sorted(arriving(store, group, test, wait_s=wait_s), key=lambda row: row.host))
-
-
-def longest_test_s(store: Store, group: str, test: TestSpecification) -> float:
-    """Return the seconds after which every row of a test should be there, however many peers do not answer."""
-    return longest_s(len(store.revisions(keys.rules_of(group))), test.trials)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import click
 
-from cladnet import networks
+from cladnet import network_hosts, networks, status_tests
 from cladnet.access.root import open_root
 from cladnet.commands import control_backup
 from cladnet.commands.enrol import duration_s
@@ -153,7 +153,7 @@ def _advice(root: Store, cladnet: str, nodes: Sequence[NodeView]) -> tuple[Advic
     if len(known) != 1:
         return None, "name the CLADNet whose hosts show which places there are: --group"
     try:
-        found = candidates.of_cladnet(networks.hosts(root, known[0]), networks.matrix(root, known[0]))
+        found = candidates.of_cladnet(network_hosts.views(root, known[0]), status_tests.matrix(root, known[0]))
         return siting.advise(nodes, found), ""
     except InvalidInput as error:
         return None, error.message

@@ -2,7 +2,7 @@
 
 import click
 
-from cladnet import networks
+from cladnet import network_hosts, networks
 from cladnet.commands.net_change import recommend, show_one, update
 from cladnet.commands.net_quality import alarms, quality
 from cladnet.commands.net_status import status
@@ -110,7 +110,7 @@ def show(*, cladnet: str, as_json: bool) -> None:
 def hosts(*, cladnet: str, as_json: bool) -> None:
     """List the hosts of a CLADNet."""
     with Store.of_this_host() as store:
-        views = networks.hosts(store, cladnet)
+        views = network_hosts.views(store, cladnet)
     if as_json:
         output.show_json(views)
         return
@@ -185,7 +185,7 @@ def leave(*, cladnet: str, host: str | None) -> None:
 
 def _control(cladnet: str, host: str, command: Command) -> None:
     with Store.of_this_host() as store:
-        networks.control(store, networks.find(store, cladnet).id, host, command)
+        network_hosts.control(store, networks.find(store, cladnet).id, host, command)
 
 
 for _command in (recommend, update, status, quality, alarms):

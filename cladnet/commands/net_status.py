@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from cladnet import networks
+from cladnet import networks, status_tests
 from cladnet.etcd.store import Store
 from cladnet.model import HostStatus
 from larva import output
@@ -34,10 +34,10 @@ def status(*, cladnet: str, trials: int, wait_s: float | None, watch: bool, as_c
         raise InvalidInput("--csv and --json exclude each other", hint="give one of them")
     with Store.of_this_host() as store:
         specification = networks.find(store, cladnet)
-        test = networks.request_status_test(store, specification.id, trials=trials)
+        test = status_tests.request(store, specification.id, trials=trials)
         if wait_s is None:
-            wait_s = networks.longest_test_s(store, specification.id, test)
-        rows = networks.arriving(store, specification.id, test, wait_s=wait_s)
+            wait_s = status_tests.longest_s(store, specification.id, test)
+        rows = status_tests.arriving(store, specification.id, test, wait_s=wait_s)
         if not watch:
             rows = iter(sorted(rows, key=lambda row: row.host))
         if as_csv:

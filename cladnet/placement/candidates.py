@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cladnet.model import CloudFacts, HostState, HostStatus
-from cladnet.networks import HostView
+from cladnet.network_hosts import HostView
 from cladnet.placement.areas import region_of, zone_of
 from cladnet.placement.model import Candidate, Rtt
 from larva import codec

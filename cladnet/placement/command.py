@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from cladnet import networks
+from cladnet import network_hosts, networks, status_tests
 from cladnet.etcd.store import Store
 from cladnet.placement import candidates, recommend, words
 from cladnet.placement.candidates import Candidates
@@ -47,7 +47,7 @@ def recommend_command(*, nodes: int, survive: str, file: Path | None, cladnet: s
 def _of_cladnet(cladnet: str) -> Candidates:
     with Store.of_this_host() as store:
         group = networks.find(store, cladnet).id
-        return candidates.of_cladnet(networks.hosts(store, group), networks.matrix(store, group))
+        return candidates.of_cladnet(network_hosts.views(store, group), status_tests.matrix(store, group))
 
 
 def _show(found: Recommendation) -> None:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from cladnet import keys, networks
+from cladnet import keys, network_hosts, networks
 from cladnet.control.controller import Controller
 from cladnet.enrol.membership import join_group, leave_group, remove_host
 from cladnet.etcd.store import Store
@@ -45,7 +45,7 @@ def announce(store: Store, group: str, host: str, key: str = "") -> None:
 
 def addresses(store: Store, group: str) -> dict[str, str]:
     """Host → address, after a controller has looked until nothing changes."""
-    return {view.host: str(view.address) for view in networks.hosts(store, group)}
+    return {view.host: str(view.address) for view in network_hosts.views(store, group)}
 
 
 def test_an_address_rests_after_leaving_and_removal_and_comes_back_to_its_host(store) -> None:

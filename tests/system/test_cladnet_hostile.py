@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from etcd3 import etcdrpc
 
-from cladnet import keys, networks
+from cladnet import keys, network_hosts, networks
 from cladnet.agent.presence import Presence
 from cladnet.agent.publisher import HostFacts, publish
 from cladnet.control.controller import Controller
@@ -161,7 +161,7 @@ def test_a_controller_serves_good_hosts_whatever_else_is_there(store) -> None:
     rules = store.children(keys.rules_of(group), NetworkingRule)
     assert set(rules) == {"a", "b"}
     assert rules["b"].value.endpoints[0].address == IPv4Address("203.0.113.2")
-    assert {view.host: view.problem for view in networks.hosts(store, group)} == {"a": "", "b": ""}
+    assert {view.host: view.problem for view in network_hosts.views(store, group)} == {"a": "", "b": ""}
     assert [each.id for each in networks.list_all(store)] == [group]
 
 
@@ -208,7 +208,7 @@ def test_a_clone_is_told_why_it_cannot_join(store) -> None:
     announce(store, group, "a", 1)
     announce(store, group, "b", 1)
     Controller(store).reconcile()
-    problems = {view.host: view.problem for view in networks.hosts(store, group)}
+    problems = {view.host: view.problem for view in network_hosts.views(store, group)}
     assert problems["a"] == ""
     assert "key of a" in problems["b"]
 

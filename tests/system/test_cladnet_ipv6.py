@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Network
 
 import pytest
 
-from cladnet import keys, networks, ula
+from cladnet import keys, network_hosts, networks, ula
 from cladnet.control.controller import Controller
 from cladnet.etcd.store import Store
 from cladnet.model import HostNetworkInformation, NetworkInterface
@@ -41,7 +41,7 @@ def test_it_is_turned_on_and_off_while_hosts_are_there(store) -> None:
     announce(store, blue.id, "b", has_ipv6=False)
     announce(store, blue.id, "c", own=(str(PREFIX),))
     controller.reconcile()
-    before = networks.hosts(store, "blue")
+    before = network_hosts.views(store, "blue")
     assert [(view.address6, view.ipv6_problem) for view in before] == [(None, "")] * 3
 
     assert networks.update(store, "blue", ipv6="auto").cidr6 == networks.find(store, "blue").cidr6
@@ -49,7 +49,7 @@ def test_it_is_turned_on_and_off_while_hosts_are_there(store) -> None:
     assert drawn is not None
     assert networks.update(store, "blue", ipv6="auto").cidr6 == drawn  # on already: nobody is given another
     controller.reconcile()
-    a, b, c = networks.hosts(store, "blue")
+    a, b, c = network_hosts.views(store, "blue")
     assert a.address is not None
     assert a.address6 == ula.address6(drawn, a.address)
     assert (b.address6, "its kernel has none" in b.ipv6_problem, b.problem) == (None, True, "")
@@ -60,7 +60,7 @@ def test_it_is_turned_on_and_off_while_hosts_are_there(store) -> None:
     assert "--ipv6 off" in error.value.hint
     assert networks.update(store, "blue", ipv6="off").cidr6 is None
     controller.reconcile()
-    assert networks.hosts(store, "blue") == before
+    assert network_hosts.views(store, "blue") == before
 
 
 def test_a_host_that_moves_into_the_prefix_loses_the_second_address_and_keeps_the_first(store) -> None:
@@ -68,10 +68,10 @@ def test_a_host_that_moves_into_the_prefix_loses_the_second_address_and_keeps_th
     controller = Controller(store)
     announce(store, blue.id, "a", own=("2001:db8::/64",))
     controller.reconcile()
-    assert networks.hosts(store, "blue")[0].address6 is not None
+    assert network_hosts.views(store, "blue")[0].address6 is not None
     announce(store, blue.id, "a", own=("2001:db8::/64", "fd12:3456:789a::/48"))
     controller.reconcile()
-    (view,) = networks.hosts(store, "blue")
+    (view,) = network_hosts.views(store, "blue")
     assert view.address is not None
     assert (view.address6, view.problem) == (None, "")
     assert "fd12:3456:789a::/48 overlaps" in view.ipv6_problem

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 import pytest
 from click.testing import CliRunner, Result
 
-from cladnet import keys, networks
+from cladnet import keys, network_hosts, networks, status_tests
 from cladnet.commands import net as cli
 from cladnet.control.controller import Controller
 from cladnet.etcd.reconciler import Reconciler
@@ -115,19 +115,19 @@ def test_what_does_not_exist_is_named_with_what_does(store) -> None:
     networks.create(store, name="blue")
     for call in (
         lambda: networks.find(store, "red"),
-        lambda: networks.hosts(store, "red"),
+        lambda: network_hosts.views(store, "red"),
         lambda: networks.delete(store, "red"),
-        lambda: networks.request_status_test(store, "red"),
-        lambda: networks.matrix(store, "red"),
+        lambda: status_tests.request(store, "red"),
+        lambda: status_tests.matrix(store, "red"),
     ):
         with pytest.raises(NotFound) as error:
             call()
         assert "blue" in error.value.hint
     with pytest.raises(NotFound, match="no host 'x'"):
-        networks.control(store, "blue", "x", Command.DOWN)
+        network_hosts.control(store, "blue", "x", Command.DOWN)
     for trials in (0, 101, -1):
         with pytest.raises(InvalidInput):
-            networks.request_status_test(store, "blue", trials=trials)
+            status_tests.request(store, "blue", trials=trials)
 
 
 def test_where_a_host_is_may_be_said_for_it_and_taken_back(store) -> None:
@@ -140,17 +140,17 @@ def test_where_a_host_is_may_be_said_for_it_and_taken_back(store) -> None:
         controller.reconcile()
         rule = store.get(keys.rule(group, "a"), NetworkingRule)
         assert rule is not None
-        return networks.hosts(store, "blue")[0].cloud, rule.value.cloud
+        return network_hosts.views(store, "blue")[0].cloud, rule.value.cloud
 
     own = seen()
     assert own == (CloudFacts(provider="aws"),) * 2
-    networks.override_cloud(store, "blue", "a", told)
+    network_hosts.override_cloud(store, "blue", "a", told)
     assert seen() == (told, told)
-    networks.override_cloud(store, "blue", "a", CloudFacts())
+    network_hosts.override_cloud(store, "blue", "a", CloudFacts())
     assert seen() == own
     with pytest.raises(NotFound, match="no host 'b'"):
-        networks.override_cloud(store, "blue", "b", told)
-    networks.override_cloud(store, "blue", "a", told)
+        network_hosts.override_cloud(store, "blue", "b", told)
+    network_hosts.override_cloud(store, "blue", "a", told)
     store.delete(keys.host_information(group, "a"))
     controller.reconcile()
     join(store, group, "a")
@@ -160,18 +160,18 @@ def test_where_a_host_is_may_be_said_for_it_and_taken_back(store) -> None:
 def test_a_host_is_shown_from_its_announcement_to_its_address(store) -> None:
     blue = networks.create(store, name="blue")
     join(store, blue.id, "a")
-    (before,) = networks.hosts(store, "blue")
+    (before,) = network_hosts.views(store, "blue")
     assert (before.host, before.address, before.state, before.present) == ("a", None, None, True)
     controller = Controller(store)
     controller.reconcile()
-    (after,) = networks.hosts(store, blue.id)
+    (after,) = network_hosts.views(store, blue.id)
     assert (after.address, after.state) == (blue.cidr.network_address + 1, HostState.ACTIVE)
-    networks.control(store, "blue", "a", Command.DOWN)
+    network_hosts.control(store, "blue", "a", Command.DOWN)
     command = store.get(keys.command(blue.id, "a"), ControlCommand)
     assert command is not None
     assert command.value.command == Command.DOWN
     controller.reconcile()
-    assert networks.hosts(store, "blue")[0].state == HostState.DOWN
+    assert network_hosts.views(store, "blue")[0].state == HostState.DOWN
 
 
 def test_a_missing_host_is_unreachable_after_the_grace(store) -> None:
@@ -184,10 +184,10 @@ def test_a_missing_host_is_unreachable_after_the_grace(store) -> None:
     assert controller.reconcile() == 10
     now[0] += 9
     assert controller.reconcile() == 1
-    assert networks.hosts(store, "blue")[0].state == HostState.ACTIVE
+    assert network_hosts.views(store, "blue")[0].state == HostState.ACTIVE
     now[0] += 1
     controller.reconcile()
-    assert networks.hosts(store, "blue")[0].state == HostState.UNREACHABLE
+    assert network_hosts.views(store, "blue")[0].state == HostState.UNREACHABLE
 
 
 def test_a_deleted_cladnet_leaves_nothing_and_its_hosts_are_in_it_no_longer(store) -> None:
@@ -197,7 +197,7 @@ def test_a_deleted_cladnet_leaves_nothing_and_its_hosts_are_in_it_no_longer(stor
         join(store, blue.id, f"a{number}")
     join(store, red.id, "b")
     controller.reconcile()
-    networks.request_status_test(store, "blue")
+    status_tests.request(store, "blue")
     networks.delete(store, "blue")
     networks.delete(store, "blue")  # twice is once
     assert networks.find(store, "blue").state == CladnetState.DELETING
@@ -229,7 +229,7 @@ def test_the_matrix_waits_for_those_who_are_there(store) -> None:
     for host in ("a", "b"):
         join(store, blue.id, host)
     Controller(store).reconcile()
-    test = networks.request_status_test(store, "blue", trials=2)
+    test = status_tests.request(store, "blue", trials=2)
 
     def row(host: str, test_id: str) -> None:
         status = HostStatus(
@@ -239,10 +239,10 @@ def test_the_matrix_waits_for_those_who_are_there(store) -> None:
 
     row("a", test.id)
     row("b", "an older test")
-    assert [each.host for each in networks.wait_matrix(store, "blue", test, wait_s=0.1)] == ["a"]
+    assert [each.host for each in status_tests.wait_matrix(store, "blue", test, wait_s=0.1)] == ["a"]
     answering = threading.Timer(0.3, row, ("b", test.id))
     answering.start()
-    assert [each.host for each in networks.wait_matrix(store, "blue", test, wait_s=PATIENCE_S)] == ["a", "b"]
+    assert [each.host for each in status_tests.wait_matrix(store, "blue", test, wait_s=PATIENCE_S)] == ["a", "b"]
     answering.join()
     found = store.get(keys.test_specification(blue.id), TestSpecification)
     assert found is not None

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from etcd3 import etcdrpc
 
-from cladnet import keys, networks, seal
+from cladnet import keys, network_hosts, networks, seal
 from cladnet.access.keeper import AccessKeeper
 from cladnet.access.revocation import RevocationKeeper
 from cladnet.access.root import root_tls
@@ -338,9 +338,9 @@ def test_where_a_host_is_cannot_be_told_for_it(site: Site, watched: Watched) -> 
         after = site.join("after-the-forged-override", site.red)
         until("the controller has looked", lambda: site.rule(site.red, after.name))
         assert told() == before
-        networks.override_cloud(site.store, site.red, "b", there)
+        network_hosts.override_cloud(site.store, site.red, "b", there)
         until("ours counts", lambda: told() == there)
-        networks.override_cloud(site.store, site.red, "b", CloudFacts())
+        network_hosts.override_cloud(site.store, site.red, "b", CloudFacts())
         until("it is taken back", lambda: told() == before)
 
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from cladnet import keys, networks
+from cladnet import keys, networks, status_tests
 from cladnet.agent import probe
 from cladnet.agent.rule_cache import NetworkView
 from cladnet.agent.status_test import StatusTest
@@ -83,10 +83,10 @@ def row(store: Store, group: str) -> HostStatus | None:
 
 
 def test_a_second_test_takes_the_place_of_the_first(store: Store, measuring: Measuring, host) -> None:
-    networks.request_status_test(store, "blue", trials=100)
+    status_tests.request(store, "blue", trials=100)
     assert measuring.begun.wait(PATIENCE_S)
     assert row(store, host.id) is None
-    second = networks.request_status_test(store, "blue", trials=2)
+    second = status_tests.request(store, "blue", trials=2)
     until("the second is answered", lambda: row(store, host.id) is not None)
     answered = row(store, host.id)
     assert answered is not None
@@ -95,7 +95,7 @@ def test_a_second_test_takes_the_place_of_the_first(store: Store, measuring: Mea
 
 
 def test_a_test_that_is_taken_back_is_given_up_and_leaves_no_row(store: Store, measuring: Measuring, host) -> None:
-    networks.request_status_test(store, "blue", trials=100)
+    status_tests.request(store, "blue", trials=100)
     assert measuring.begun.wait(PATIENCE_S)
     store.delete(keys.test_specification(host.id))
     until("it is given up", lambda: measuring.given_up)
@@ -103,7 +103,7 @@ def test_a_test_that_is_taken_back_is_given_up_and_leaves_no_row(store: Store, m
 
 
 def test_an_agent_that_ends_gives_its_measurement_up(store: Store, measuring: Measuring, host) -> None:
-    networks.request_status_test(store, "blue", trials=100)
+    status_tests.request(store, "blue", trials=100)
     assert measuring.begun.wait(PATIENCE_S)
 
 
@@ -115,14 +115,14 @@ def test_rows_arrive_though_one_cannot_be_read(store: Store) -> None:
             host=name, address=address, public_key=name, endpoints=(), cloud=CloudFacts(),
         ))  # fmt: skip
         store.put(keys.presence(specification.id, name), name)
-    test = networks.request_status_test(store, "red")
+    test = status_tests.request(store, "red")
 
     def answer(name: str) -> None:
         store.put(keys.status(specification.id, name), HostStatus(
             host=name, test_id=test.id, measured_at=datetime.now(UTC), interface="cbnet0", datapath="x", latencies=(),
         ))  # fmt: skip
 
-    rows = networks.arriving(store, "red", test, wait_s=PATIENCE_S)
+    rows = status_tests.arriving(store, "red", test, wait_s=PATIENCE_S)
     answer("b")
     assert next(rows).host == "b"
     store.put(keys.status(specification.id, "c"), "rubbish")

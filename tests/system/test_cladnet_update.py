@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import cbstorage.keys
 from cbstorage import view
 from cbstorage.model import ClusterSpecification
-from cladnet import keys, networks
+from cladnet import keys, network_hosts, networks
 from cladnet.commands import net as cli
 from cladnet.control.controller import Controller
 from cladnet.etcd.store import Store
@@ -92,12 +92,12 @@ def test_a_range_grows_around_its_hosts_and_no_address_changes(store) -> None:
     blue = networks.create(store, name="blue", cidr="10.77.3.0/29")
     announce(store, blue.id, "a", "172.20.0.4/24")
     Controller(store).reconcile()
-    before = networks.hosts(store, "blue")[0].address
+    before = network_hosts.views(store, "blue")[0].address
     grown = networks.update(store, "blue", cidr="10.77.0.0/16")
     assert grown.cidr == IPv4Network("10.77.0.0/16")
     announce(store, blue.id, "b", "172.20.1.4/24")
     Controller(store).reconcile()
-    a, b = networks.hosts(store, "blue")
+    a, b = network_hosts.views(store, "blue")
     assert a.address == before
     assert b.address in grown.cidr
     assert (b.state, b.problem) == (HostState.ACTIVE, "")

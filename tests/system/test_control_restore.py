@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from cladnet import keys, networks
+from cladnet import keys, network_hosts, networks
 from cladnet.control import aftercare, backup, restore, vault
 from cladnet.enrol import enrolment, joining
 from cladnet.enrol.join_file import Join, JoinFile
@@ -220,7 +220,7 @@ def test_hosts_outlive_the_loss_of_everything_and_find_the_restored_system(
     for host in ("a", "b", "late"):
         fleet.wait_peers(host, *({"a", "b", "c", "late"} - {host}))
     with node.store() as store:  # agents know a younger rule of c than the backup has, and one that says otherwise
-        networks.control(store, mesh, "c", Command.DOWN)
+        network_hosts.control(store, mesh, "c", Command.DOWN)
     for host in ("a", "b", "late"):
         fleet.wait_peers(host, *({"a", "b", "late"} - {host}))
     before = {host: fleet.told(host) for host in addresses}

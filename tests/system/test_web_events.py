@@ -14,7 +14,7 @@ import pytest
 import requests
 import websocket
 
-from cladnet import keys, networks
+from cladnet import keys, networks, status_tests
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
@@ -123,7 +123,7 @@ def test_what_changes_in_etcd_arrives(console: Console, console_store: Store, ag
     agents.join(group, "aws-1", 0)
     while until(with_everything, "hosts")["cladnet"] != group:
         pass  # the probes
-    test = networks.request_status_test(console_store, group)
+    test = status_tests.request(console_store, group)
     assert until(with_everything, "status-test")["test"]["id"] == test.id  # type: ignore[index]
     agents.answer(group, test, {"aws-1": {"gcp-1": 3.55}})
     row = until(with_everything, "status")["row"]
@@ -143,7 +143,7 @@ def test_a_broken_row_of_one_host_does_not_stop_the_news(console: Console, conso
     wait_until_watching(listener, console_store)
     console_store.put(keys.status(group, "liar"), {"host": "<b>", "latencies": 7})
     until(listener, "status-cleared")
-    agents.answer(group, networks.request_status_test(console_store, group), {"honest": {"b": 1.0}})
+    agents.answer(group, status_tests.request(console_store, group), {"honest": {"b": 1.0}})
     assert until(listener, "status")["row"]["host"] == "honest"  # type: ignore[index]
     listener.close()
 
@@ -204,7 +204,7 @@ def test_a_page_that_never_reads_costs_nobody_else(console: Console, console_sto
     group = networks.create(console_store, name="shop").id
     lazy, awake = console.listen(), console.listen()
     wait_until_watching(awake, console_store)
-    test = TestSpecification(id="t", trials=1, asked_at=networks.request_status_test(console_store, group).asked_at)
+    test = TestSpecification(id="t", trials=1, asked_at=status_tests.request(console_store, group).asked_at)
     row = {f"host-{number}": 1.0 for number in range(200)}
     for number in range(300):
         agents.answer(group, test, {f"host-{number}": row})

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cladnet.model import CloudFacts, HostState, HostStatus, PairLatency
-from cladnet.networks import HostView
+from cladnet.network_hosts import HostView
 from cladnet.placement.candidates import of_cladnet, read
 from cladnet.placement.command import placement
 from cladnet.placement.model import Rtt

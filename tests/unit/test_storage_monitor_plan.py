@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cbstorage import assignment, monitor_plan
 from cladnet.model import CloudFacts, HostState, HostStatus, PairLatency, Role
-from cladnet.networks import HostView
+from cladnet.network_hosts import HostView
 from cladnet.placement.assess import assess
 from cladnet.placement.model import Candidate, Kind, Model, Rtt, Survive
 from cladnet.placement.recommend import recommend

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, url_for
 
-from cladnet import networks
+from cladnet import network_hosts, networks
 from cladnet.model import ADDRESS_QUARANTINE_S, DatapathKind, Encryption, RuleType
 from web import body
 from web.context import store
@@ -67,4 +67,4 @@ def delete(cladnet: str) -> Response:
 @blueprint.get("/<cladnet>/hosts")
 def hosts(cladnet: str) -> Response:
     """The hosts of a CLADNet."""
-    return body.answer({"hosts": networks.hosts(store(), networks.find(store(), cladnet).id)})
+    return body.answer({"hosts": network_hosts.views(store(), networks.find(store(), cladnet).id)})

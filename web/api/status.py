@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response
 
-from cladnet import keys, networks
+from cladnet import keys, networks, status_tests
 from cladnet.model import TestSpecification
 from web import body
 from web.context import store
@@ -23,9 +23,7 @@ class StatusWish:
 def ask(cladnet: str) -> Response:
     """Ask every agent to measure the latency to every peer; the rows come as events, or from `GET …/status`."""
     wish = body.read(StatusWish)
-    return body.answer(
-        networks.request_status_test(store(), networks.find(store(), cladnet).id, trials=wish.trials), 202
-    )
+    return body.answer(status_tests.request(store(), networks.find(store(), cladnet).id, trials=wish.trials), 202)
 
 
 @blueprint.get("/status")
@@ -34,4 +32,4 @@ def matrix(cladnet: str) -> Response:
     group = networks.find(store(), cladnet).id
     asked = store().get(keys.test_specification(group), TestSpecification)
     test = asked.value if asked else None
-    return body.answer({"test": test, "rows": networks.matrix(store(), group, test.id if test else None)})
+    return body.answer({"test": test, "rows": status_tests.matrix(store(), group, test.id if test else None)})

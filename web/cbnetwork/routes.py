@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
 from cbstorage import keys as storage_keys
-from cladnet import cidr, encryption, keys, model, networks
+from cladnet import cidr, encryption, keys, model, network_hosts, networks, status_tests
 from cladnet.free_ranges import prefix_for, read_ranges
 from cladnet.model import CladnetState, Command, Encryption, HostNetworkInformation, RuleType
 from larva.errors import Conflict, InvalidInput, NotFound
@@ -175,14 +175,14 @@ def update_details_of_peer(cladnet: str, host: str) -> Response:
     wish = protojson.read(request.get_data(), messages.UpdateDetailsRequest)
     told = translation.facts(wish.cloud_information or messages.CloudInformation())
     _peer(found, host)
-    networks.override_cloud(store(), found.id, host, told)
+    network_hosts.override_cloud(store(), found.id, host, told)
     return _answer(_peer(found, host))
 
 
 def _peers(found: model.CladnetSpecification) -> dict[str, messages.Peer]:
     informations = store().children(keys.hosts_of(found.id), HostNetworkInformation)
     told = {host: information.value for host, information in informations.items()}
-    views = networks.hosts(store(), found.id)
+    views = network_hosts.views(store(), found.id)
     return {view.host: translation.peer(found, view, told.get(view.host)) for view in views}
 
 
@@ -214,7 +214,7 @@ def control(cladnet: str, command: str) -> Response:
     found = _find(cladnet)
     if wanted in translation.ENCRYPTION:
         return _encrypt(found, translation.ENCRYPTION[wanted])
-    networks.control(store(), found.id, None, Command.UP if wanted == CommandType.UP else Command.DOWN)
+    network_hosts.control(store(), found.id, None, Command.UP if wanted == CommandType.UP else Command.DOWN)
     return _answer(messages.Outcome(is_succeeded=True, message="The command was handed to every peer."))
 
 
@@ -235,7 +235,7 @@ def connectivity_test(cladnet: str, kind: str) -> Response:
     """Ask every host to measure the latency to every other."""
     translation.enumerator(kind, TestType, "testType")
     wish = protojson.read(request.get_data(), messages.TestRequest)
-    networks.request_status_test(store(), _find(cladnet).id, trials=translation.trials(wish.test_spec))
+    status_tests.request(store(), _find(cladnet).id, trials=translation.trials(wish.test_spec))
     return _answer(messages.Outcome(is_succeeded=True, message="The test was handed to every peer."))
 
 

@@ -16,7 +16,7 @@ from cladnet.model import (
     HostState,
     RuleType,
 )
-from cladnet.networks import HostView
+from cladnet.network_hosts import HostView
 from cladnet.rules import choose_endpoint
 from cladnet.status_pace import MOST_TRIALS
 from larva import codec

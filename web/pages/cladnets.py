@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from cladnet import keys, networks, paths
+from cladnet import keys, network_hosts, networks, paths, status_tests
 from cladnet.model import CladnetSpecification, Role, RuleType, TestSpecification
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
@@ -79,7 +79,7 @@ def join(cladnet: str) -> str | tuple[str, int]:
 def ask_status(cladnet: str) -> AnyResponse:
     """Ask for a status test, for pages without scripts."""
     specification = networks.find(store(), cladnet)
-    networks.request_status_test(store(), specification.id, trials=forms.integer("trials", what=text("status.trials")))
+    status_tests.request(store(), specification.id, trials=forms.integer("trials", what=text("status.trials")))
     return redirect(f"/cladnets/{specification.id}#latency", 303)
 
 
@@ -120,9 +120,9 @@ def _show(
     test = asked.value if asked else None
     data = {
         "cladnet": specification,
-        "hosts": networks.hosts(store(), specification.id),
+        "hosts": network_hosts.views(store(), specification.id),
         "alarms": paths.alarms(store(), specification.id),
-        "status": {"test": test, "rows": networks.matrix(store(), specification.id, test.id if test else None)},
+        "status": {"test": test, "rows": status_tests.matrix(store(), specification.id, test.id if test else None)},
     }
     return render_template(
         "cladnet.html",

@@ -5,7 +5,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cbstorage import sizes, volumes
 from cbstorage.volumes import VolumeView
-from cladnet import networks
+from cladnet import network_hosts, networks
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
 from web.api.volumes import shown
@@ -99,7 +99,7 @@ def _show(
         volume=view,
         cladnet=cladnet,
         size=sizes.show(view.size_bytes),
-        hosts=networks.hosts(store(), view.group),
+        hosts=network_hosts.views(store(), view.group),
         data={"volume": shown(view)},
         typed=typed or {"hosts": [], "path": f"/srv/{view.name}"},
         mount_problem=mount_problem,
