@@ -21,7 +21,7 @@ import pytest
 from cladnet import keys
 from cladnet.enrol import authority
 from cladnet.member import Member
-from cladnet.model import CloudFacts, EnrolledHost, Role
+from cladnet.model import CloudFacts, ControlNode, ControlPlane, EnrolledHost, Role
 from cladnet.quality import HostQuality, Window
 from cladnet.trust.trust import Trust
 from larva import codec
@@ -69,6 +69,7 @@ class Mesh:
         stack.callback(self._end_processes)
         self.etcd = etcd_factory(tls=True, address="203.0.113.1", netns=self.ns("control"))
         self._enrol("control", (Role.CONTROL,))
+        self._found()
         self.spawn("whoami", "control", [sys.executable, "-c", WHOAMI])
         self.start_controller()
         self.group = self.larva("create", "10.77.0.0/24", "--name", "mesh")["id"]
@@ -123,6 +124,14 @@ class Mesh:
         )  # fmt: skip
         key = keys.enrolled_host(host)
         self.etcdctl("put", key, Trust(files).encode(key, record).decode())
+
+    def _found(self) -> None:
+        """What the first boot of a control node records of it."""
+        endpoint, server = self.etcd.endpoints[0], "http://203.0.113.1:8080"
+        node = ControlNode(host="control", server=server, etcd_endpoint=endpoint, peer_url="http://203.0.113.1:2380")
+        plane = ControlPlane(server=server, ca="sha256:none", etcd_endpoints=(endpoint,), nodes=(node,))
+        trust = Trust(self.etcd.client_files("founder"))
+        self.etcdctl("put", keys.CONTROL_PLANE, trust.encode(keys.CONTROL_PLANE, plane).decode())
 
     def etcdctl(self, *words: str) -> str:
         tls = self.state("control") / "tls"
