@@ -119,7 +119,10 @@ class Facts:
 
     def __init__(self, host: Host) -> None:
         self.member = Member(host=host.name, groups=(), roles=(Role.MEMBER,), server="", etcd_endpoints=())
-        self.identity = Identity(wireguard_private="", wireguard_public="", seal_private="", seal_public="")
+        self.identity = Identity(
+            wireguard_private="", wireguard_public=host.public_key, seal_private="", seal_public=""
+        )
+        self.knows_its_place = True
         self._host = host
 
     def look(self, **_: object) -> HostNetworkInformation:
@@ -232,8 +235,8 @@ def watched(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         patch.setenv("LARVA_STATE", str(tmp_path_factory.mktemp("state-a")))
         datapath = Recorder()
-        patch.setattr(network, "choose", lambda _kind, _interface: datapath)
-        patch.setattr(network.link, "delete", lambda _interface: None)
+        patch.setattr(network, "take", lambda _kind, _interface, _encryption: datapath)
+        patch.setattr(network, "clear", lambda _interface: None)
         a, b, c = site.enrol("a", site.red), site.join("b", site.red), site.join("c", site.blue)
         memory = Memory(tmp_path_factory.mktemp("memory") / "revocations.json")
         agent = Attachment(a.store, Facts(a), site.red, 0, revoked=memory.serials)  # type: ignore[arg-type]
