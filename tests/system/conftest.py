@@ -16,6 +16,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from mesh import Mesh
 
 from cladnet.control import accession, founding
 from cladnet.control.etcd_config import Ports
@@ -232,6 +233,17 @@ def etcd_factory(tmp_path: Path) -> Iterator[EtcdFactory]:
 def etcd(etcd_factory: EtcdFactory) -> EtcdCluster:
     """One etcd node on loopback: `.endpoints`, `.store()`, `.kill()`, `.start()`."""
     return etcd_factory()
+
+
+@pytest.fixture
+def mesh(tmp_path: Path, etcd_factory: EtcdFactory) -> Iterator[Mesh]:
+    """A control node and a CLADNet `mesh` without hosts."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    for program in ("wireguard-go", "ping", "etcdctl"):
+        _need(program)
+    with contextlib.ExitStack() as stack:
+        yield Mesh(tmp_path, etcd_factory, stack)
 
 
 @contextlib.contextmanager
