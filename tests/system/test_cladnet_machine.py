@@ -30,7 +30,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from cladnet import keys, networks, rules
+from cladnet import keys, network_hosts, networks, rules
 from cladnet.agent import agent, attachment, network, presence, publisher
 from cladnet.agent.agent import Agent
 from cladnet.agent.discovery import Metadata
@@ -549,7 +549,7 @@ class Machine(RuleBasedStateMachine):
     def command(self, h: int, n: int, command: Command) -> None:
         if self.groups:
             with suppress(NotFound):
-                networks.control(self.store, self.groups[n % len(self.groups)], self.hosts[h].name, command)
+                network_hosts.control(self.store, self.groups[n % len(self.groups)], self.hosts[h].name, command)
 
     # --- what happens to hosts
 
