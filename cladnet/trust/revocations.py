@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 
 NONE = RevocationList(number=0, serials={})
 MARGIN = timedelta(days=1)
+MOST_KEPT = 1000
+"""Up to so many are kept although their certificates have ended, some 70 kB: a clock that jumped ahead forgets nothing."""
 
 
 def revocations_file() -> Path:
@@ -73,7 +75,8 @@ def merged(known: RevocationList, *others: RevocationList, now: datetime) -> Rev
     for each in (known, *others):
         for serial, at in each.serials.items():
             serials[serial] = max(serials.get(serial, at), at)
-    kept = {serial: at for serial, at in serials.items() if at + LEAF_LIFETIME + MARGIN > now}
+    matters = {serial: at for serial, at in serials.items() if at + LEAF_LIFETIME + MARGIN > now}
+    kept = serials if len(serials) <= MOST_KEPT else matters
     newest = max((known, *others), key=lambda each: each.number)
     if kept == newest.serials and newest.number > 0:
         return newest

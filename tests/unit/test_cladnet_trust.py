@@ -314,3 +314,10 @@ def test_a_specification_cannot_be_widened_or_marked_deleted(site) -> None:
 def test_a_carried_certificate_is_plain_der(site) -> None:
     _, _, _, directory = site
     assert base64.b64decode(own_certificate(tls_of(directory, Authority.load(directory / "ca"), "z")))[0] == 0x30
+
+
+def test_a_clock_that_jumps_ahead_forgets_no_revocation() -> None:
+    known = RevocationList(number=1, serials={"ab": NOW})
+    assert merged(known, now=NOW + timedelta(days=3650)).serials == {"ab": NOW}
+    many = {f"{number:x}": NOW - timedelta(days=900) for number in range(1, 1200)}
+    assert merged(known, RevocationList(number=2, serials=many), now=NOW).serials == {"ab": NOW}
