@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 NONE = RevocationList(number=0, serials={})
 MARGIN = timedelta(days=1)
 MOST_KEPT = 1000
-"""Up to so many are kept although their certificates have ended, some 70 kB: a clock that jumped ahead forgets nothing."""
+"""So many are kept although their certificates have ended, some 70 kB: a clock that jumped ahead forgets nothing."""
 
 
 def revocations_file() -> Path:
