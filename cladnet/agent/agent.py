@@ -116,7 +116,7 @@ class Agent:
 
     def _learn_revocations(self) -> None:
         published = self._store.get(keys.REVOCATIONS, RevocationList)
-        if published is not None and self._revocations.learn(published.value):
+        if published is not None and self._revocations.hear(published.value):
             self._poke()
 
     def _note(self, item: Event | Relist) -> None:

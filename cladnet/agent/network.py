@@ -112,6 +112,8 @@ class Network:
         """When all of it was compared last; None: it has to be now."""
         self._asked = threading.Event()
         self._unsaved = False
+        self._pending: frozenset[str] = frozenset()
+        """Hosts whose rules were taken in and whose peers were not made of them yet: a look may fail in between."""
         self._saved_at = -SAVE_S
         self._applying = threading.Lock()
         self._left = False
@@ -154,9 +156,8 @@ class Network:
     def look(self) -> float | None:
         """Bring the data path and the cache up to what etcd says; return the seconds after which to look again."""
         again: float | None = None
-        changed: frozenset[str] = frozenset()
         try:
-            changed = self._read()
+            self._pending |= self._read()
             self.read_at = self._clock()
         except LarvaError as error:  # etcd is away, or forbids it: the tunnel still has to be kept up
             level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
@@ -168,10 +169,12 @@ class Network:
             try:
                 alone = again is not None
                 self._note_keys(alone=alone)
-                changed |= self._notice_moves() if alone else frozenset()
-                self._apply(self._peering.update(self._specification, self._command, changed), alone=alone)
-                greet(self._greeted)
-                self._greeted.clear()
+                self._pending |= self._notice_moves() if alone else frozenset()
+                delta = self._peering.update(self._specification, self._command, self._pending)
+                self._pending = frozenset()
+                self._apply(delta, alone=alone)
+                greeted, self._greeted = self._greeted, set()
+                greet(greeted)
             finally:
                 due = self._save_in_time()
         return due if again is None else again if due is None else min(again, due)

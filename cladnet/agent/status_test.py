@@ -20,6 +20,8 @@ from larva.errors import MalformedData
 log = logging.getLogger(__name__)
 
 RETRY_S = 5.0
+GIVEN_UP_S = 0.1
+"""Not at once: a test that is given up again and again must not keep etcd busy."""
 _LOOK_S = 0.2
 
 
@@ -56,8 +58,8 @@ class StatusTest:
         ).run(stop)  # fmt: skip
 
     def _note(self, item: Event | Relist) -> None:
-        if isinstance(item, Event):
-            self._asked = item.revision
+        # A Relist may be of an etcd that was restored and counts from lower on.
+        self._asked = item.revision if isinstance(item, Event) else 0
 
     def _unwanted(self) -> bool:
         return self._stop.is_set() or self._asked > self._running
@@ -75,7 +77,7 @@ class StatusTest:
             row = self._measure(found.value, view, datapath)
         except probe.GivenUp:
             log.info("%s: a status test was given up for another one", self._group)
-            return 0.0  # the change that made it unwanted may have been seen before this look began
+            return GIVEN_UP_S  # the change that made it unwanted may have been seen before this look began
         self.row = row
         self._write(found, row)
         return None

@@ -113,6 +113,7 @@ def _enrol_itself(store: Store, host: str, wanted: JoinFile) -> None:
     certificate = authority.read_certificate(tls_files().certificate.read_text(), source=str(tls_files().certificate))
     found = store.get(keys.enrolled_host(host), EnrolledHost)
     serial, user = f"{certificate.serial_number:x}", authority.common_name(certificate)
+    holder = authority.key_digest(authority.read_key(tls_files().key).public_key())
     if found is None:
         store.create(
             keys.enrolled_host(host),
@@ -122,15 +123,23 @@ def _enrol_itself(store: Store, host: str, wanted: JoinFile) -> None:
                 roles=wanted.roles,
                 certificate_serial=serial,
                 enrolled_at=datetime.now(UTC),
-                key_digest=authority.key_digest(authority.read_key(tls_files().key).public_key()),
+                key_digest=holder,
                 user=user,
                 earlier_serials=node_files.client_serials(),
             ),
         )
     else:
-        earlier = tuple(dict.fromkeys((*found.value.earlier_serials, *node_files.client_serials())))
+        before = () if found.value.certificate_serial == serial else (found.value.certificate_serial,)
+        earlier = tuple(dict.fromkeys((*found.value.earlier_serials, *before, *node_files.client_serials())))
+        # On another machine, restored, the key is another: what the old one held has to be good for nothing.
+        token = found.value.token_digest if found.value.key_digest == holder else ""
         mine = replace(
-            found.value, user=user, certificate_serial=serial, earlier_serials=earlier[-MOST_EARLIER_SERIALS:]
+            found.value,
+            user=user,
+            certificate_serial=serial,
+            key_digest=holder,
+            token_digest=token,
+            earlier_serials=earlier[-MOST_EARLIER_SERIALS:],
         )
         if mine != found.value:
             store.replace(found, mine)

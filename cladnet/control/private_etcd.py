@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from cladnet.access.etcd_auth import ROOT
+from cladnet.control.etcd_config import MOST_OPERATIONS, QUOTA_BYTES
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.cluster import TlsFiles
@@ -42,6 +43,7 @@ def running(data: Path, ca_directory: Path, scratch: Path) -> Iterator[Store]:
         "etcd", "--data-dir", str(data), "--listen-client-urls", url, "--advertise-client-urls", url,
         "--listen-peer-urls", f"http://{_LOOPBACK}:{peer_port}", "--client-cert-auth",
         "--trusted-ca-file", str(server.ca), "--cert-file", str(server.certificate), "--key-file", str(server.key),
+        "--quota-backend-bytes", str(QUOTA_BYTES), "--max-txn-ops", str(MOST_OPERATIONS),  # as those it was made by
         "--enable-grpc-gateway=false", "--log-level", "warn",
     ]  # fmt: skip
     log_file = scratch / "etcd.log"

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class Memory:
     def serials(self) -> frozenset[str]:
         """Serial numbers (hexadecimal) of the certificates that are good no more."""
         return frozenset(self._list.serials)
+
+    def hear(self, heard: RevocationList) -> bool:
+        """learn() what control nodes publish, and keep what was known before: restored ones may have forgotten some."""
+        return self.learn(replace(heard, serials={**self._list.serials, **heard.serials}))
 
     def learn(self, heard: RevocationList) -> bool:
         """Remember a list, whose signature was seen, unless a newer one is known; return whether it was news.

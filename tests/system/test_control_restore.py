@@ -64,7 +64,8 @@ AGENT = """
             files.write_whole(state / "datapath.json", json.dumps(self.told))
 
     datapath = Recorded()
-    network.choose = lambda kind, interface: datapath
+    network.take = lambda kind, interface, encryption: datapath
+    network.clear = lambda interface: None
     discovery.metadata = lambda: discovery.Metadata(public_address=None, cloud=CloudFacts(provider="test"))
     eth0 = NetworkInterface(name="eth0", mtu=1500, addresses=(IPv4Interface(f"192.0.2.{number}/24"),))
     discovery.interfaces = lambda: (eth0,)

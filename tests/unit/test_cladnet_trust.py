@@ -321,3 +321,11 @@ def test_a_clock_that_jumps_ahead_forgets_no_revocation() -> None:
     assert merged(known, now=NOW + timedelta(days=3650)).serials == {"ab": NOW}
     many = {f"{number:x}": NOW - timedelta(days=900) for number in range(1, 1200)}
     assert merged(known, RevocationList(number=2, serials=many), now=NOW).serials == {"ab": NOW}
+
+
+def test_an_agent_forgets_no_revocation_that_a_restored_control_plane_does_not_know(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "revocations.json")
+    assert memory.hear(RevocationList(number=3, serials={"ab": NOW}))
+    assert memory.hear(RevocationList(number=9, serials={"cd": NOW}))  # from a backup made before "ab" was removed
+    assert Memory(tmp_path / "revocations.json").serials() == {"ab", "cd"}
+    assert not memory.hear(RevocationList(number=9, serials={"ef": NOW}))
