@@ -37,9 +37,13 @@ def root_tls() -> TlsFiles:
     return tls
 
 
-def open_root() -> Store:
-    """Return a connection to this control node's etcd as root; NotFound if it is none."""
-    return Store(Member.load().etcd_endpoints, tls=root_tls(), first=True)
+def open_root(*, timeout: float = 5.0) -> Store:
+    """Return a connection to this control node's etcd as root; NotFound if it is none.
+
+    Args:
+        timeout: seconds after which a call raises Unavailable.
+    """
+    return Store(Member.load().etcd_endpoints, tls=root_tls(), timeout=timeout, first=True)
 
 
 def root_ca() -> Authority:

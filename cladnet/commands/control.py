@@ -23,6 +23,9 @@ from larva import output
 from larva.errors import Conflict, InvalidInput
 from larva.process import require_root
 
+ELECTION_S = 30.0
+"""How long a call waits while a node is removed: if it led, the others elect another one, which takes them seconds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewControlNode:
@@ -112,7 +115,7 @@ def add(
 def remove(*, host: str, force: bool, as_json: bool) -> None:
     """Take HOST out of the control nodes and out of the system, be it dead or alive; its certificates are useless."""
     require_root("removing a control node")
-    with open_root() as root:
+    with open_root(timeout=ELECTION_S) as root:
         left = removal.remove(root, Member.load(), host, force=force)
     if as_json:
         output.show_json(left)
