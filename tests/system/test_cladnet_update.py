@@ -28,6 +28,7 @@ from cladnet.model import (
     NetworkInterface,
     PairLatency,
     RuleType,
+    TestSpecification,
 )
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound
 
@@ -218,7 +219,7 @@ def test_the_commands_say_what_they_found(etcd, store, monkeypatch: pytest.Monke
 def answer_tests(store: Store, group: str, stop: threading.Event) -> None:
     """The hosts `a` and `b` answer each test, b after a was seen."""
     for _ in range(600):
-        test = store.get(keys.test_specification(group), networks.TestSpecification)
+        test = store.get(keys.test_specification(group), TestSpecification)
         if test is not None:
             for host, peer in (("a", "b"), ("b", "a")):
                 cell = PairLatency(
