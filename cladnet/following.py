@@ -33,7 +33,7 @@ def updated(me: Member, plane: ControlPlane) -> Member:
 
 
 class FollowingStore(Store):
-    """The store of a service: it learns of new and removed control nodes while it runs."""
+    """The store of a service: it learns of new and removed control nodes, and of a new certificate, while it runs."""
 
     _thread: threading.Thread | None = None
     _stop: threading.Event
@@ -66,7 +66,13 @@ class FollowingStore(Store):
         if self._thread is not None:
             self._thread.join(timeout=10)
 
+    def reopen_if_renewed(self) -> None:
+        """Let every connection use a certificate that was renewed; also seen by itself within five minutes."""
+        for store in (self, *self._led):
+            store.cluster.reopen_if_renewed()
+
     def _look(self) -> None:
+        self.reopen_if_renewed()  # first: with the old one the call below may not be answered any more
         plane = self.get(keys.CONTROL_PLANE, ControlPlane)
         if plane is None:
             return

@@ -1,16 +1,20 @@
-"""The routes of a host that is not enrolled yet: the CA's certificate, the address it comes from, enrolment."""
+"""The routes of a host that has no login: the CA's certificate, the address it comes from, enrolment, renewal."""
 
+import base64
+import binascii
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 
-from cladnet.enrol import enrolment
+from cladnet.enrol import enrolment, renewal
 from cladnet.enrol.authority import Authority
 from cladnet.enrol.enrolment import TokenExpired, TokenUnknown
+from cladnet.enrol.renewal import Proof, RenewalRefused
 from cladnet.etcd.store import Store
 from cladnet.model import Role
+from larva.errors import MalformedData
 from web import body
 from web.throttle import Throttle
 
@@ -34,13 +38,34 @@ class EnrolmentRequest:
     """Of a control node: the public key to which its secrets are sealed; 32 bytes, base64."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalRequest:
+    """The body of `POST /v1/renew`."""
+
+    host: str
+    csr: str
+    """PKCS#10 request in PEM, for the key that the certificate has."""
+    certificate: str
+    """The present one, in PEM."""
+    signature: str
+    """By its key over the three above, base64."""
+
+    def proof(self) -> Proof:
+        """Return what is to be proved; MalformedData if the signature is no base64."""
+        try:
+            signature = base64.b64decode(self.signature, validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise MalformedData("signature: expected base64") from error
+        return Proof(host=self.host, csr=self.csr, certificate=self.certificate, signature=signature)
+
+
 def enrolment_blueprint(
     open_store: Callable[[], Store],
     authority: Callable[[], Authority],
     admit: Callable[[str], None] | None = None,
     hand_over: Callable[[str], str] | None = None,
 ) -> Blueprint:
-    """Return the public routes; they need no login, since the token is the proof. The application answers their errors.
+    """Return the public routes; they need no login, since the token or the certificate is the proof.
 
     Args:
         open_store: called per request; whoever gives it owns the store and closes it.
@@ -50,6 +75,7 @@ def enrolment_blueprint(
     """
     routes = Blueprint("enrolment", __name__)
     throttle = Throttle(failures=FAILURES_PER_MINUTE, per_s=60.0)
+    renewals = Throttle(failures=FAILURES_PER_MINUTE, per_s=60.0)
 
     @routes.get("/v1/ca.pem")
     def ca() -> Response:
@@ -85,6 +111,21 @@ def enrolment_blueprint(
         if enrolled.sealed:
             log.warning("%s is a control node: it was given the authorities' keys", enrolled.host)
         return body.answer(enrolled, 201)
+
+    @routes.post("/v1/renew")
+    def renew() -> Response:
+        request.max_content_length = MAX_BODY_BYTES
+        source = _source()
+        renewals.check(source)
+        proof = body.read(RenewalRequest).proof()
+        try:
+            renewed = renewal.renew(open_store(), authority(), proof)
+        except RenewalRefused as error:
+            renewals.failed(source)
+            log.warning("renewal for %s from %s refused: %s", repr(proof.host[:80]), source, error.code)
+            raise
+        log.info("renewed the certificate of %s, from %s", renewed.host, source)
+        return body.answer(renewed, 201)
 
     return routes
 

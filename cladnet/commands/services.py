@@ -57,6 +57,7 @@ def agent(context: click.Context, /, *, metrics_at: str, rotate_days: float, set
     from cladnet.agent.agent import Agent
     from cladnet.agent.keyring import KeyRing
     from cladnet.agent.metrics import families
+    from cladnet.agent.renewal import CertificateKeeper
     from larva import metrics, metrics_server
 
     require_root("the agent")
@@ -65,8 +66,13 @@ def agent(context: click.Context, /, *, metrics_at: str, rotate_days: float, set
         ring = KeyRing(settle_s=settle_s, every_s=rotate_days * 86_400 or None)
         running = Agent(store, member, identity, ring=ring)
         metrics.REGISTRY.collect_from(lambda: families(running.observed()))
+        stop = _stop_on_signal()
+        keeper = threading.Thread(
+            target=CertificateKeeper(store.reopen_if_renewed).run, args=(stop,), name="certificate", daemon=True
+        )
+        keeper.start()
         with metrics_server.served(metrics_at):
-            running.run(_stop_on_signal())
+            running.run(stop)
 
 
 @click.command()

@@ -75,7 +75,8 @@ def _certificate(condition: HostCondition) -> Iterator[Finding]:
         yield _warning(
             "certificate",
             f"it expires on {until:%Y-%m-%d}, in {left.days} days",
-            "restart the agent (`systemctl restart larva-agent`) or enrol this host again before that day",
+            "the agent renews it at any console and could not: `journalctl -u larva-agent` says why; restarted, it "
+            "asks again at once (`systemctl restart larva-agent`)",
         )
 
 

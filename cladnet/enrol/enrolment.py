@@ -236,7 +236,7 @@ def redeem(
         enrolled = store.get(keys.enrolled_host(host), EnrolledHost)
         if enrolled is not None and _is_same(enrolled.value, holder=holder, token_digest=digest):
             certificate = authority.sign_client(csr_pem, host)
-            done = _issue_again(store, enrolled, certificate, roles)
+            done = issue_again(store, enrolled, certificate, roles)
             group = enrolled.value.groups[0] if enrolled.value.groups else ""
         else:
             token = _usable_token(store, digest, host, roles)
@@ -332,9 +332,10 @@ def _enrol(
     )
 
 
-def _issue_again(
+def issue_again(
     store: Store, enrolled: Versioned[EnrolledHost], certificate: Certificate, roles: Sequence[Role]
 ) -> bool:
+    """Put a further certificate into a host's record; False if somebody else changed that meanwhile."""
     refused = [role for role in roles if role not in enrolled.value.roles]
     if refused:
         raise RoleRefused(

@@ -150,7 +150,7 @@ def _ask(wanted: JoinFile, join: Join, host: str, servers: Sequence[str], *, pat
             )
         source = server + ENROL_PATH
         answer = console_client.post_verified(server, ENROL_PATH, ca_pem=ca_pem, body=body)
-        enrolment = _checked(codec.decode(answer, Enrolment, source=source), join, host, key, source=source)
+        enrolment = checked(codec.decode(answer, Enrolment, source=source), join.ca, host, key, source=source)
         if is_control:
             handover.keep(enrolment.sealed, seal_private, ca=join.ca, source=source)
         return enrolment
@@ -170,10 +170,10 @@ def _ask(wanted: JoinFile, join: Join, host: str, servers: Sequence[str], *, pat
     return backoff.retry(attempt, on=TemporaryFailure, patience_s=patience_s, doing=doing)
 
 
-def _checked(answer: Enrolment, join: Join, host: str, key: ec.EllipticCurvePrivateKey, *, source: str) -> Enrolment:
+def checked(answer: Enrolment, ca: str, host: str, key: ec.EllipticCurvePrivateKey, *, source: str) -> Enrolment:
     """Nothing is written to disk that would not work: the right CA, our name, our key, somewhere to go."""
     certificate = authority.read_certificate(answer.certificate_pem, source=source)
-    if not hmac.compare_digest(authority.fingerprint_of(answer.ca_pem, source=source), join.ca):
+    if not hmac.compare_digest(authority.fingerprint_of(answer.ca_pem, source=source), ca):
         raise WrongAuthority(f"{source}: the answer holds another CA than the one that was pinned")
     if answer.host != host or certificate.public_key() != key.public_key() or not answer.etcd_endpoints:
         raise MalformedData(f"{source}: the answer is not for this host's request")

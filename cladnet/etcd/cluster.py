@@ -166,6 +166,7 @@ class Cluster:
         self._tls = tls
         self._first = first
         self._lock = threading.Lock()
+        self._opened_with = _identity(tls)
         self.endpoints = tuple(Endpoint(url, tls) for url in urls)
         self.timeout = timeout
         self._preferred = self.endpoints[0] if first else _any_of(self.endpoints)
@@ -265,6 +266,25 @@ class Cluster:
         log.info("etcd is at %s now", ", ".join(wanted))
         return True
 
+    def reopen_if_renewed(self) -> bool:
+        """Open every channel anew if the certificate's file is another one; calls that run end where they are.
+
+        Raises:
+            NotFound: a file cannot be read; nothing was changed then.
+        """
+        with self._lock:
+            identity = _identity(self._tls)
+            if self._closed.is_set() or identity in (None, self._opened_with):
+                return False
+            old = self.endpoints
+            fresh = tuple(Endpoint(endpoint.url, self._tls) for endpoint in old)
+            self._preferred = fresh[old.index(self._preferred)]
+            self.endpoints, self._opened_with = fresh, identity
+        for endpoint in old:
+            endpoint.retire()
+        log.info("the connections to etcd use the new certificate")
+        return True
+
     def close(self) -> None:
         """Close every channel; calls that wait end with Unavailable."""
         with self._lock:
@@ -277,6 +297,17 @@ class Cluster:
     def closed(self) -> bool:
         """Whether close() was called."""
         return self._closed.is_set()
+
+
+def _identity(tls: TlsFiles | None) -> tuple[int, int] | None:
+    """What tells one certificate file from the one that replaced it; None where there is none to read."""
+    if tls is None:
+        return None
+    try:
+        found = tls.certificate.stat()
+    except OSError:  # the channels' own reading says what is wrong
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _any_of(endpoints: Sequence[Endpoint]) -> Endpoint:
