@@ -62,23 +62,33 @@ class KeyRing:
         self._every_s = every_s
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen = False
+        self._seen = (False, False)
         self._groups: set[str] = set()
         self._shown: dict[str, float] = {}
         """CLADNet → since when every peer there may know the next key."""
         self._waiting: dict[str, float] = {}
         self._through: set[str] = set()
         """CLADNets whose rules have the next key as this host's own."""
+        self._without: set[str] = set()
+        """CLADNets that have no rule of this host, as one whose range the host's own network overlaps: nobody there
+        goes by any key of it, and nobody there is waited for."""
 
     def keys(self) -> tuple[Pair, Pair | None]:
         """The key in use and the next one, if there is one."""
-        following = Pair.read(self._next) if self._next.exists() else None
-        return Pair.read(self._current), following
+        try:
+            following = Pair.read(self._next)
+        except FileNotFoundError:
+            following = None
+        current = Pair.read(self._current)  # after it: the next one may take its place in between, and then is this one
+        return current, following if following != current else None
 
     def has_news(self) -> bool:
-        """Whether `larva agent rotate-key` has made a next key since this was asked last."""
-        before, self._seen = self._seen, self._next.exists()
-        return self._seen and not before
+        """Whether a next key was made or is in place, or can be waited for to the end, since this was asked last.
+
+        Every CLADNet has to look then: none of them knows how far the others are.
+        """
+        before, self._seen = self._seen, (self._next.exists(), self.remaining_s() is not None)
+        return self._seen != before
 
     @property
     def is_replacing(self) -> bool:
@@ -109,49 +119,71 @@ class KeyRing:
         with self._lock:
             self._groups.add(group)
 
-    def note(self, group: str, own: NetworkingRule | None, *, absent: bool) -> None:
+    def note(self, group: str, own: NetworkingRule | None, *, absent: bool, certain: bool = True) -> None:
         """Take in this host's rule in a CLADNet, and finish when all have the next key.
 
         Args:
+            certain: the control plane says so now; otherwise there may be a rule that this host does not know.
             absent: a peer is not there right now, and may not have heard of the next key. Who was there for half of the
                 time that it settles has.
         """
         with self._lock:
             self._groups.add(group)
+            if own is not None:
+                self._without.discard(group)
+            elif certain:
+                self._without.add(group)
             _, following = self.keys()
             if following is None:
                 self._shown, self._waiting, self._through = {}, {}, set()
                 if self._every_s is not None and time.time() - self._current.stat().st_mtime > self._every_s:
-                    self.begin()
+                    self._begin_in_time()
             elif own is not None and own.public_key == following.public:
                 self._through.add(group)
-                if self._through >= self._groups:
-                    self._finish()
             elif own is None or own.next_public_key != following.public:
-                self._shown.pop(group, None)
-                self._waiting.pop(group, None)
+                self._take_back(group)
             else:
+                self._through.discard(group)
                 now = self._clock()
                 since, shown = self._waiting.setdefault(group, now), self._shown.setdefault(group, now)
                 if absent and now - since < PATIENCE_S and now - shown < self._settle_s / 2:
                     del self._shown[group]
+            self._finish()
+
+    def _begin_in_time(self) -> None:
+        """begin(), unless the disk is full or read-only, which must hold nothing else up."""
+        try:
+            self.begin()
+        except OSError as error:
+            log.warning("the WireGuard key is due to be replaced and cannot be: %s", error.strerror)
 
     def _finish(self) -> None:
+        """Put the next key in the other's place if all go by it that go by any."""
+        if not self._through or self._groups - self._without - self._through or not self._next.exists():
+            return
         self._next.replace(self._current)
         files.sync_directory(self._current.parent)
+        self._shown, self._waiting, self._through = {}, {}, set()
         log.info("the WireGuard key was replaced")
+
+    def _take_back(self, group: str) -> None:
+        self._shown.pop(group, None)
+        self._waiting.pop(group, None)
+        self._through.discard(group)
 
     def forget(self, group: str) -> None:
         """This host left a CLADNet."""
         with self._lock:
             self._groups.discard(group)
-            self._shown.pop(group, None)
-            self._through.discard(group)
+            self._without.discard(group)
+            self._take_back(group)
+            self._finish()
 
     def remaining_s(self) -> float | None:
         """Seconds until the next key should be used, 0 when it should be now; None while nobody can tell."""
         with self._lock:
-            if not self._next.exists() or not self._groups or self._groups > self._through | self._shown.keys():
+            needed = self._groups - self._without
+            if not self._next.exists() or not needed or needed - self._through - self._shown.keys():
                 return None
             left = [
                 at + self._settle_s - self._clock() for group, at in self._shown.items() if group not in self._through

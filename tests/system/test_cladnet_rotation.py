@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 from mesh import PATIENCE_S, Mesh, until
 
+from cladnet import keys
+
 pytestmark = pytest.mark.root
 
 SERVE = """
@@ -126,3 +128,41 @@ def test_a_host_that_is_cut_off_from_etcd_notices_that_a_peer_uses_its_next_key(
     mesh.ip("b", "route", "del", "unreachable", "203.0.113.1/32")
     until("b is told", lambda: f'"public_key":"{new}"' in rules.read_text())
     assert mesh.reaches("b", addresses["a"])
+
+
+def test_a_host_of_two_cladnets_of_which_one_is_plain_replaces_its_one_key(mesh: Mesh) -> None:
+    other = mesh.larva("create", "10.78.0.0/24", "--name", "other")["id"]
+    overlapped = mesh.larva("create", "10.79.0.0/24", "--name", "overlapped")["id"]
+    mesh.larva("update", "other", "--encryption", "off", "--rule", "basic")
+    mesh.larva("update", "mesh", "--rule", "basic")  # else lan0's address is one at which a may be reached
+    mesh.add_host("a", 10, (mesh.group, other))
+    mesh.ip("a", "link", "add", "lan0", "up", "type", "bridge")
+    mesh.ip("a", "addr", "add", "10.79.0.1/24", "dev", "lan0")
+    until("a tells of its own network", lambda: "10.79.0.1" in told(mesh, mesh.group))
+    mesh.larva_plain("join", "overlapped", "a")  # where it gets no rule
+    mesh.add_host("b", 11, (mesh.group, other))
+    mesh.add_host("c", 12, (other,))
+    addresses = mesh.wait_mesh("a", "b")
+    until("a and b are in the other", lambda: all(mesh.views("other").get(h, {}).get("address") for h in "abc"))
+    plain = str(mesh.views("other")["b"]["address"])
+    until(f"b is reached\n{mesh.log('a')}", lambda: mesh.reaches("a", plain, interface="cbnet1"))
+    until("a is in the third", lambda: "overlaps" in mesh.views("overlapped").get("a", {}).get("problem", ""))
+    assert mesh.views("overlapped")["a"]["address"] is None
+    mesh.end("agent-c")
+    until("c is away", lambda: mesh.views("other")["c"]["state"] == "unreachable")
+    with counted(mesh, "a", addresses["b"]) as sealed, counted(mesh, "a", plain) as unsealed:
+        new = mesh.on("a", "agent", "rotate-key")["next_public_key"]
+        key_file = mesh.state("a") / "identity" / "wireguard.key"
+        until(f"the old key is gone\n{mesh.log('a')}", lambda: not key_file.with_suffix(".next").exists())
+        for group in (mesh.group, other):
+            rules = mesh.state("b") / "rules" / f"{group}.json"
+            until("b goes by the new key", lambda rules=rules: f'"public_key":"{new}"' in rules.read_text())
+    for sent, received in (sealed, unsealed):
+        assert sent > 100
+        assert sent - received <= 3
+    until("no key of before is told", lambda: f'"public_key":"{new}"' in told(mesh, overlapped))
+
+
+def told(mesh: Mesh, group: str) -> str:
+    """What a says of itself in a CLADNet."""
+    return mesh.etcdctl("get", "--print-value-only", keys.host_information(group, "a"))

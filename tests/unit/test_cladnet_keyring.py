@@ -88,6 +88,53 @@ def test_who_is_absent_is_waited_for_and_not_for_ever(tmp_path: Path) -> None:
     assert host.ring.remaining_s() == 4, "who is gone now has heard of it"
 
 
+def test_a_network_without_a_rule_of_this_host_holds_no_other_up(tmp_path: Path) -> None:
+    host = Host(tmp_path / "identity")
+    public = host.ring.begin()
+    for group in ("red", "blue"):
+        host.ring.expect(group)
+    host.ring.note("red", host.rule(), absent=False)
+    host.ring.note("blue", None, absent=False, certain=False)
+    assert host.ring.remaining_s() is None, "nobody said that blue has none"
+    host.ring.note("blue", None, absent=False)
+    assert host.ring.remaining_s() == 10
+    host.ring.note("blue", host.rule(), absent=True)
+    assert host.ring.remaining_s() is None, "it has one now"
+    host.ring.note("blue", None, absent=False)
+    host.ring.note("red", host.rule(switched=True), absent=False)
+    assert host.ring.keys()[0].public == public
+    assert host.ring.begin() != public
+    host.ring.note("blue", host.rule(), absent=False)
+    assert host.ring.keys()[0].public == public, "what was said of the key before counts for that one only"
+
+
+def test_who_leaves_the_last_network_that_goes_by_the_old_key_is_done(tmp_path: Path) -> None:
+    host = Host(tmp_path / "identity")
+    public = host.ring.begin()
+    for group in ("red", "blue"):
+        host.ring.note(group, host.rule(), absent=False)
+    host.ring.note("red", host.rule(switched=True), absent=False)
+    assert host.ring.is_replacing
+    host.ring.forget("blue")
+    assert (host.ring.is_replacing, host.ring.keys()[0].public) == (False, public)
+
+
+def test_every_network_is_told_when_the_last_one_shows_the_next_key(tmp_path: Path) -> None:
+    host = Host(tmp_path / "identity")
+    for group in ("red", "blue"):
+        host.ring.expect(group)
+    assert not host.ring.has_news()
+    host.ring.begin()
+    assert [host.ring.has_news(), host.ring.has_news()] == [True, False]
+    host.ring.note("red", host.rule(), absent=False)
+    assert not host.ring.has_news()
+    host.ring.note("blue", host.rule(), absent=False)
+    assert [host.ring.has_news(), host.ring.has_news()] == [True, False], "red could not know"
+    for group in ("red", "blue"):
+        host.ring.note(group, host.rule(switched=True), absent=False)
+    assert [host.ring.has_news(), host.ring.has_news()] == [True, False], "it is in place"
+
+
 @given(steps=st.lists(st.sampled_from(["show", "wait", "switch", "restart", "back"]), max_size=12))
 def test_whoever_is_killed_comes_up_with_a_key_that_its_own_rule_has(tmp_path_factory, steps: list[str]) -> None:
     host = Host(tmp_path_factory.mktemp("host") / "identity")
