@@ -112,6 +112,8 @@ class Network:
         """When all of it was compared last; None: it has to be now."""
         self._asked = threading.Event()
         self._unsaved = False
+        self._in_contact = True
+        """Whether etcd was there at the last look; a watch that stands is silent about it."""
         self._pending: frozenset[str] = frozenset()
         """Hosts whose rules were taken in and whose peers were not made of them yet: a look may fail in between."""
         self._saved_at = -SAVE_S
@@ -216,8 +218,13 @@ class Network:
             taken_up = own is not None and following is not None and own.public_key == following.public
             if taken_up or self._clock() - self._ahead_since > AHEAD_S:
                 self._ahead_since = None
-        absent = following is not None and any(rule.state == HostState.UNREACHABLE for rule in self._rules.values())
-        self._ring.note(self._group, own, absent=absent)
+        encrypts = self._specification is not None and self._specification.encryption is Encryption.ON
+        absent = (  # without encryption nobody is reached by a key, and who is away misses none
+            following is not None
+            and encrypts
+            and any(rule.state == HostState.UNREACHABLE for rule in self._rules.values())
+        )
+        self._ring.note(self._group, own, absent=absent, certain=not alone)
         self._use_key()
 
     def _notice_moves(self) -> frozenset[str]:
@@ -250,8 +257,10 @@ class Network:
         mirror = self._mirror
         changed = mirror.catch_up()
         terms = self._specification, self._command
-        if not changed and self._is_whole_due():
+        if not changed and (self._is_whole_due() or not self._in_contact):
+            self._in_contact = False  # unless it answers
             self._store.exists(self._configuration_key)  # nothing new: is etcd there at all?
+        self._in_contact = True
         self._read_terms()
         first, self._from_etcd = not self._from_etcd, True
         if first or self._is_whole_due():
