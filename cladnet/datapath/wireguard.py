@@ -51,11 +51,14 @@ class KernelWireguard:
         self._told.update((peer.public_key, peer) for peer in changed)
 
     def _carry_out(self, changes: Changes) -> None:
-        """One request for each peer: a request is all that pyroute2 can say of one peer."""
-        for key in changes.removed:
-            self._set(peer={"public_key": key, "remove": True})
+        """One request for each peer: a request is all that pyroute2 can say of one peer.
+
+        Removals come last: an address moves from a host's old key to its next one in one step, and always has a peer.
+        """
         for change in changes.changed:
             self._set(peer=_request(change))
+        for key in changes.removed:
+            self._set(peer={"public_key": key, "remove": True})
 
     def stats(self) -> tuple[PeerStatus, ...]:
         """The peers as the kernel has them."""
