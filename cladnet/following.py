@@ -76,6 +76,9 @@ class FollowingStore(Store):
         plane = self.get(keys.CONTROL_PLANE, ControlPlane)
         if plane is None:
             return
-        me = member.change(lambda me: updated(me, plane.value))
-        for store in (self, *self._led):
-            store.cluster.replace(me.etcd_endpoints)
+        for store in (self, *self._led):  # before it is written: a full disk must not keep a host on dead endpoints
+            store.cluster.replace(updated(Member.load(), plane.value).etcd_endpoints)
+        try:
+            member.change(lambda me: updated(me, plane.value))
+        except OSError as error:
+            log.warning("the next start may not know where etcd is now: %s", error.strerror)
