@@ -8,6 +8,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from cladnet.trust.kinds import signed_by_ca
+
 # Monitors' hosts write some of these, and etcd's disk is not theirs alone: these bounds keep what becomes a path, a
 # unit's name, a capability or a line of ceph.conf from being anything else. They hold where a value is read.
 Name = Annotated[str, Meta(pattern=r"\A[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")]
@@ -21,6 +23,7 @@ FILE_SYSTEM = "cladfs"
 """The one CephFS of a cluster; tenants and volumes are directories of it."""
 
 
+@signed_by_ca
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSpecification:
     """A storage cluster as its creator wants it: `cb-storage/cluster/{group}`. One CLADNet has at most one."""

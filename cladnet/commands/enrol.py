@@ -141,12 +141,18 @@ def remove(*, host: str) -> None:
     with Store.of_this_host() as store:
         if any(node.host == host for node in enrolment.control_plane(store).nodes):
             raise Conflict(f"{host} is a control node", hint=f"use `larva control remove {host}`")
+        token = enrolment.token_of(store, host)
         membership.remove_host(store, host)
     with open_root() as root:  # the controller does the same; but the certificate is useless also while none runs
         AccessKeeper(root).settle()
         if list_file().exists():
             RevocationKeeper(root, root_ca(), list_file()).reconcile()
     output.note(f"{host} is removed")
+    if token is not None:
+        output.note(
+            f"the token that it was enrolled with is good for {token.uses_left} more hosts and may still be on it: "
+            f"`larva enrol token revoke {token.id}` ends that"
+        )
 
 
 def duration_s(text: str) -> float:

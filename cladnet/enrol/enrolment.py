@@ -160,20 +160,31 @@ def _create(store: Store, *, group: str, roles: Sequence[Role], ttl_s: float, us
     return secret
 
 
+def token_of(store: Store, host: str) -> TokenView | None:
+    """Return the token that a host was enrolled with if it would enrol further ones; None otherwise."""
+    record = store.get(keys.enrolled_host(host), EnrolledHost)
+    if record is None or not record.value.token_digest:
+        return None
+    found = store.get(keys.token(record.value.token_digest), EnrolmentToken)
+    view = _token_view(found, datetime.now(UTC)) if found is not None else None
+    return view if view is not None and view.uses_left and not view.expired else None
+
+
+def _token_view(item: Versioned[EnrolmentToken], now: datetime) -> TokenView:
+    return TokenView(
+        id=keys.last_segment(item.key)[:12],
+        group=item.value.group,
+        roles=item.value.roles,
+        expires_at=item.value.expires_at,
+        uses_left=item.value.uses_left,
+        expired=item.value.expires_at <= now,
+    )
+
+
 def tokens(store: Store) -> tuple[TokenView, ...]:
     """Return the tokens that can still be used, and those that expired lately."""
     now = datetime.now(UTC)
-    return tuple(
-        TokenView(
-            id=keys.last_segment(item.key)[:12],
-            group=item.value.group,
-            roles=item.value.roles,
-            expires_at=item.value.expires_at,
-            uses_left=item.value.uses_left,
-            expired=item.value.expires_at <= now,
-        )
-        for item in store.list(keys.TOKEN, EnrolmentToken).items
-    )
+    return tuple(_token_view(item, now) for item in store.list(keys.TOKEN, EnrolmentToken).items)
 
 
 def revoke_token(store: Store, token_id: str) -> None:

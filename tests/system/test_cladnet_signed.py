@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from etcd3 import etcdrpc
 
+import cbstorage.keys
+from cbstorage.model import ClusterSpecification
 from cladnet import keys, network_hosts, networks, seal
 from cladnet.access.keeper import AccessKeeper
 from cladnet.access.revocation import RevocationKeeper
@@ -396,6 +398,21 @@ def test_the_controller_gives_its_word_to_nobody_else(site: Site, watched: Watch
         assert rule.public_key == watched.b.public_key
     watched.settle()
     assert not {EVIL, own_key} & {peer.public_key for peer in watched.datapath.ever}
+
+
+def test_nobody_can_be_named_a_monitor(site: Site) -> None:
+    """Whoever is gets Ceph's administrator key, and the rights of a monitor's host in etcd."""
+    key, created = cbstorage.keys.cluster(site.red), datetime.now(UTC)
+    specification = ClusterSpecification(
+        group=site.red, fsid="00000000-0000-4000-8000-000000000000", cidr=IPv4Network("10.77.0.0/24"),
+        mon_hosts=("a",), mgr_hosts=("a",), mds_hosts=("a",), created_at=created,
+    )  # fmt: skip
+    site.store.put(key, specification)
+    assert site.store.children(cbstorage.keys.CLUSTER, ClusterSpecification)[site.red].value.mon_hosts == ("a",)
+    site.edit(key, mon_hosts=["c"])
+    assert _refuses(lambda: site.store.get(key, ClusterSpecification))
+    assert site.store.children(cbstorage.keys.CLUSTER, ClusterSpecification) == {}, "nobody gets rights by it"
+    site.store.delete(key)
 
 
 def test_neither_tokens_nor_the_way_to_the_system_nor_accounts_can_be_written(site: Site) -> None:
