@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from cladnet import keys
-from cladnet.agent.network import SAVE_S_PER_RULE, WHOLE_S, Network
+from cladnet.agent.network import RETRY_S, SAVE_S_PER_RULE, WHOLE_S, Network
 from cladnet.agent.peering import wanted
 from cladnet.agent.rule_cache import NetworkView, RuleCache
 from cladnet.datapath.protocol import Peer, PeerStatus, Tunnel
@@ -224,6 +224,25 @@ def test_the_cache_is_written_now_and_then_and_at_the_end(store) -> None:
     assert host.cache.load() is None
     host.network.look()
     assert (host.cache.load(), host.driver.tunnel) == (None, None)
+
+
+def test_while_etcd_is_away_no_look_believes_that_it_is_there(etcd, store) -> None:
+    """A watch that stands is silent about it, so the looks between those at the whole have nothing to go by."""
+    host = Host(store)
+    for prefix in host.network.prefixes:
+        host.network.note(Relist(0, prefix))
+    host.network.look()
+    assert host.network.read_at == host.now
+    etcd.kill()
+    last = host.now
+    host.now += WHOLE_S
+    for _ in range(3):
+        assert host.network.look() == pytest.approx(RETRY_S)
+        assert host.network.read_at == last
+        host.now += RETRY_S
+    etcd.start()
+    host.network.look()
+    assert host.network.read_at == host.now
 
 
 def test_a_look_reads_nothing_of_what_a_watch_tells(etcd, store) -> None:
