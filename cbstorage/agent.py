@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cbstorage.daemons import StorageHost
-from cbstorage.keeper import VolumeKeeper
-from cbstorage.mounts import MountKeeper, remembered_groups
+from cbstorage.host.daemons import StorageHost
+from cbstorage.leading.volume_keeper import VolumeKeeper
+from cbstorage.mounting.mounts import MountKeeper, remembered_groups
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Store
 from cladnet.keys import enrolled_host

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbstorage import clients, keys, local
+from cbstorage import keys
+from cbstorage.host import local
 from cbstorage.model import HostDaemons, MountPhase, MountState
-from cbstorage.mount_probe import Answer, MountProbe
-from cbstorage.mounts import Known
+from cbstorage.mounting import clients
+from cbstorage.mounting.mount_probe import Answer, MountProbe
+from cbstorage.mounting.mounts import Known
 from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import Role

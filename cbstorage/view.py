@@ -5,8 +5,9 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 import cladnet.keys
-from cbstorage import conf, keys, records
-from cbstorage.crush import Place, place
+from cbstorage import keys, records
+from cbstorage.ceph import conf
+from cbstorage.ceph.crush import Place, place
 from cbstorage.model import ClusterSpecification, Founding, Monitor
 from cladnet.etcd.store import Store, Versioned
 from cladnet.model import CladnetSpecification, EnrolledHost, HostNetworkInformation, NetworkingRule, Role

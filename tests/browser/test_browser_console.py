@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from cbstorage import keys as storage_keys
 from cbstorage.model import ClusterSpecification, MountPhase, MountState, VolumeState
-from cbstorage.volumes import find as find_volume
+from cbstorage.wanted.volumes import find as find_volume
 from cladnet import keys, networks
 from cladnet.etcd.store import Store
 from cladnet.model import TestSpecification

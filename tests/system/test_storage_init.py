@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cbstorage import cluster
 from cbstorage import keys as storage_keys
-from cbstorage.storage_command import storage
+from cbstorage.commands.storage import storage
+from cbstorage.wanted import cluster
 from cladnet import keys, networks
 from cladnet.etcd.store import Store
 from cladnet.model import (

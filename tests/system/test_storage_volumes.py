@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 import cladnet.keys
-from cbstorage import cluster, founding, keys, sealed_keys, view, volumes
-from cbstorage.cephx import ADMIN, MON
+from cbstorage import keys, view
+from cbstorage.ceph import sealed_keys
+from cbstorage.ceph.cephx import ADMIN, MON
+from cbstorage.host import founding
 from cbstorage.model import (
     ClusterSpecification,
     MountPhase,
@@ -22,7 +24,8 @@ from cbstorage.model import (
     VolumePhase,
     VolumeState,
 )
-from cbstorage.mounts import MountKeeper
+from cbstorage.mounting.mounts import MountKeeper
+from cbstorage.wanted import cluster, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, CloudFacts, EnrolledHost, HostNetworkInformation, NetworkingRule, Role

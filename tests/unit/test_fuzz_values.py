@@ -16,14 +16,14 @@ from etcd3 import etcdrpc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import cbstorage.claim
-import cbstorage.device
+import cbstorage.ceph.monitor
+import cbstorage.host.claim
+import cbstorage.host.device
+import cbstorage.host.osd
+import cbstorage.host.preflight
+import cbstorage.leading.tree
 import cbstorage.model
-import cbstorage.monitor
-import cbstorage.mounts
-import cbstorage.osd
-import cbstorage.preflight
-import cbstorage.tree
+import cbstorage.mounting.mounts
 import cladnet.agent.alarms
 import cladnet.agent.rule_cache
 import cladnet.enrol.console_client
@@ -47,8 +47,9 @@ from larva.errors import MalformedData
 ROOMS: tuple[ModuleType, ...] = (
     cladnet.model, cladnet.quality, cladnet.agent.alarms, cladnet.member, cladnet.agent.rule_cache,
     cladnet.enrol.join_file, cladnet.enrol.enrolment,
-    cladnet.enrol.console_client, cbstorage.model, cbstorage.claim, cbstorage.monitor, cbstorage.mounts, cbstorage.osd,
-    cbstorage.preflight, cbstorage.tree, cbstorage.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
+    cladnet.enrol.console_client, cbstorage.model, cbstorage.host.claim, cbstorage.ceph.monitor,
+    cbstorage.mounting.mounts, cbstorage.host.osd, cbstorage.host.preflight, cbstorage.leading.tree,
+    cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
     web.api.status, web.api.volumes, web.enrolment, web.first_account,
 )  # fmt: skip
 LONGEST_MESSAGE = 700

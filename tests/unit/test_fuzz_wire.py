@@ -13,9 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cbstorage import cephx, device, mount_probe, observe, preflight, sealed_keys, sizes
+from cbstorage.ceph import cephx, sealed_keys
+from cbstorage.ceph.monitor import OsdMap, WireAddress
+from cbstorage.host import device, preflight
+from cbstorage.leading import observe
 from cbstorage.model import SealedKey, SealedKeys
-from cbstorage.monitor import OsdMap, WireAddress
+from cbstorage.mounting import mount_probe
+from cbstorage.wanted import sizes
 from cladnet import curve25519, seal
 from cladnet.agent import discovery, probe
 from cladnet.agent.probe import EchoReply

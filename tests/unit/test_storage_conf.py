@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from cbstorage import cephx, conf, sealed_keys
-from cbstorage.crush import place
+from cbstorage.ceph import cephx, conf, sealed_keys
+from cbstorage.ceph.crush import place
 from cbstorage.model import Monitor
 from cladnet import seal
 from cladnet.model import CloudFacts

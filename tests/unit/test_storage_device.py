@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cbstorage import device
-from cbstorage.device import Contents, Fate, Label
+from cbstorage.host import device
+from cbstorage.host.device import Contents, Fate, Label
 from larva.errors import HostUnfit
 
 FSID = str(uuid.uuid4())

@@ -6,8 +6,8 @@ import pytest
 
 from cbstorage.doctor import MountCondition, _mounts, diagnose
 from cbstorage.model import Daemon, DaemonKind, HostDaemons, MountPhase, MountSpecification, MountState
-from cbstorage.mount_probe import Answer
-from cbstorage.mounts import Known
+from cbstorage.mounting.mount_probe import Answer
+from cbstorage.mounting.mounts import Known
 from larva import codec
 
 WELL = MountCondition(group="g", volume="v", path="/srv/v", mounted=True, answer=Answer.ALIVE)

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage import claim, clients, device, keeper, mount_point, mounts, osd, sealed_keys, sizes
-from cbstorage.cephx import Identity
-from cbstorage.clients import Mounted
-from cbstorage.device import Label
-from cbstorage.keeper import VolumeKeeper
+from cbstorage.ceph import sealed_keys
+from cbstorage.ceph.cephx import Identity
+from cbstorage.host import claim, device, osd
+from cbstorage.host.device import Label
+from cbstorage.leading import volume_keeper as keeper
+from cbstorage.leading.tree import Tree
+from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.model import (
     ClusterSpecification,
     MountSpecification,
@@ -22,8 +24,10 @@ from cbstorage.model import (
     SealedKeys,
     VolumeSpecification,
 )
-from cbstorage.mount_probe import Answer
-from cbstorage.tree import Tree
+from cbstorage.mounting import clients, mount_point, mounts
+from cbstorage.mounting.clients import Mounted
+from cbstorage.mounting.mount_probe import Answer
+from cbstorage.wanted import sizes
 from cladnet import seal
 from cladnet.etcd.store import Store, Versioned
 from larva import codec, process

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage import assignment, monitor_plan
+from cbstorage.wanted import assignment, monitor_plan
 from cladnet.model import CloudFacts, HostState, HostStatus, PairLatency, Role
 from cladnet.network_hosts import HostView
 from cladnet.placement.assess import assess

@@ -3,10 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage import assignment, pools
-from cbstorage.assignment import Candidate
-from cbstorage.crush import Domain, Place, Replication, place, replication, widen
-from cbstorage.monitor import CrushTree
+from cbstorage.ceph.crush import Domain, Place, Replication, place, replication, widen
+from cbstorage.ceph.monitor import CrushTree
+from cbstorage.leading import pools
+from cbstorage.wanted import assignment
+from cbstorage.wanted.assignment import Candidate
 from cladnet.model import CloudFacts
 from larva import codec
 

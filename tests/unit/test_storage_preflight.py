@@ -6,10 +6,11 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from cbstorage import observe, preflight
+from cbstorage.ceph.monitor import CrushTree, MonitorEntry, MonitorMap, OsdMap, QuorumStatus
+from cbstorage.host import preflight
+from cbstorage.host.preflight import Link
+from cbstorage.leading import observe
 from cbstorage.model import Health
-from cbstorage.monitor import CrushTree, MonitorEntry, MonitorMap, OsdMap, QuorumStatus
-from cbstorage.preflight import Link
 from larva import codec
 
 CIDR = IPv4Network("192.168.10.0/26")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage import clients, keeper, mount_point, sizes
-from cbstorage.keeper import Desired
+from cbstorage.leading import volume_keeper as keeper
+from cbstorage.leading.volume_keeper import Desired
 from cbstorage.model import (
     MountPhase,
     MountSpecification,
@@ -20,7 +20,9 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )
-from cbstorage.mount_probe import Answer, MountProbe, judge
+from cbstorage.mounting import clients, mount_point
+from cbstorage.mounting.mount_probe import Answer, MountProbe, judge
+from cbstorage.wanted import sizes
 from cladnet.etcd.store import Versioned
 from larva.errors import InvalidInput
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, url_for
 
-from cbstorage import volumes
-from cbstorage.volumes import VolumeView
+from cbstorage.wanted import volumes
+from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from larva import codec
 from web import body

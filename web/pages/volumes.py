@@ -3,8 +3,8 @@
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from cbstorage import sizes, volumes
-from cbstorage.volumes import VolumeView
+from cbstorage.wanted import sizes, volumes
+from cbstorage.wanted.volumes import VolumeView
 from cladnet import network_hosts, networks
 from larva import codec
 from larva.errors import InvalidInput, LarvaError

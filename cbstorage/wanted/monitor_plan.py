@@ -6,7 +6,7 @@ Monitors agree by a majority on every change of the cluster's map, so they are a
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from cbstorage import assignment
+from cbstorage.wanted import assignment
 from cladnet.model import HostState, HostStatus, Role
 from cladnet.network_hosts import HostView
 from cladnet.placement.assess import Assessment, assess

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from cbstorage.conf import MON_PORT
+from cbstorage.ceph.conf import MON_PORT
 from larva import codec, process
 
 SMALLEST_MTU = 1280

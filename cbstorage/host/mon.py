@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cbstorage import cephx, conf, local, systemd
+from cbstorage.ceph import cephx, conf
+from cbstorage.ceph.monitor import Monitors
+from cbstorage.host import local, systemd
 from cbstorage.model import DaemonKind, Founding
-from cbstorage.monitor import Monitors
 from larva import files, process
 from larva.errors import Unavailable
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cbstorage import cephx, local, systemd
-from cbstorage.device import Fate, decide, inspect, make_file
+from cbstorage.ceph import cephx
+from cbstorage.ceph.monitor import Monitors
+from cbstorage.host import local, systemd
+from cbstorage.host.device import Fate, decide, inspect, make_file
 from cbstorage.model import DaemonKind
-from cbstorage.monitor import Monitors
 from larva import codec, files, process
 from larva.errors import HostUnfit
 

@@ -6,10 +6,10 @@ from types import FrameType
 
 import click
 
-from cbstorage import cluster, sizes
 from cbstorage.agent import StorageAgent
-from cbstorage.cluster import ClusterView
-from cbstorage.monitor_plan import MonitorPlan
+from cbstorage.wanted import cluster, sizes
+from cbstorage.wanted.cluster import ClusterView
+from cbstorage.wanted.monitor_plan import MonitorPlan
 from cladnet.etcd.store import Store
 from cladnet.following import FollowingStore
 from cladnet.member import Member

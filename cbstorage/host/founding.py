@@ -4,7 +4,8 @@ import logging
 import time
 from datetime import UTC, datetime
 
-from cbstorage import cephx, keys, sealed_keys
+from cbstorage import keys
+from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.model import Founding
 from cbstorage.view import View
 from cladnet.etcd.store import Condition, Put, Store

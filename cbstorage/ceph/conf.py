@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from cbstorage.crush import Place
+from cbstorage.ceph.crush import Place
 from cbstorage.model import Monitor
 
 MON_PORT = 3300

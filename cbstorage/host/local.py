@@ -4,7 +4,7 @@ import os
 import pwd
 from pathlib import Path
 
-from cbstorage import cephx, conf
+from cbstorage.ceph import cephx, conf
 from cbstorage.model import DaemonKind
 from larva import files, settings
 from larva.errors import HostUnfit

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
-from cbstorage.model import ClusterState, Health, HealthCheck, OsdState
-from cbstorage.monitor import (
+from cbstorage.ceph.monitor import (
     CrushTree,
     FileSystems,
     HealthReport,
@@ -17,6 +16,7 @@ from cbstorage.monitor import (
     QuorumStatus,
     Status,
 )
+from cbstorage.model import ClusterState, Health, HealthCheck, OsdState
 
 _HEALTH = {"HEALTH_OK": Health.OK, "HEALTH_WARN": Health.WARNING, "HEALTH_ERR": Health.ERROR}
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from cbstorage import clients
+from cbstorage.mounting import clients
 from larva.errors import Conflict, HostUnfit, InvalidInput
 
 PROTECTED = frozenset(["/", "/home", "/opt", "/srv", "/mnt", "/media", "/tmp"])  # noqa: S108 - refused, not used

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cbstorage import assignment, keys, monitor_plan, sizes
-from cbstorage.assignment import Candidate
-from cbstorage.device import SMALLEST_BYTES
+from cbstorage import keys
+from cbstorage.host.device import SMALLEST_BYTES
 from cbstorage.model import ClusterSpecification, ClusterState, Health, HostDaemons
-from cbstorage.monitor_plan import MonitorPlan
+from cbstorage.wanted import assignment, monitor_plan, sizes
+from cbstorage.wanted.assignment import Candidate
+from cbstorage.wanted.monitor_plan import MonitorPlan
 from cladnet import network_hosts, networks, status_tests
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterable
 
-from cbstorage.cephx import Identity, is_key
+from cbstorage.ceph.cephx import Identity, is_key
 from cbstorage.model import SealedKey, SealedKeys
 from cladnet import seal
 from larva.errors import MalformedData

@@ -6,7 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from cbstorage import cephx, claim, keys, local, pools, records, sealed_keys, services, tree, view
+from cbstorage import keys, records, view
+from cbstorage.ceph import cephx, sealed_keys
+from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
+from cbstorage.host import claim, local, services
+from cbstorage.leading import pools, tree
 from cbstorage.model import (
     FILE_SYSTEM,
     MountSpecification,
@@ -16,7 +20,6 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )
-from cbstorage.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.view import View
 from cladnet.etcd.store import Condition, Delete, Store, Versioned
 from larva.errors import LarvaError, NotFound, Unavailable

@@ -6,26 +6,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cbstorage import (
-    cephx,
-    claim,
-    conf,
-    founding,
-    keys,
-    leader,
-    local,
-    mon,
-    osd,
-    preflight,
-    records,
-    sealed_keys,
-    services,
-    systemd,
-    tcp,
-    view,
-)
+from cbstorage import keys, records, view
+from cbstorage.ceph import cephx, conf, sealed_keys
+from cbstorage.ceph.monitor import Monitors, QuorumStatus
+from cbstorage.host import claim, founding, local, mon, osd, preflight, services, systemd, tcp
+from cbstorage.leading import leader
 from cbstorage.model import Daemon, DaemonKind, HostDaemons, SealedKeys
-from cbstorage.monitor import Monitors, QuorumStatus
 from cbstorage.view import View
 from cladnet.etcd.store import Store
 from cladnet.member import Identity

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cbstorage import cephx, local, systemd
+from cbstorage.ceph import cephx
+from cbstorage.ceph.monitor import AuthEntry, Monitors
+from cbstorage.host import local, systemd
 from cbstorage.model import DaemonKind
-from cbstorage.monitor import AuthEntry, Monitors
 
 
 def ensure_manager(monitors: Monitors, host: str) -> None:

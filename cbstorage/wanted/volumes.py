@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from cbstorage import keys, mount_point, records, sizes
+from cbstorage import keys, records
 from cbstorage.model import (
     ClusterSpecification,
     MountPhase,
@@ -18,6 +18,8 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )  # fmt: skip
+from cbstorage.mounting import mount_point
+from cbstorage.wanted import sizes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
 from cladnet.keys import hosts_of, is_segment
 from cladnet.model import HostNetworkInformation

@@ -7,8 +7,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
-from cbstorage import cephx, systemd
-from cbstorage.conf import MON_PORT
+from cbstorage.ceph import cephx
+from cbstorage.ceph.conf import MON_PORT
+from cbstorage.host import systemd
 from cbstorage.model import FILE_SYSTEM
 from larva import files, process
 from larva.errors import ProgramFailed, TimedOut

@@ -3,9 +3,9 @@
 import logging
 from collections.abc import Collection, Sequence
 
-from cbstorage.crush import Domain, Place, Replication, replication, widen
+from cbstorage.ceph.crush import Domain, Place, Replication, replication, widen
+from cbstorage.ceph.monitor import CrushRule, CrushTree, FileSystems, Monitors, OsdMap, PoolEntry, TreeNode
 from cbstorage.model import FILE_SYSTEM
-from cbstorage.monitor import CrushRule, CrushTree, FileSystems, Monitors, OsdMap, PoolEntry, TreeNode
 from larva.errors import Conflict
 
 log = logging.getLogger(__name__)

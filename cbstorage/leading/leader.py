@@ -7,9 +7,12 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from cbstorage import cephx, keys, observe, pools, sealed_keys, services, view
+from cbstorage import keys, view
+from cbstorage.ceph import cephx, sealed_keys
+from cbstorage.ceph.monitor import HealthReport, Monitors, QuorumStatus
+from cbstorage.host import services
+from cbstorage.leading import observe, pools
 from cbstorage.model import ClusterState, SealedKeys
-from cbstorage.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.view import View
 from cladnet.etcd.store import Store
 from larva.errors import Conflict, LarvaError, MalformedData, Unavailable

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from cbstorage import cephx, clients, conf, keys, local, mount_point, records, sealed_keys, systemd, view
-from cbstorage.clients import CLIENTS, Mount
+from cbstorage import keys, records, view
+from cbstorage.ceph import cephx, conf, sealed_keys
+from cbstorage.host import local, systemd
 from cbstorage.model import MountPhase, MountSpecification, MountState, SealedKeys
-from cbstorage.mount_probe import Answer, MountProbe
+from cbstorage.mounting import clients, mount_point
+from cbstorage.mounting.clients import CLIENTS, Mount
+from cbstorage.mounting.mount_probe import Answer, MountProbe
 from cladnet.etcd.store import Store
 from cladnet.keys import child, is_segment
 from cladnet.member import Identity

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbstorage import local
+from cbstorage.host import local
 from larva import codec, files
 from larva.errors import Conflict
 

@@ -2,8 +2,8 @@
 
 import click
 
-from cbstorage import cluster, sizes, volumes
-from cbstorage.volumes import VolumeView
+from cbstorage.wanted import cluster, sizes, volumes
+from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from cladnet.etcd.store import Store
 from larva import codec, output

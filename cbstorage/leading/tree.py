@@ -1,7 +1,7 @@
 """The file system's own tree: make, size, count and remove the directories behind volumes, through libcephfs.
 
 libcephfs may wait without end for a metadata server, so it runs in a child process that can be killed:
-`python -m cbstorage.tree`. Only the appliance has the module `cephfs`.
+`python -m cbstorage.leading.tree`. Only the appliance has the module `cephfs`.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbstorage import local
+from cbstorage.host import local
 from cbstorage.model import FILE_SYSTEM
 from larva import codec, process
 
@@ -61,8 +61,8 @@ def carry_out(order: Order) -> Answer:
         ProgramFailed: the file system refused; the message has its words.
     """
     bound = MAKE_S + REMOVE_S * len(order.remove)
-    answer = process.run([sys.executable, "-m", "cbstorage.tree"], input=codec.encode(order), timeout=bound)
-    return codec.decode(answer, Answer, source="python -m cbstorage.tree")
+    answer = process.run([sys.executable, "-m", "cbstorage.leading.tree"], input=codec.encode(order), timeout=bound)
+    return codec.decode(answer, Answer, source="python -m cbstorage.leading.tree")
 
 
 class Tree:

@@ -1,0 +1,1 @@
+"""What is Ceph's own: its keys, configuration, placement of copies, and the words spoken with its monitors."""

@@ -1,0 +1,1 @@
+"""`larva storage` and `larva volume`."""

@@ -1,0 +1,1 @@
+"""What one host, the leading monitor's, does for the whole cluster."""

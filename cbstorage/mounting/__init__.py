@@ -1,0 +1,1 @@
+"""Volumes on a host: mounted, kept mounted, taken away."""
