@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 ETCD_UNIT = "larva-etcd.service"
 UNITS = {
-    Role.CONTROL: (ETCD_UNIT, "larva-controller.service", "larva-console.service"),
+    Role.CONTROL: (ETCD_UNIT, "larva-controller.service", "larva-console.service", "larva-renew.timer"),
     Role.STORAGE: ("larva-agent.service", "larva-storage.service"),
     Role.MEMBER: ("larva-agent.service", "larva-storage.service"),
 }

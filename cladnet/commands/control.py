@@ -10,7 +10,7 @@ from cladnet.access.root import open_root
 from cladnet.commands import control_backup
 from cladnet.commands.enrol import duration_s
 from cladnet.commands.role_option import extra_role_option
-from cladnet.control import census, prudence, removal, siting
+from cladnet.control import census, own_certificates, prudence, removal, siting
 from cladnet.control.census import NodeView
 from cladnet.control.siting import Advice
 from cladnet.enrol import enrolment, membership, user_data
@@ -124,6 +124,24 @@ def remove(*, host: str, force: bool, as_json: bool) -> None:
     output.note(
         "it held the keys of both authorities: if it fell into others' hands, see `A control node that was lost` "
         "in docs/security.md"
+    )
+
+
+@control.command("renew")
+@output.json_option
+def renew(*, as_json: bool) -> None:
+    """Renew those of this control node's own certificates that end in some months; larva-renew.timer does so daily."""
+    require_root("renewing a control node's certificates")
+    kept = own_certificates.renew(open_root)
+    if as_json:
+        output.show_json(kept)
+        return
+    output.show_table(
+        ["certificate", "good until", "renewed", "file"],
+        [
+            [each.use, each.ends.isoformat(timespec="minutes"), "yes" if each.why_renewed else "", str(each.path)]
+            for each in kept
+        ],
     )
 
 

@@ -130,7 +130,7 @@ def _enrol_itself(store: Store, host: str, wanted: JoinFile) -> None:
         )
     else:
         before = () if found.value.certificate_serial == serial else (found.value.certificate_serial,)
-        earlier = tuple(dict.fromkeys((*found.value.earlier_serials, *before, *node_files.client_serials())))
+        earlier = tuple(dict.fromkeys((*before, *node_files.client_serials(), *found.value.earlier_serials)))
         # On another machine, restored, the key is another: what the old one held has to be good for nothing.
         token = found.value.token_digest if found.value.key_digest == holder else ""
         mine = replace(
@@ -139,7 +139,7 @@ def _enrol_itself(store: Store, host: str, wanted: JoinFile) -> None:
             certificate_serial=serial,
             key_digest=holder,
             token_digest=token,
-            earlier_serials=earlier[-MOST_EARLIER_SERIALS:],
+            earlier_serials=earlier[:MOST_EARLIER_SERIALS],  # the latest are first
         )
         if mine != found.value:
             store.replace(found, mine)

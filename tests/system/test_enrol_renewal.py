@@ -2,6 +2,11 @@
 
 import base64
 import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -14,7 +19,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from cladnet import keys, networks
+from cladnet.access.root import open_root, root_tls
 from cladnet.agent.renewal import CertificateKeeper
+from cladnet.control import own_certificates
+from cladnet.control.own_certificates import CALLING, Use
 from cladnet.enrol import authority, enrolment, joining, membership, renewal
 from cladnet.enrol.join_file import Join, JoinFile
 from cladnet.etcd.store import Store
@@ -22,7 +30,7 @@ from cladnet.following import FollowingStore
 from cladnet.member import Member, tls_files
 from cladnet.model import CladnetSpecification, EnrolledHost, RevokedCertificate, Role
 from larva import codec
-from larva.errors import LarvaError
+from larva.errors import Conflict, LarvaError
 from tests.system.test_enrol_api import ask
 
 
@@ -209,3 +217,113 @@ def test_a_console_that_is_gone_is_left_for_another(control_node: Any, bear: Any
         replace(me, server="https://127.0.0.1:9", servers=("https://127.0.0.1:9", control_node.server)).save()
         assert keeper.look()
         assert tls_files().certificate.read_bytes() != before
+
+
+def late() -> datetime:
+    """When what is issued now is due."""
+    return datetime.now(UTC) + timedelta(days=300)
+
+
+def serial_in(path: Path) -> str:
+    return f"{authority.read_certificate(path.read_text(), source=str(path)).serial_number:x}"
+
+
+def served(node: Any, port: int, use: Use) -> str:
+    """The serial number of the certificate that a server of the control node shows at a new handshake."""
+    with_certificate = node.directory / ("state/etcd/peer.pem" if use is Use.PEER else "state/tls/client.pem")
+    ca = node.directory / ("state/ca/members/ca.pem" if use is Use.PEER else "state/ca/ca.pem")
+    context = ssl.create_default_context(cafile=str(ca))
+    context.load_cert_chain(with_certificate, with_certificate.with_suffix(".key"))
+    name = str(node.address)
+    with (
+        socket.create_connection((name, port), timeout=30) as plain,
+        context.wrap_socket(plain, server_hostname=name) as secured,
+    ):
+        shown = secured.getpeercert()
+    assert shown is not None
+    return str(shown["serialNumber"]).lower().lstrip("0")
+
+
+def test_a_control_node_renews_its_own_certificates_and_serves_the_new_ones_without_a_restart(
+    control_node: Any, as_host: Any
+) -> None:
+    ports = {
+        Use.CONSOLE: control_node.ports.console, Use.ETCD: control_node.ports.client, Use.PEER: control_node.ports.peer,
+    }  # fmt: skip
+    pids = control_node.etcd.pid, control_node.console.pid
+    with as_host(control_node.directory), open_root() as root:
+        paths = own_certificates.paths()
+        before = {use: serial_in(path) for use, path in paths.items()}
+        owners = {use: path.stat().st_uid for use, path in paths.items()}
+        assert {use: served(control_node, port, use) for use, port in ports.items()} == {u: before[u] for u in ports}
+        kept = own_certificates.renew(open_root, clock=late)
+        assert {each.use for each in kept if each.why_renewed} == set(Use)
+        after = {use: serial_in(path) for use, path in paths.items()}
+        assert not set(after.values()) & set(before.values())
+        assert {use: served(control_node, port, use) for use, port in ports.items()} == {u: after[u] for u in ports}
+        assert {use: path.stat().st_uid for use, path in paths.items()} == owners, "etcd reads its files still"
+        assert (control_node.etcd.poll(), control_node.console.poll()) == (None, None)
+        assert (control_node.etcd.pid, control_node.console.pid) == pids
+        assert root.cluster.reopen_if_renewed(), "a service that is root goes over to the new certificate"
+        record = root.get(keys.enrolled_host("control-1"), EnrolledHost).value
+        assert record.certificate_serial == after[Use.CLIENT]
+        of_both = {each[use] for each in (before, after) for use in CALLING}
+        assert of_both <= {record.certificate_serial, *record.earlier_serials}, "its removal revokes them all"
+        assert not any(each.why_renewed for each in own_certificates.renew(open_root)), "none is due"
+        assert root.get(keys.enrolled_host("control-1"), EnrolledHost).value == record
+    with control_node.store() as store:
+        assert store.get(keys.enrolled_host("control-1"), EnrolledHost) is not None
+
+
+def test_a_renewal_that_is_killed_leaves_no_certificate_that_is_in_no_record(
+    control_node: Any, as_host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    write = own_certificates._write
+
+    def die(use: Use, *rest: Any) -> None:
+        if use in CALLING:
+            raise Killed
+        write(use, *rest)
+
+    with as_host(control_node.directory), open_root() as root:
+        paths = own_certificates.paths()
+        before = {use: serial_in(path) for use, path in paths.items()}
+        with monkeypatch.context() as deadly:
+            deadly.setattr(own_certificates, "_write", die)
+            with pytest.raises(Killed):
+                own_certificates.renew(open_root, clock=late)
+        assert {use for use, path in paths.items() if serial_in(path) != before[use]} == set(Use) - CALLING
+        own_certificates.renew(open_root, clock=late)
+        # As a command that found root's certificate nearly ended and nobody who would record it.
+        paths[Use.ROOT].unlink()
+        root_tls()
+        own_certificates.renew(open_root)
+        record = root.get(keys.enrolled_host("control-1"), EnrolledHost).value
+        now = {serial_in(paths[use]) for use in CALLING}
+        assert now <= {record.certificate_serial, *record.earlier_serials}
+
+
+def test_the_command_tells_what_it_did_and_a_removed_node_what_to_do(control_node: Any, as_host: Any) -> None:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        here = {"LARVA_STATE": f"{control_node.directory}/state", "LARVA_CONFIG": f"{control_node.directory}/config"}
+        larva = Path(sys.executable).with_name("larva")
+        argv = [larva, "control", "renew", *words]
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=120, env={**os.environ, **here}, check=False
+        )
+
+    done = run("--json")
+    assert done.returncode == 0, done.stderr
+    assert [each["why_renewed"] for each in json.loads(done.stdout)] == [""] * len(Use)
+    with as_host(control_node.directory), open_root() as root:
+        key = keys.enrolled_host("control-1")
+        record = root.get(key, EnrolledHost).value
+        root.delete(key)
+        try:
+            with pytest.raises(Conflict, match="was removed"):
+                own_certificates.renew(open_root)
+        finally:
+            root.create(key, record)

@@ -203,6 +203,7 @@ def test_each_unit_is_started_once() -> None:
     assert boot.units_of((Role.STORAGE, Role.MEMBER)) == ("larva-agent.service", "larva-storage.service")
     assert "larva-storage.service" in boot.units_of((Role.MEMBER,)), "every member mounts volumes"
     assert boot.units_of((Role.CONTROL, Role.MEMBER))[0] == boot.ETCD_UNIT
+    assert "larva-renew.timer" in boot.units_of((Role.CONTROL,)), "a control node may have no agent that would renew"
     assert {unit for role in Role for unit in boot.UNITS[role]} == set(boot.units_of(tuple(Role)))
 
 

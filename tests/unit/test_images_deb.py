@@ -96,7 +96,7 @@ def test_every_unit_runs_what_the_package_or_debian_brings() -> None:
     units = [path for path in files if path.endswith(".service")]
     assert {Path(unit).stem for unit in units} == {
         "larva-boot", "larva-etcd", "larva-controller", "larva-console", "larva-agent", "larva-storage",
-        "larva-firewall", "larva-backup",
+        "larva-firewall", "larva-backup", "larva-renew",
     }  # fmt: skip
     for unit in units:
         by = unit.removesuffix(".service") + ".timer"  # what a timer starts is not enabled itself

@@ -46,7 +46,9 @@ def test_unit_waits_for_its_role(host: Any, unit: str) -> None:
     assert host.run(f"systemctl is-enabled {unit}.service").stdout.strip() == "disabled"
 
 
-@pytest.mark.parametrize("unit", ["larva-boot", "larva-etcd", "larva-agent", "larva-storage", "larva-firewall"])
+@pytest.mark.parametrize(
+    "unit", ["larva-boot", "larva-etcd", "larva-agent", "larva-storage", "larva-firewall", "larva-renew"]
+)
 def test_unit_is_well_formed(host: Any, running: None, unit: str) -> None:
     done = host.run(f"SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --recursive-errors=no {unit}.service")
     assert done.rc == 0
