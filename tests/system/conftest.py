@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from mesh import Mesh
+from small_ceph import Image, SmallCeph, image, running
 
 from cladnet.control import accession, founding
 from cladnet.control.etcd_config import Ports
@@ -441,3 +442,18 @@ def lab_tree() -> Path:
     from images import pipeline
 
     return pipeline.tree("full")
+
+
+@pytest.fixture(scope="session")
+def ceph_image() -> Image:
+    """What a small Ceph runs: `small_ceph.running(ceph_image, …)`."""
+    if os.geteuid() != 0:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("a small Ceph needs root")
+    return image()
+
+
+@pytest.fixture(scope="module")
+def small_ceph(ceph_image: Image) -> Iterator[SmallCeph]:
+    """Three OSDs in three providers, one monitor, the file system made and its metadata server active."""
+    with running(ceph_image) as small:
+        yield small
