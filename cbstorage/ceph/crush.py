@@ -15,6 +15,8 @@ class Domain(StrEnum):
 
     OSD = "osd"
     HOST = "host"
+    DATACENTER = "datacenter"
+    """A provider's zone."""
     ZONE = "zone"
     """A provider's region: CRUSH's `zone` lies inside its `region`."""
     REGION = "region"
@@ -23,15 +25,16 @@ class Domain(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an OSD is: names of its buckets. Providers, their regions and hosts never share a name."""
+    """Where an OSD is: names of its buckets. Providers, their regions, their zones and hosts never share a name."""
 
     provider: str
     region: str
+    zone: str
     host: str
 
     def location(self) -> str:
         """The `crush_location` of this place."""
-        return f"root=default region={self.provider} zone={self.region} host={self.host}"
+        return f"root=default region={self.provider} zone={self.region} datacenter={self.zone} host={self.host}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +53,13 @@ class Replication:
 
 def place(host: str, cloud: CloudFacts) -> Place:
     """Return a host's place; a cloud that nobody named counts as one of its own, `none`."""
-    provider = _word(cloud.provider)
-    return Place(provider=f"csp.{provider}", region=f"zone.{provider}.{_word(cloud.region)}", host=host)
+    provider, region = word(cloud.provider), word(cloud.region)
+    return Place(
+        provider=f"csp.{provider}",
+        region=f"zone.{provider}.{region}",
+        zone=f"dc.{provider}.{region}.{word(cloud.zone)}",
+        host=host,
+    )
 
 
 def replication(places: Iterable[Place]) -> Replication:
@@ -65,6 +73,7 @@ def replication(places: Iterable[Place]) -> Replication:
     counts = {
         Domain.REGION: len({place.provider for place in osds}),
         Domain.ZONE: len({place.region for place in osds}),
+        Domain.DATACENTER: len({place.zone for place in osds}),
         Domain.HOST: len(hosts),
         Domain.OSD: len(osds),
     }
@@ -85,6 +94,9 @@ def widen(current: Replication | None, wanted: Replication) -> Replication:
     return current if keep else wanted
 
 
-def _word(text: str) -> str:
-    """CRUSH names are letters, digits, underscore, hyphen and full stop (CrushWrapper::is_valid_crush_name)."""
+def word(text: str) -> str:
+    """Return a name as CRUSH can bear it: letters, digits, underscore and hyphen; the full stop is left to us.
+
+    CrushWrapper::is_valid_crush_name allows no more than these.
+    """
     return re.sub(r"[^A-Za-z0-9_-]", "-", text) or "none"

@@ -27,7 +27,12 @@ def places(tree: CrushTree) -> list[Place]:
     def descend(node: TreeNode, above: dict[str, str]) -> None:
         inside = {**above, node.type: node.name}
         if node.type == "osd" and "host" in inside:
-            found.append(Place(provider=inside.get("region", ""), region=inside.get("zone", ""), host=inside["host"]))
+            found.append(
+                Place(
+                    provider=inside.get("region", ""), region=inside.get("zone", ""),
+                    zone=inside.get("datacenter", ""), host=inside["host"],
+                )
+            )  # fmt: skip
         for child in node.children:
             if child in nodes:
                 descend(nodes[child], inside)

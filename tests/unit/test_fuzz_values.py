@@ -24,6 +24,7 @@ import cbstorage.host.preflight
 import cbstorage.leading.tree
 import cbstorage.model
 import cbstorage.mounting.mounts
+import cbstorage.promise
 import cladnet.agent.alarms
 import cladnet.agent.rule_cache
 import cladnet.enrol.console_client
@@ -47,7 +48,7 @@ from larva.errors import MalformedData
 ROOMS: tuple[ModuleType, ...] = (
     cladnet.model, cladnet.quality, cladnet.agent.alarms, cladnet.member, cladnet.agent.rule_cache,
     cladnet.enrol.join_file, cladnet.enrol.enrolment,
-    cladnet.enrol.console_client, cbstorage.model, cbstorage.host.claim, cbstorage.ceph.monitor,
+    cladnet.enrol.console_client, cbstorage.model, cbstorage.promise, cbstorage.host.claim, cbstorage.ceph.monitor,
     cbstorage.mounting.mounts, cbstorage.host.osd, cbstorage.host.preflight, cbstorage.leading.tree,
     cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
     web.api.status, web.api.volumes, web.enrolment, web.first_account,

@@ -43,7 +43,10 @@ def test_only_addresses_of_the_cladnet_are_advertised() -> None:
 
 def test_place_follows_the_cloud() -> None:
     location = parsed(conf.render(CLUSTER, HOST))["osd"]["crush_location"]
-    assert location == "root=default region=csp.aws zone=zone.aws.ap-southeast-2 host=aws-1"
+    assert (
+        location
+        == "root=default region=csp.aws zone=zone.aws.ap-southeast-2 datacenter=dc.aws.ap-southeast-2.none host=aws-1"
+    )
 
 
 def test_monitors_replace_a_lost_metadata_server() -> None:

@@ -79,6 +79,11 @@ def test_three_hosts_of_one_region() -> None:
     assert found == Replication(domain=Domain.HOST, copies=3, needed=2)
 
 
+def test_three_zones_of_one_region() -> None:
+    osds = [place(host, CloudFacts(provider="aws", region="r", zone=host)) for host in "abc"]
+    assert replication(osds) == Replication(domain=Domain.DATACENTER, copies=3, needed=2)
+
+
 def test_few_osds() -> None:
     assert replication(places(("aws", "r", "a"))) == Replication(domain=Domain.OSD, copies=1, needed=1)
     assert replication(places(("aws", "r", "a"), ("gcp", "r", "b"))).copies == 2
@@ -91,6 +96,7 @@ def test_a_rule_can_always_be_satisfied(names: list[tuple[str, str, str]]) -> No
     widths = {
         Domain.REGION: len({one.provider for one in osds}),
         Domain.ZONE: len({one.region for one in osds}),
+        Domain.DATACENTER: len({one.zone for one in osds}),
         Domain.HOST: len({one.host for one in osds}),
         Domain.OSD: len(osds),
     }
@@ -108,8 +114,9 @@ def test_losing_a_provider_narrows_nothing() -> None:
 @given(st.text(max_size=8), st.text(max_size=8), st.from_regex(r"[a-z][a-z0-9-]{0,8}", fullmatch=True))
 def test_buckets_of_different_kinds_never_share_a_name(provider: str, region: str, host: str) -> None:
     found = place(host, CloudFacts(provider=provider, region=region))
-    assert len({found.provider, found.region, found.host}) == 3
-    assert all(letter.isascii() and (letter.isalnum() or letter in "_.-") for letter in found.provider + found.region)
+    assert len({found.provider, found.region, found.zone, found.host}) == 4
+    letters = found.provider + found.region + found.zone
+    assert all(letter.isascii() and (letter.isalnum() or letter in "_.-") for letter in letters)
 
 
 def test_places_are_read_from_the_crush_map() -> None:
@@ -117,12 +124,13 @@ def test_places_are_read_from_the_crush_map() -> None:
         """{"nodes": [
         {"id": -1, "name": "default", "type": "root", "children": [-2]},
         {"id": -2, "name": "csp.aws", "type": "region", "children": [-3]},
-        {"id": -3, "name": "zone.aws.r", "type": "zone", "children": [-4]},
+        {"id": -3, "name": "zone.aws.r", "type": "zone", "children": [-5]},
+        {"id": -5, "name": "dc.aws.r.a", "type": "datacenter", "children": [-4]},
         {"id": -4, "name": "aws-1", "type": "host", "children": [0, 1]},
         {"id": 0, "name": "osd.0", "type": "osd"}, {"id": 1, "name": "osd.1", "type": "osd"},
         {"id": 7, "name": "osd.7", "type": "osd"}], "stray": []}""",
         CrushTree,
         source="test",
     )
-    there = place("aws-1", CloudFacts(provider="aws", region="r"))
+    there = place("aws-1", CloudFacts(provider="aws", region="r", zone="a"))
     assert pools.places(tree) == [there, there]
