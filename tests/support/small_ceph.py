@@ -22,14 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from cbstorage.ceph import cephx, conf
-from cbstorage.ceph.crush import Place
+from cbstorage.ceph.crush import Place, place
 from cbstorage.model import FILE_SYSTEM, Monitor
+from cladnet.model import CloudFacts
 from images import layin
 from images.pipeline import Pipeline
 from larva import process
 
 PLACES = tuple(
-    Place(provider=f"csp.{provider}", region=f"zone.{provider}.{region}", host=f"{provider}-1")
+    place(f"{provider}-1", CloudFacts(provider=provider, region=region, zone="a"))
     for provider, region in (("aws", "ap-southeast-2"), ("gcp", "asia-east1"), ("azure", "uksouth"))
 )
 MON = "aws-1"
@@ -276,8 +277,8 @@ class SmallCeph:
         cluster = conf.Cluster(fsid=self.fsid, cidr=self.network, monitors=(Monitor(host=MON, address=self.address),))
         text = conf.render(cluster, conf.Host(address=self.address, place=self.places[0]))
         own: dict[str, object] = {"run_dir": "/run/ceph", "bluestore_block_size": osd_bytes, **settings}
-        for number, place in enumerate(self.places):
-            text += f"\n[osd.{number}]\ncrush_location = {place.location()}\n"
+        for number, there in enumerate(self.places):
+            text += f"\n[osd.{number}]\ncrush_location = {there.location()}\n"
             text += "".join(f"{key} = {value}\n" for key, value in own.items())
         for section in (f"mon.{MON}", f"mds.{MDS}"):
             text += f"\n[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in own.items())
@@ -308,7 +309,7 @@ class SmallCeph:
 
     def make_file_system(self) -> None:
         """Make rule, pools and file system by our own code, and wait for its metadata server."""
-        hosts = [place.host for place in self.places]
+        hosts = [one.host for one in self.places]
         self.python(MAKE_FILE_SYSTEM, hosts=hosts, patience_s=PATIENCE_S, timeout=PATIENCE_S + 20)
 
 
