@@ -2,7 +2,7 @@
 
 import click
 
-from cbstorage.wanted import cluster, sizes, volumes
+from cbstorage.wanted import cluster, resizing, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from cladnet.etcd.store import Store
@@ -67,6 +67,24 @@ def show(*, name: str, group: str | None, as_json: bool) -> None:
     """Show the volume NAME and its mounts."""
     with Store.of_this_host() as store:
         _show(volumes.find(store, _group(store, group), name), as_json=as_json)
+
+
+@volume.command()
+@click.argument("name")
+@click.option("--size", required=True, help="The new quota, as 500M, 1G, 2T.")
+@click.option("--force", is_flag=True, help="Also below what is in use; then nothing can be written until it is less.")
+@_GROUP
+@_WAIT
+@output.json_option
+def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: float, as_json: bool) -> None:
+    """Make the volume NAME larger or smaller, while it is mounted."""
+    size_bytes = sizes.parse(size)
+    with Store.of_this_host() as store:
+        chosen = _group(store, group)
+        resizing.resize(store, chosen, name, size_bytes, force=force)
+        if wait_s > 0:
+            resizing.wait_resized(store, chosen, name, timeout_s=wait_s)
+        _show(volumes.find(store, chosen, name), as_json=as_json)
 
 
 @volume.command()
@@ -146,6 +164,8 @@ def _show(view: VolumeView, *, as_json: bool) -> None:
         return
     click.echo(f"volume {view.name} of CLADNet {view.group}: {view.status}")
     click.echo(f"  {sizes.show(view.used_bytes)} of {sizes.show(view.size_bytes)} used")
+    if view.ready and view.quota_bytes != view.size_bytes:
+        click.echo(f"  its quota is {sizes.show(view.quota_bytes)} until it is resized")
     if view.problem:
         click.echo(f"  {view.problem}")
     if view.mounts:

@@ -5,6 +5,7 @@ libcephfs may wait without end for a metadata server, so it runs in a child proc
 """
 
 import contextlib
+import json
 import secrets
 import stat
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 from cbstorage.host import local
 from cbstorage.model import FILE_SYSTEM
 from larva import codec, process
+from larva.errors import ProgramFailed
 
 MAKE_S = 40
 REMOVE_S = 20.0
@@ -33,6 +35,16 @@ class Make:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Evict:
+    """End every session of an identity, and shut the addresses out from which it came."""
+
+    entity: str
+    """Whose: by what it proved with its key, never by what a client says of itself."""
+    servers: tuple[str, ...]
+    """The active metadata servers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """What a child process should do."""
 
@@ -41,6 +53,7 @@ class Order:
     make: tuple[Make, ...] = ()
     count: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    evict: tuple[Evict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +102,15 @@ class Tree:
             self._fs.mkdirs(wish.path, 0o755)
         self._fs.setxattr(wish.path, "ceph.dir.layout.pool_namespace", wish.namespace.encode(), 0)
         self._fs.setxattr(wish.path, "ceph.quota.max_bytes", str(wish.size_bytes).encode(), 0)
+
+    def evict(self, wish: Evict) -> None:
+        """End an identity's sessions; it may have none."""
+        filters = [f"auth_name={wish.entity.removeprefix('client.')}"]
+        command = json.dumps({"prefix": "session evict", "filters": filters})
+        for server in wish.servers:
+            code, _, words = self._fs.mds_command(server, command, "")
+            if code != 0:
+                raise ProgramFailed(f"mds.{server} does not end the sessions of {wish.entity}: {words or code}")
 
     def count(self, path: str) -> int:
         """Bytes below a directory; 0 if it is not there."""
@@ -160,6 +182,8 @@ def run(order: Order) -> Answer:
     try:
         for wish in order.make:
             tree.make(wish)
+        for one in order.evict:
+            tree.evict(one)
         unfinished = tuple(path for path in order.remove if not tree.remove(path, deadline=time.monotonic() + REMOVE_S))
         return Answer(used_bytes={path: tree.count(path) for path in order.count}, unfinished=unfinished)
     finally:

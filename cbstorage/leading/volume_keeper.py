@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from cbstorage import keys, records, view
@@ -11,15 +11,9 @@ from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
 from cbstorage.leading import pools, tree
-from cbstorage.model import (
-    FILE_SYSTEM,
-    MountSpecification,
-    MountState,
-    SealedKeys,
-    VolumePhase,
-    VolumeSpecification,
-    VolumeState,
-)
+from cbstorage.leading.patience import Patience
+from cbstorage.leading.volume_plan import Desired, is_made, lingering, plan
+from cbstorage.model import FILE_SYSTEM, SealedKeys, VolumePhase, VolumeSpecification, VolumeState
 from cbstorage.view import View
 from cladnet.etcd.store import Condition, Delete, Store, Versioned
 from larva.errors import LarvaError, NotFound, Unavailable
@@ -29,65 +23,8 @@ log = logging.getLogger(__name__)
 LOOK_S = 30.0
 """Between two counts of the bytes in use."""
 UNSETTLED_S = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
-    """Everything etcd says of a group's volumes."""
-
-    volumes: tuple[Versioned[VolumeSpecification], ...]
-    states: Mapping[str, VolumeState]
-    mounts: Mapping[tuple[str, str], MountSpecification]
-    """By host and volume."""
-    reports: Mapping[tuple[str, str], MountState]
-    handed_out: Mapping[tuple[str, str], Versioned[SealedKeys]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to do, in this order."""
-
-    make: tuple[VolumeSpecification, ...]
-    hand_out: tuple[MountSpecification, ...]
-    take_back: tuple[tuple[str, str], ...]
-    remove: tuple[Versioned[VolumeSpecification], ...]
-
-
-def plan(desired: Desired, seal_keys: Mapping[str, str]) -> Plan:
-    """Return what separates desire from state.
-
-    Args:
-        seal_keys: of the hosts that are in the CLADNet; a host that left keeps no volume from being removed.
-    """
-    active = {item.value.name: item.value for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
-    wanted = {
-        pair: mount
-        for pair, mount in desired.mounts.items()
-        if pair[0] in seal_keys and pair[1] in active and active[pair[1]].id == mount.volume_id
-    }
-    in_use = wanted.keys() | {pair for pair in desired.reports if pair[0] in seal_keys}
-    return Plan(
-        make=tuple(volume for volume in active.values() if not _is_made(volume, desired.states.get(volume.name))),
-        hand_out=tuple(
-            mount
-            for (host, name), mount in wanted.items()
-            if not _has_key(desired.handed_out.get((host, name)), active[name].entity(host), seal_keys[host])
-        ),
-        take_back=tuple(pair for pair in desired.handed_out if pair not in in_use),
-        remove=tuple(
-            item
-            for item in desired.volumes
-            if item.value.phase is VolumePhase.DELETING and not any(name == item.value.name for _, name in in_use)
-        ),
-    )
-
-
-def _is_made(volume: VolumeSpecification, state: VolumeState | None) -> bool:
-    return state is not None and state.id == volume.id and state.ready and state.size_bytes == volume.size_bytes
-
-
-def _has_key(given: Versioned[SealedKeys] | None, entity: str, seal_key: str) -> bool:
-    return given is not None and given.value.seal_key == seal_key and given.value.keys[0].entity == entity
+LINGER_S = 120.0
+"""How long a host may take to let go of a mount that nobody wants; then its key goes, and it is shut out."""
 
 
 def _is_mount_entity(entity: str, host: str, name: str) -> bool:
@@ -103,6 +40,7 @@ class VolumeKeeper:
         self._group = group
         self._host = host
         self._last_words = ""
+        self._patience = Patience[tuple[str, str]](LINGER_S)
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
@@ -148,10 +86,13 @@ class VolumeKeeper:
 
     def _act(self, monitors: Monitors, seen: View, desired: Desired) -> bool:
         """Do what the plan says; True when nothing was left undone."""
-        todo = plan(desired, {host: information.seal_key for host, information in seen.hosts.items()})
-        settled = True
-        if todo.make or todo.remove:
-            _require_metadata_server(monitors)
+        seal_keys = {host: information.seal_key for host, information in seen.hosts.items()}
+        leaving = lingering(desired, seal_keys)
+        todo = plan(desired, seal_keys, self._patience.overdue(leaving))
+        # What goes on with the next look: a removal that is not through, and what may be done once keys are back.
+        settled = not todo.remove and not todo.take_back
+        if todo.make or todo.remove or todo.take_back:
+            active = _active_metadata_servers(monitors)
         for volume in todo.make:
             settled &= self._try(volume, partial(self._make, volume))
         volumes = {item.value.name: item.value for item in desired.volumes}
@@ -159,11 +100,11 @@ class VolumeKeeper:
             volume = volumes[mount.volume]
             given = desired.handed_out.get((mount.host, mount.volume))
             settled &= self._apart(partial(self._hand_out, monitors, seen, volume, mount.host, given))
-        for pair in todo.take_back:
-            settled &= self._apart(partial(self._take_back, monitors, *pair, desired.handed_out[pair]))
+        if todo.take_back:
+            back = {pair: desired.handed_out[pair] for pair in todo.take_back}
+            settled &= self._apart(partial(self._take_back, monitors, active, back))
         for item in todo.remove:
             settled &= self._try(item.value, partial(self._remove, item))
-        settled &= not todo.remove  # one that is not through yet goes on with the next look
         self._count(desired)
         return settled
 
@@ -192,10 +133,20 @@ class VolumeKeeper:
         return True
 
     def _order(
-        self, *, make: tuple[tree.Make, ...] = (), count: tuple[str, ...] = (), remove: tuple[str, ...] = ()
+        self,
+        *,
+        make: tuple[tree.Make, ...] = (),
+        count: tuple[str, ...] = (),
+        remove: tuple[str, ...] = (),
+        evict: tuple[tree.Evict, ...] = (),
     ) -> tree.Answer:
         order = tree.Order(
-            entity=cephx.ADMIN, keyring=local.keyring_of(cephx.ADMIN), make=make, count=count, remove=remove
+            entity=cephx.ADMIN,
+            keyring=local.keyring_of(cephx.ADMIN),
+            make=make,
+            count=count,
+            remove=remove,
+            evict=evict,
         )
         return tree.carry_out(order)
 
@@ -228,17 +179,26 @@ class VolumeKeeper:
             self._store.replace(given, sealed)
         log.info("gave %s its key for volume %s", host, volume.name)
 
-    def _take_back(self, monitors: Monitors, host: str, name: str, given: Versioned[SealedKeys]) -> None:
-        for one in given.value.keys:
-            if not _is_mount_entity(one.entity, host, name):
-                log.warning("%s is not taken back: %s names it", one.entity, given.key)
-                continue
-            try:
-                monitors.run("auth rm", entity=one.entity)
-            except NotFound:
-                log.debug("%s was gone already", one.entity)
-        self._store.delete(given.key, revision=given.revision)
-        log.info("took the key for volume %s back from %s", name, host)
+    def _take_back(
+        self, monitors: Monitors, active: tuple[str, ...], back: Mapping[tuple[str, str], Versioned[SealedKeys]]
+    ) -> None:
+        """Remove identities and end what they still have open: a key that is gone leaves its sessions alive."""
+        ended = []
+        for (host, name), given in back.items():
+            for one in given.value.keys:
+                if not _is_mount_entity(one.entity, host, name):
+                    log.warning("%s is not taken back: %s names it", one.entity, given.key)
+                    continue
+                try:
+                    monitors.run("auth rm", entity=one.entity)
+                except NotFound:
+                    log.debug("%s was gone already", one.entity)
+                ended.append(one.entity)
+        if ended:
+            self._order(evict=tuple(tree.Evict(entity=entity, servers=active) for entity in ended))
+        for (host, name), given in back.items():
+            self._store.delete(given.key, revision=given.revision)
+            log.info("took the key for volume %s back from %s", name, host)
 
     def _remove(self, item: Versioned[VolumeSpecification]) -> None:
         volume = item.value
@@ -253,7 +213,7 @@ class VolumeKeeper:
         made = [
             item.value
             for item in desired.volumes
-            if item.value.phase is VolumePhase.ACTIVE and _is_made(item.value, desired.states.get(item.value.name))
+            if item.value.phase is VolumePhase.ACTIVE and is_made(item.value, desired.states.get(item.value.name))
         ]
         if not made:
             return
@@ -265,11 +225,13 @@ class VolumeKeeper:
                 self._store.replace(current, replace(current.value, used_bytes=used[volume.path], problem=""))
 
 
-def _require_metadata_server(monitors: Monitors) -> None:
+def _active_metadata_servers(monitors: Monitors) -> tuple[str, ...]:
+    """Their names; Unavailable without one."""
     maps = monitors.ask("fs dump", FileSystems).filesystems
-    states = [entry.state for one in maps for entry in one.mdsmap.info.values()]
-    if "up:active" not in states:
+    active = tuple(entry.name for one in maps for entry in one.mdsmap.info.values() if entry.state == "up:active")
+    if not active:
         raise Unavailable(
             "no metadata server is active yet" if maps else "the file system is not made yet",
             hint="`larva storage status` shows what is missing",
         )
+    return active

@@ -25,6 +25,16 @@ def parse(text: str) -> int:
     return int(size)
 
 
+def check_volume(size_bytes: int) -> None:
+    """Raise InvalidInput unless a volume may have this size."""
+    if size_bytes < SMALLEST_VOLUME:
+        raise InvalidInput(
+            f"a volume of {size_bytes} bytes is too small", hint=f"ask for {show(SMALLEST_VOLUME)} or more"
+        )
+    if size_bytes > LARGEST:
+        raise InvalidInput("the volume is too large", hint=f"ask for {show(LARGEST)} or less")
+
+
 def show(size: int) -> str:
     """Return `size` bytes for people, as 1.5G."""
     value = float(size)

@@ -25,7 +25,6 @@ from cladnet.keys import hosts_of, is_segment
 from cladnet.model import HostNetworkInformation
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
 
-SMALLEST = sizes.SMALLEST_VOLUME
 POLL_S = 0.3
 
 T = TypeVar("T")
@@ -52,6 +51,9 @@ class VolumeView:
     name: str
     id: str
     size_bytes: int
+    """The quota wanted."""
+    quota_bytes: int
+    """The quota in force; 0 until the volume was made."""
     used_bytes: int
     ready: bool
     phase: VolumePhase
@@ -64,7 +66,9 @@ class VolumeView:
         """One word for people."""
         if self.phase is VolumePhase.DELETING:
             return "deleting"
-        return "ready" if self.ready else "failed" if self.problem else "pending"
+        if not self.ready:
+            return "failed" if self.problem else "pending"
+        return "ready" if self.quota_bytes == self.size_bytes else "resizing"
 
 
 def create(store: Store, group: str, name: str, size_bytes: int) -> VolumeSpecification:
@@ -79,12 +83,7 @@ def create(store: Store, group: str, name: str, size_bytes: int) -> VolumeSpecif
         InvalidInput: the name or the size cannot be used.
     """
     key = keys.volume(group, name)
-    if size_bytes < SMALLEST:
-        raise InvalidInput(
-            f"a volume of {size_bytes} bytes is too small", hint=f"ask for {sizes.show(SMALLEST)} or more"
-        )
-    if size_bytes > sizes.LARGEST:
-        raise InvalidInput("the volume is too large", hint=f"ask for {sizes.show(sizes.LARGEST)} or less")
+    sizes.check_volume(size_bytes)
     if store.get(keys.cluster(group), ClusterSpecification) is None:
         raise NotFound(f"CLADNet {group} has no storage cluster", hint=f"larva storage init --group {group}")
     specification = VolumeSpecification(
@@ -114,7 +113,7 @@ def find(store: Store, group: str, name: str) -> VolumeView:
     for view in _views(store, group):
         if view.name == name:
             return view
-    raise _unknown(group, name)
+    raise unknown(group, name)
 
 
 def mount(
@@ -134,7 +133,7 @@ def mount(
     place = mount_point.check(path)
     volume = records.volume(store, group, name)
     if volume is None:
-        raise _unknown(group, name)
+        raise unknown(group, name)
     if volume.value.phase is VolumePhase.DELETING:
         raise Conflict(f"volume {name} is being deleted")
     known = _hosts(store, group)
@@ -194,7 +193,7 @@ def delete(store: Store, group: str, name: str, *, force: bool = False) -> None:
     """
     volume = records.volume(store, group, name)
     if volume is None:
-        raise _unknown(group, name)
+        raise unknown(group, name)
     mounts = [item for (_, volume_name), item in records.mounts_of(store, group).items() if volume_name == name]
     if mounts and not force:
         hosts = ", ".join(sorted(item.value.host for item in mounts))
@@ -212,7 +211,7 @@ def wait_ready(store: Store, group: str, name: str, *, timeout_s: float) -> Volu
         view = find(store, group, name)
         return view, view.ready, view.problem or "no storage host has taken it up yet"
 
-    return _wait(look, f"volume {name} is not ready", timeout_s)
+    return wait(look, f"volume {name} is not ready", timeout_s)
 
 
 def wait_mounted(store: Store, group: str, name: str, hosts: Sequence[str], *, timeout_s: float) -> VolumeView:
@@ -225,7 +224,7 @@ def wait_mounted(store: Store, group: str, name: str, hosts: Sequence[str], *, t
         words = [f"{host}: {mounts[host].problem or 'has not answered yet' if host in mounts else 'not wanted there'}" for host in behind]  # fmt: skip  # noqa: E501
         return view, not behind, "\n".join([*words, *([view.problem] if view.problem else [])])
 
-    return _wait(look, f"volume {name} is not mounted everywhere", timeout_s)
+    return wait(look, f"volume {name} is not mounted everywhere", timeout_s)
 
 
 def wait_unmounted(store: Store, group: str, name: str, hosts: Sequence[str], *, timeout_s: float) -> VolumeView:
@@ -236,7 +235,7 @@ def wait_unmounted(store: Store, group: str, name: str, hosts: Sequence[str], *,
         behind = [mount for mount in view.mounts if mount.host in hosts]
         return view, not behind, "\n".join(f"{mount.host}: {mount.problem or 'still mounted'}" for mount in behind)
 
-    return _wait(look, f"volume {name} is still mounted", timeout_s)
+    return wait(look, f"volume {name} is still mounted", timeout_s)
 
 
 def wait_deleted(store: Store, group: str, name: str, *, timeout_s: float) -> None:
@@ -249,10 +248,19 @@ def wait_deleted(store: Store, group: str, name: str, *, timeout_s: float) -> No
             return None, True, ""
         return None, False, view.problem or "the storage hosts have not removed it yet"
 
-    _wait(look, f"volume {name} is not deleted", timeout_s)
+    wait(look, f"volume {name} is not deleted", timeout_s)
 
 
-def _wait(look: Callable[[], tuple[T, bool, str]], what: str, timeout_s: float) -> T:
+def wait(look: Callable[[], tuple[T, bool, str]], what: str, timeout_s: float) -> T:
+    """Look until it is so, and return what was seen.
+
+    Args:
+        look: returns what it saw, whether it is so, and words for when it is not.
+        what: what is not so, for the error.
+
+    Raises:
+        TimedOut: with the last words.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         value, done, words = look()
@@ -286,7 +294,8 @@ def _refuse_clash(group: str, wish: MountSpecification, there: Sequence[tuple[st
             raise Conflict(f"{wish.host} has volume {other.volume} at {other.path}", hint="choose another path")
 
 
-def _unknown(group: str, name: str) -> LarvaError:
+def unknown(group: str, name: str) -> LarvaError:
+    """What to raise for a volume that is not there."""
     return NotFound(f"CLADNet {group} has no volume {name!r}", hint="larva volume list")
 
 
@@ -325,7 +334,8 @@ def _view(
     ]
     return VolumeView(
         group=volume.group, name=volume.name, id=volume.id, size_bytes=volume.size_bytes,
-        used_bytes=current.used_bytes if current else 0, ready=bool(current and current.ready),
+        quota_bytes=current.size_bytes if current else 0, used_bytes=current.used_bytes if current else 0,
+        ready=bool(current and current.ready),
         phase=volume.phase, problem=current.problem if current else "", created_at=volume.created_at,
         mounts=tuple(sorted(mounts, key=lambda mount: mount.host)),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from cbstorage.model import (
     VolumeState,
 )
 from cbstorage.mounting.mounts import MountKeeper
-from cbstorage.wanted import cluster, volumes
+from cbstorage.wanted import cluster, resizing, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, CloudFacts, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
@@ -170,6 +170,30 @@ def test_life_of_a_volume(store: Store, made: ClusterSpecification) -> None:
     with pytest.raises(Conflict, match="being deleted"):
         volumes.mount(store, GROUP, "data", None, "/srv/data")
     assert all(one.leaving for one in volumes.find(store, GROUP, "data").mounts)
+
+
+def test_a_volume_is_resized(store: Store, made: ClusterSpecification) -> None:
+    created = volumes.create(store, GROUP, "data", GIB)
+    state = VolumeState(id=created.id, ready=True, size_bytes=GIB, used_bytes=GIB // 2)
+    store.put(keys.volume_state(GROUP, "data"), state)
+    resizing.resize(store, GROUP, "data", 2 * GIB)
+    seen = volumes.find(store, GROUP, "data")
+    assert (seen.size_bytes, seen.quota_bytes, seen.status) == (2 * GIB, GIB, "resizing")
+    with pytest.raises(TimedOut, match="no storage host has set it"):
+        resizing.wait_resized(store, GROUP, "data", timeout_s=0)
+    store.put(keys.volume_state(GROUP, "data"), replace(state, size_bytes=2 * GIB))
+    assert resizing.wait_resized(store, GROUP, "data", timeout_s=5).status == "ready"
+
+    with pytest.raises(Conflict, match=r"holds 512M"):
+        resizing.resize(store, GROUP, "data", GIB // 4)
+    assert resizing.resize(store, GROUP, "data", GIB // 4, force=True).size_bytes == GIB // 4
+    with pytest.raises(InvalidInput, match="too small"):
+        resizing.resize(store, GROUP, "data", 1, force=True)
+    with pytest.raises(NotFound, match="no volume"):
+        resizing.resize(store, GROUP, "other", GIB)
+    volumes.delete(store, GROUP, "data")
+    with pytest.raises(Conflict, match="being deleted"):
+        resizing.resize(store, GROUP, "data", GIB)
 
 
 def test_clashes_are_named(store: Store, made: ClusterSpecification) -> None:

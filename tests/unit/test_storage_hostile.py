@@ -14,7 +14,8 @@ from cbstorage.ceph import sealed_keys
 from cbstorage.ceph.cephx import Identity
 from cbstorage.host import claim, device, osd
 from cbstorage.host.device import Label
-from cbstorage.leading import volume_keeper as keeper
+from cbstorage.leading import tree as trees
+from cbstorage.leading import volume_plan as keeper
 from cbstorage.leading.tree import Tree
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.model import (
@@ -99,12 +100,15 @@ class Deleting:
         ("osd.0", False),
     ],
 )
-def test_only_a_mount_s_own_key_is_ever_taken_back(entity: str, removed: bool) -> None:
+def test_only_a_mount_s_own_key_is_ever_taken_back(entity: str, removed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monitors, store = Recorder(), Deleting()
     kept = VolumeKeeper(store, "g", "aws-1")  # type: ignore[arg-type]
     given = Versioned("k", SealedKeys(seal_key="", keys=(SealedKey(entity=entity, box=""),)), 1)
-    kept._take_back(monitors, "aws-1", "data", given)  # type: ignore[arg-type]
+    ended: list[trees.Evict] = []
+    monkeypatch.setattr(kept, "_order", lambda *, evict: ended.extend(evict))
+    kept._take_back(monitors, ("mds-1",), {("aws-1", "data"): given})  # type: ignore[arg-type]
     assert bool(monitors.told) is removed
+    assert [(one.entity, one.servers) for one in ended] == ([(entity, ("mds-1",))] if removed else [])
 
 
 def wish(name: str, path: str) -> MountSpecification:

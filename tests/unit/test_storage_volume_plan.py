@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage.leading import volume_keeper as keeper
-from cbstorage.leading.volume_keeper import Desired
+from cbstorage.ceph import cephx
+from cbstorage.leading import volume_plan as keeper
+from cbstorage.leading.patience import Patience
+from cbstorage.leading.volume_plan import Desired
 from cbstorage.model import (
     MountPhase,
     MountSpecification,
@@ -104,6 +106,47 @@ def test_data_is_removed_only_after_every_host_let_go() -> None:
 
 def test_a_host_that_left_keeps_no_volume_alive() -> None:
     assert keeper.plan(desired(phase=VolumePhase.DELETING, reports=("gone",)), HOSTS).remove
+
+
+def test_a_host_that_reports_for_ever_keeps_its_key_for_a_time_only() -> None:
+    kept = desired(phase=VolumePhase.DELETING, reports=("aws-1",), keys={"aws-1": given_key("aws-1", "seal-a")})
+    assert keeper.lingering(kept, HOSTS) == {("aws-1", "data")}
+    assert not keeper.plan(kept, HOSTS).take_back
+    overdue = keeper.plan(kept, HOSTS, {("aws-1", "data")})
+    assert overdue.take_back == (("aws-1", "data"),)
+    assert not overdue.remove, "data stays until the key is back"
+    assert keeper.plan(desired(phase=VolumePhase.DELETING, reports=("aws-1",)), HOSTS, {("aws-1", "data")}).remove
+
+
+def test_a_mount_that_is_wanted_does_not_linger() -> None:
+    assert not keeper.lingering(desired(mounts=("aws-1",), reports=("aws-1",)), HOSTS)
+
+
+def test_an_earlier_volume_s_key_is_taken_back_before_another_is_given() -> None:
+    earlier = VolumeSpecification(group="demo", name="data", id="99998888", size_bytes=1, created_at=VOLUME.created_at)
+    given = desired(mounts=("aws-1",), reports=("aws-1",), keys={"aws-1": given_key("aws-1", "seal-a", earlier)})
+    plan = keeper.plan(given, HOSTS)
+    assert plan.take_back == (("aws-1", "data"),)
+    assert not plan.hand_out
+
+
+def test_patience_counts_what_is_so_without_a_break() -> None:
+    now = 0.0
+    patience = Patience[str](10, clock=lambda: now)
+    assert patience.overdue({"a"}) == frozenset()
+    now = 9.0
+    assert patience.overdue({"b"}) == frozenset()
+    now = 11.0
+    assert patience.overdue({"a", "b"}) == frozenset()
+    now = 19.0
+    assert patience.overdue({"a", "b"}) == {"b"}
+
+
+def test_no_volume_s_identity_is_a_storage_host_s() -> None:
+    """A host's name has no full stop, so that a volume called storage gets none of their identities."""
+    volume = VolumeSpecification(group="demo", name="storage", id=VOLUME.id, size_bytes=1, created_at=VOLUME.created_at)
+    assert volume.entity("aws-1") == "client.storage.11112222.aws-1"
+    assert volume.entity("aws-1").count(".") > cephx.storage_host("aws-1").count(".")
 
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)

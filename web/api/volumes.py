@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, url_for
 
-from cbstorage.wanted import volumes
+from cbstorage.wanted import resizing, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from larva import codec
@@ -20,6 +20,14 @@ class VolumeWish:
 
     name: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeWish:
+    """The quota that a volume is to have; `force`: also when more is in use."""
+
+    size_bytes: int
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +83,15 @@ def delete(cladnet: str, name: str) -> Response:
     """Ask for a volume and its data to be deleted; it must be mounted nowhere."""
     volumes.delete(store(), networks.find(store(), cladnet).id, name)
     return body.done()
+
+
+@blueprint.post("/cladnets/<cladnet>/volumes/<name>/resize")
+def resize(cladnet: str, name: str) -> Response:
+    """Ask for another quota."""
+    group = networks.find(store(), cladnet).id
+    wish = body.read(SizeWish)
+    resizing.resize(store(), group, name, wish.size_bytes, force=wish.force)
+    return body.answer(shown(volumes.find(store(), group, name)), 202)
 
 
 @blueprint.post("/cladnets/<cladnet>/volumes/<name>/mount")

@@ -1,0 +1,92 @@
+"""What separates the volumes that are wanted from those that are: pure, so that every rule is read in one place."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from cbstorage.model import (
+    MountSpecification,
+    MountState,
+    SealedKeys,
+    VolumePhase,
+    VolumeSpecification,
+    VolumeState,
+)
+from cladnet.etcd.store import Versioned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """Everything etcd says of a group's volumes."""
+
+    volumes: tuple[Versioned[VolumeSpecification], ...]
+    states: Mapping[str, VolumeState]
+    mounts: Mapping[tuple[str, str], MountSpecification]
+    """By host and volume."""
+    reports: Mapping[tuple[str, str], MountState]
+    handed_out: Mapping[tuple[str, str], Versioned[SealedKeys]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do, in this order."""
+
+    make: tuple[VolumeSpecification, ...]
+    hand_out: tuple[MountSpecification, ...]
+    take_back: tuple[tuple[str, str], ...]
+    remove: tuple[Versioned[VolumeSpecification], ...]
+
+
+def plan(desired: Desired, seal_keys: Mapping[str, str], overdue: Collection[tuple[str, str]] = ()) -> Plan:
+    """Return what separates desire from state.
+
+    Args:
+        seal_keys: of the hosts that are in the CLADNet; a host that left keeps no volume from being removed.
+        overdue: host and volume of mounts whose hosts had their time to let go (`lingering`).
+    """
+    active = {item.value.name: item.value for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
+    wanted = _wanted(desired, seal_keys)
+    in_use = wanted.keys() | (lingering(desired, seal_keys) - frozenset(overdue))
+    held = {pair for pair, given in desired.handed_out.items() if not _is_for_another(given, active, *pair)}
+    return Plan(
+        make=tuple(volume for volume in active.values() if not is_made(volume, desired.states.get(volume.name))),
+        hand_out=tuple(
+            mount
+            for (host, name), mount in wanted.items()
+            if (host, name) not in desired.handed_out
+            or ((host, name) in held and desired.handed_out[host, name].value.seal_key != seal_keys[host])
+        ),
+        take_back=tuple(pair for pair in desired.handed_out if pair not in in_use or pair not in held),
+        remove=tuple(
+            item
+            for item in desired.volumes
+            if item.value.phase is VolumePhase.DELETING
+            and not any(name == item.value.name for _, name in in_use | desired.handed_out.keys())
+        ),
+    )
+
+
+def lingering(desired: Desired, seal_keys: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """Host and volume of the mounts that nobody wants and that their hosts still report."""
+    wanted = _wanted(desired, seal_keys)
+    return frozenset(pair for pair in desired.reports if pair[0] in seal_keys and pair not in wanted)
+
+
+def _wanted(desired: Desired, seal_keys: Mapping[str, str]) -> dict[tuple[str, str], MountSpecification]:
+    ids = {item.value.name: item.value.id for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
+    return {
+        (host, name): mount
+        for (host, name), mount in desired.mounts.items()
+        if host in seal_keys and ids.get(name) == mount.volume_id
+    }
+
+
+def is_made(volume: VolumeSpecification, state: VolumeState | None) -> bool:
+    """Whether nothing is left to do for a volume that is wanted."""
+    return state is not None and state.id == volume.id and state.ready and state.size_bytes == volume.size_bytes
+
+
+def _is_for_another(
+    given: Versioned[SealedKeys], active: Mapping[str, VolumeSpecification], host: str, name: str
+) -> bool:
+    """Whether a key opens an earlier volume of the name: it is taken back before another is given in its place."""
+    return name in active and given.value.keys[0].entity != active[name].entity(host)
