@@ -1,0 +1,116 @@
+"""What becomes of volumes in a real file system: quota, whose sessions end, who reads whose data."""
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from small_ceph import MDS, Mount, SmallCeph
+
+from cbstorage.ceph import cephx
+from cbstorage.leading import pools
+from cbstorage.model import FILE_SYSTEM, VolumeSpecification
+from larva.errors import LarvaError
+
+pytestmark = [pytest.mark.root, pytest.mark.image]
+
+MIB = 1 << 20
+
+CARRY_OUT = """
+from pathlib import Path
+from cbstorage.leading import tree
+from larva import codec
+order = codec.convert({"entity": "client.admin", "keyring": "/etc/ceph/ceph.client.admin.keyring", **order}, tree.Order,
+                      source="test")
+result = codec.to_builtins(tree.run(order))
+"""
+
+
+def carry_out(small: SmallCeph, **order: Any) -> dict[str, Any]:
+    """What the leading host has its child process do."""
+    answer: dict[str, Any] = small.python(CARRY_OUT, order=order)
+    return answer
+
+
+def volume(name: str) -> VolumeSpecification:
+    return VolumeSpecification(
+        group="demo", name=name, id=secrets.token_hex(4), size_bytes=64 * MIB, created_at=datetime.now(UTC)
+    )
+
+
+def make(small: SmallCeph, name: str) -> VolumeSpecification:
+    """A volume with its directory."""
+    made = volume(name)
+    wish = {"path": made.path, "namespace": made.namespace, "size_bytes": made.size_bytes}
+    carry_out(small, make=[wish])
+    return made
+
+
+def key_for(small: SmallCeph, made: VolumeSpecification, host: str) -> tuple[str, str]:
+    """The identity and the key by which a host mounts a volume."""
+    caps = cephx.volume_caps(
+        file_system=FILE_SYSTEM, path=made.path, data_pool=pools.DATA_POOL, namespace=made.namespace
+    )
+    words = [word for pair in caps.items() for word in pair]
+    entity = made.entity(host)
+    return entity, small.ceph("auth", "get-or-create", entity, *words)[0]["key"]
+
+
+@contextlib.contextmanager
+def mounted(small: SmallCeph, made: VolumeSpecification, host: str) -> Iterator[Mount]:
+    entity, key = key_for(small, made, host)
+    with small.mount(made.path, entity=entity, key=key) as mount:
+        yield mount
+
+
+def test_a_quota_grows_and_shrinks_under_a_mount(small_ceph: SmallCeph) -> None:
+    made = make(small_ceph, "sized")
+    with mounted(small_ceph, made, "aws-1") as mount:
+        for size in (128 * MIB, 32 * MIB):
+            carry_out(small_ceph, make=[{"path": made.path, "namespace": made.namespace, "size_bytes": size}])
+            blocks = mount.run(["stat", "--file-system", "--format=%b %S", "."]).split()
+            assert int(blocks[0]) * int(blocks[1]) == size
+
+
+def test_sessions_end_by_whose_key_they_showed(small_ceph: SmallCeph) -> None:
+    made = make(small_ceph, "shut")
+    with mounted(small_ceph, made, "aws-1") as shut, mounted(small_ceph, made, "gcp-1") as other:
+        shut.write("note", b"there")
+        entity = made.entity("aws-1")
+        small_ceph.ceph("auth", "rm", entity)
+        assert shut.read("note") == b"there", "a key that is gone leaves its sessions alive"
+        for _ in range(2):  # the second time there is nothing to end
+            carry_out(small_ceph, evict=[{"entity": entity, "servers": [MDS]}])
+        with pytest.raises(LarvaError):
+            shut.write("note", b"after")
+        other.write("note", b"still here")
+        assert other.read("note") == b"still here"
+
+
+def test_no_key_opens_another_volume(small_ceph: SmallCeph) -> None:
+    """Neither through the file system nor past it, in the objects themselves."""
+    mine, theirs = make(small_ceph, "data"), make(small_ceph, "data")
+    with mounted(small_ceph, theirs, "gcp-1") as mount:
+        mount.write("secret", b"theirs")
+        inode = int(mount.run(["stat", "--format=%i", "secret"]))
+    entity, key = key_for(small_ceph, mine, "aws-1")
+    for path in (theirs.path, "/", "/volumes", "/volumes/demo"):
+        with pytest.raises(LarvaError), small_ceph.mount(path, entity=entity, key=key):
+            pass
+    keyring = f"/run/{entity}.keyring"
+    small_ceph.write(keyring, cephx.keyring(cephx.Identity(entity=entity, key=key)))
+
+    def rados(pool: str, namespace: str, *words: str, whom: str = entity, keyring: str = keyring) -> str:
+        where = ["--name", whom, "--keyring", keyring, "--pool", pool, "--namespace", namespace]
+        return small_ceph.run(["rados", *where, *words], timeout=30)
+
+    found = f"{inode:x}.00000000"
+    everything = {"whom": cephx.ADMIN, "keyring": f"/etc/ceph/ceph.{cephx.ADMIN}.keyring"}
+    assert rados(pools.DATA_POOL, theirs.namespace, "get", found, "-", **everything) == "theirs"
+    assert rados(pools.DATA_POOL, mine.namespace, "ls") == ""
+    for pool, namespace in ((pools.DATA_POOL, theirs.namespace), (pools.DATA_POOL, ""), (pools.METADATA_POOL, "")):
+        for words in (("ls",), ("get", found, "-"), ("put", found, "/etc/hostname"), ("rm", found)):
+            with pytest.raises(LarvaError, match="not permitted"):
+                rados(pool, namespace, *words)
