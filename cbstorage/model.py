@@ -159,6 +159,8 @@ class ClusterState:
     clean: bool | None
     """Whether every placement group is active and clean; None when no manager tells."""
     observed_at: datetime
+    round_trip_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    """The round trip up to which Ceph's timeouts are made (`cbstorage.ceph.timing`); 0 before they were."""
 
 
 class VolumePhase(StrEnum):

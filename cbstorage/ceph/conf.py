@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from cbstorage.ceph import timing
 from cbstorage.ceph.crush import Place
 from cbstorage.model import Monitor
 
@@ -32,28 +33,19 @@ class Host:
     place: Place
 
 
-# Tuned by experiment over three clouds of which one was lost. Heartbeats and beacons are faster than Ceph's defaults,
-# which are meant for one room; the grace for managers is longer, since they are restarted often.
-# All of it is global: monitors and metadata servers must agree. A monitor whose `mds_beacon_grace` less its
-# `mds_beacon_interval` (4 by default) is not above its tick takes every tick for a delay of its own, resets all beacon
-# timers, and never replaces a lost metadata server (MDSMonitor::tick).
+# How often signs of life are sent: more often than by Ceph's defaults, which are meant for one room. How long anybody
+# waits for them is derived from measured round trips and stands in the monitors' database (`cbstorage.leading.tuning`):
+# a file would have precedence, so none of that may stand here. All of it is global: monitors and the others must agree.
+# The grace for managers is long, since they are restarted often.
 _FAILURE: Mapping[str, object] = {
-    "mds_beacon_grace": 6,
-    "mds_beacon_interval": 1,
-    "mds_beacon_mon_down_grace": 8,
-    "mds_reconnect_timeout": 8,
-    "mon_client_hunt_interval": 1,
-    "mon_client_ping_interval": 2,
-    "mon_client_ping_timeout": 6,
-    "mon_election_timeout": 3,
-    "mon_lease": 3,
+    "mds_beacon_interval": timing.BEACON_S,
+    "mon_client_ping_interval": timing.PING_S,
     "mon_mgr_beacon_grace": 15,
     "mon_osd_adjust_heartbeat_grace": "false",
     "mon_osd_reporter_subtree_level": "region",
-    "mon_tick_interval": 2,
+    "mon_tick_interval": timing.TICK_S,
     "ms_max_backoff": 3,
-    "osd_heartbeat_grace": 8,
-    "osd_heartbeat_interval": 2,
+    "osd_heartbeat_interval": timing.HEARTBEAT_S,
 }
 
 _CLUSTER: Mapping[str, object] = {

@@ -48,6 +48,25 @@ class MonitorMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorDump:
+    """`mon dump`."""
+
+    mons: tuple["MonitorEntry", ...]
+    election_strategy: int = 0
+    """1 classic, 2 disallow, 3 connectivity (MonMap::election_strategy)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSetting:
+    """One line of `config dump`: a setting in the monitors' database."""
+
+    section: str
+    name: str
+    value: str
+    mask: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorEntry:
     """One monitor of the map."""
 

@@ -7,6 +7,7 @@ from types import FrameType
 import click
 
 from cbstorage.agent import StorageAgent
+from cbstorage.ceph import timing
 from cbstorage.wanted import cluster, sizes
 from cbstorage.wanted.cluster import ClusterView
 from cbstorage.wanted.monitor_plan import MonitorPlan
@@ -159,6 +160,9 @@ def _show(view: ClusterView) -> None:
         )
         click.echo(f"  {sizes.show(state.used_bytes)} of {sizes.show(state.total_bytes)} used")
         click.echo(f"  data: {_data_words(state.clean)}; seen {state.observed_at:%Y-%m-%d %H:%M:%S} UTC")
+        if state.round_trip_ms:
+            grace = timing.settings(state.round_trip_ms)["osd_heartbeat_grace"]
+            click.echo(f"  patience: {grace} s with a silent OSD, for round trips up to {state.round_trip_ms} ms")
         for check in state.checks:
             click.echo(f"  {check.health}: {check.summary} ({check.code})")
         click.echo()

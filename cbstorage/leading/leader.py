@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from cbstorage import keys, view
-from cbstorage.ceph import cephx, sealed_keys
+from cbstorage.ceph import cephx, sealed_keys, timing
 from cbstorage.ceph.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.host import services
-from cbstorage.leading import observe, pools
+from cbstorage.leading import observe, pools, storage_paths, tuning
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -39,7 +39,18 @@ def lead(
             log.warning("storage host %s has no keys: %s", host, error.message)
     pools.ensure(monitors, storage_hosts)
     _mute(monitors)
-    _publish(store, seen.group, observe.cluster_state(monitors, quorum, seen.specification.cidr))
+    paths = storage_paths.between(storage_paths.read(store, seen.group, storage_hosts), storage_hosts)
+    current = _published(store, seen.group)
+    round_trip_ms = timing.step(
+        current.round_trip_ms if current else 0,
+        lately_ms=storage_paths.worst_ms(path.lately for path in paths),
+        long_ms=storage_paths.worst_ms(path.long for path in paths),
+    )
+    tuning.ensure(monitors, round_trip_ms)
+    state = observe.cluster_state(
+        monitors, quorum, seen.specification.cidr, round_trip_ms=round_trip_ms, of_paths=storage_paths.checks(paths)
+    )
+    _publish(store, seen.group, current, state)
 
 
 def _mute(monitors: Monitors) -> None:
@@ -79,12 +90,15 @@ def _give_keys(
         log.debug("another host gave %s its keys", host)
 
 
-def _publish(store: Store, group: str, state: ClusterState) -> None:
-    key = keys.cluster_state(group)
+def _published(store: Store, group: str) -> ClusterState | None:
     try:
-        current = store.get(key, ClusterState)
-    except MalformedData:
-        current = None
-    stale = current is None or datetime.now(UTC) - current.value.observed_at > FRESH
-    if stale or current is None or not observe.same(current.value, state):
-        store.put(key, state)
+        current = store.get(keys.cluster_state(group), ClusterState)
+    except MalformedData:  # written over
+        return None
+    return current.value if current else None
+
+
+def _publish(store: Store, group: str, current: ClusterState | None, state: ClusterState) -> None:
+    stale = current is None or datetime.now(UTC) - current.observed_at > FRESH
+    if stale or current is None or not observe.same(current, state):
+        store.put(keys.cluster_state(group), state)

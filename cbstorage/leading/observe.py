@@ -21,8 +21,20 @@ from cbstorage.model import ClusterState, Health, HealthCheck, OsdState
 _HEALTH = {"HEALTH_OK": Health.OK, "HEALTH_WARN": Health.WARNING, "HEALTH_ERR": Health.ERROR}
 
 
-def cluster_state(monitors: Monitors, quorum: QuorumStatus, cidr: IPv4Network) -> ClusterState:
-    """Ask the monitors for everything that `larva storage status` shows."""
+def cluster_state(
+    monitors: Monitors,
+    quorum: QuorumStatus,
+    cidr: IPv4Network,
+    *,
+    round_trip_ms: int = 0,
+    of_paths: Sequence[HealthCheck] = (),
+) -> ClusterState:
+    """Ask the monitors for everything that `larva storage status` shows.
+
+    Args:
+        round_trip_ms: for which their timeouts are made.
+        of_paths: what the CLADNet's own figures complain of.
+    """
     health = monitors.ask("health", HealthReport)
     osd_map = monitors.ask("osd dump", OsdMap)
     osds = osd_states(osd_map, monitors.ask("osd tree", CrushTree), cidr)
@@ -34,7 +46,7 @@ def cluster_state(monitors: Monitors, quorum: QuorumStatus, cidr: IPv4Network) -
         for code, check in sorted(health.checks.items())
         if not check.muted
     )
-    own = own_checks(quorum, osds, manager)
+    own = (*own_checks(quorum, osds, manager), *of_paths)
     worst = max((_HEALTH.get(health.status, Health.WARNING), *(check.health for check in own)), key=list(Health).index)
     return ClusterState(
         health=worst,
@@ -56,6 +68,7 @@ def cluster_state(monitors: Monitors, quorum: QuorumStatus, cidr: IPv4Network) -
         used_bytes=groups.bytes_used,
         clean=_clean(groups) if manager else None,
         observed_at=datetime.now(UTC),
+        round_trip_ms=round_trip_ms,
     )
 
 
@@ -131,5 +144,5 @@ def same(old: ClusterState, new: ClusterState) -> bool:
 def _without_figures(state: ClusterState) -> tuple[object, ...]:
     return (
         state.health, state.checks, state.quorum, state.monitors, state.manager, state.active_mds, state.standby_mds,
-        state.osds, state.total_bytes, state.clean,
+        state.osds, state.total_bytes, state.clean, state.round_trip_ms,
     )  # fmt: skip

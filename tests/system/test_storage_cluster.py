@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from cbstorage.ceph import timing
 from images.clouds.lab import topology
 from images.clouds.lab.lab import Lab
 from images.demo import up
@@ -101,6 +102,21 @@ def test_copies_are_spread_over_providers(demo: Demo, hosts: list[str]) -> None:
     assert any(step.get("type") == "region" for step in rules[data["crush_rule"]]["steps"])
     roots = [node for node in ceph(demo, hosts[0], "osd", "tree")["nodes"] if node["type"] == "region"]
     assert {node["name"] for node in roots} == {f"csp.{cloud.provider}" for cloud in demo.topology.clouds}
+
+
+def test_every_daemon_has_the_patience_that_the_paths_ask_for(demo: Demo, hosts: list[str]) -> None:
+    state = demo.ask("storage", "status")["state"]
+    wanted = timing.settings(state["round_trip_ms"])
+    daemons = [
+        *(f"mon.{host}" for host in hosts),
+        *(f"osd.{osd['id']}" for osd in state["osds"]),
+        "mds." + active_mds(demo)[0],
+    ]
+    names = ("mon_lease", "osd_heartbeat_grace", "mds_beacon_grace")
+    for daemon in daemons:
+        found = {name: float(ceph(demo, hosts[0], "tell", daemon, "config", "get", name)[name]) for name in names}
+        assert found == {name: float(wanted[name]) for name in names}, daemon
+    assert ceph(demo, hosts[0], "mon", "dump")["election_strategy"] == 3  # connectivity
 
 
 def test_a_file_is_the_same_in_every_cloud(demo: Demo, hosts: list[str]) -> None:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from cbstorage.ceph import cephx, conf, sealed_keys
+from cbstorage.ceph import cephx, conf, sealed_keys, timing
 from cbstorage.ceph.crush import place
 from cbstorage.model import Monitor
 from cladnet import seal
@@ -49,20 +49,11 @@ def test_place_follows_the_cloud() -> None:
     )
 
 
-def test_monitors_replace_a_lost_metadata_server() -> None:
-    """MDSMonitor::tick resets every beacon timer when it ran later than grace less interval, of the monitor's own."""
-    rendered = parsed(conf.render(CLUSTER, HOST))
-    monitor = {**rendered["global"], **rendered["mon"]}
-    server = {**rendered["global"], **rendered["mds"]}
-    patience = float(monitor["mds_beacon_grace"]) - float(monitor["mds_beacon_interval"])
-    assert patience >= 2 * float(monitor["mon_tick_interval"])
-    assert monitor["mds_beacon_mon_down_grace"] == "8"
-    assert all(server[key] == monitor[key] for key in monitor if key.startswith("mds_beacon"))
-
-
-def test_a_lost_osd_is_missed_after_several_heartbeats() -> None:
-    everywhere = parsed(conf.render(CLUSTER, HOST))["global"]
-    assert int(everywhere["osd_heartbeat_grace"]) > 3 * int(everywhere["osd_heartbeat_interval"])
+def test_no_file_outweighs_what_is_derived_from_round_trips() -> None:
+    """Ceph prefers a file to the monitors' database, in which the derived settings are."""
+    for text in (conf.render(CLUSTER, HOST), conf.render_client(CLUSTER)):
+        said = {name for section in parsed(text).values() for name in section}
+        assert not said & timing.settings(50).keys()
 
 
 def test_equal_input_gives_equal_text_whatever_the_order_of_monitors() -> None:
