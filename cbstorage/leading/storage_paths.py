@@ -13,8 +13,9 @@ from larva.errors import MalformedData
 
 SLOW_MS = 200.0
 """A write is confirmed when its farthest copy is written: one such round trip, and 4 KiB with fsync about three."""
-LOSSY = 0.01
-"""TCP's throughput falls with the root of the loss (Mathis et al. 1997); at 1 % and 40 ms it is 3 Mbit/s a stream."""
+LOSSY = 0.02
+"""TCP's throughput falls with the root of the loss (Mathis et al. 1997); at 2 % and 40 ms it is 2 Mbit/s a stream."""
+_LEAST_LOST = 3
 _LEAST_ANSWERS = 3
 _LEAST_SENT = 50
 """Of echoes, before their loss means something."""
@@ -88,7 +89,12 @@ def _trouble(figures: Figures) -> str:
         return ""
     if figures.p95_ms is not None and figures.received >= _LEAST_ANSWERS and figures.p95_ms >= SLOW_MS:
         words.append(f"a round trip takes {round(figures.p95_ms, -1):.0f} ms")
-    if (loss := figures.loss) is not None and figures.sent >= _LEAST_SENT and loss >= LOSSY:
+    if (
+        (loss := figures.loss) is not None
+        and figures.sent >= _LEAST_SENT
+        and loss >= LOSSY
+        and figures.sent - figures.received >= _LEAST_LOST
+    ):
         words.append(f"{loss:.0%} is lost")
     return ", ".join(words)
 
