@@ -61,7 +61,6 @@ def settings(round_trip_ms: int) -> Mapping[str, str]:
     - `mon_lease`: it is renewed after 0.6 of itself (`mon_lease_renew_interval_factor`), so 0.4 of it have to bear two
       losses in a row, 3 · (R + 0.2 s).
     - `mon_election_timeout`: a proposal and its answer, each lost twice, and the way.
-    - `mon_elector_ping_timeout`: of monitors among each other when they vote by connectivity; three losses in a row.
     """
     round_trip_s = round_trip_ms / 1000
     retry_s = round_trip_s + _RTO_MIN_S
@@ -74,7 +73,6 @@ def settings(round_trip_ms: int) -> Mapping[str, str]:
         "mon_client_hunt_interval": str(max(1, math.ceil(10 * round_trip_s))),
         "mon_client_ping_timeout": str(math.ceil(2 * PING_S + slack_s)),
         "mon_election_timeout": str(max(3, math.ceil(6 * retry_s + round_trip_s))),
-        "mon_elector_ping_timeout": str(max(2, math.ceil(slack_s))),
         "mon_lease": str(max(3, math.ceil(3 * retry_s / 0.4))),
         "osd_heartbeat_grace": str(math.ceil(3 * HEARTBEAT_S + slack_s)),
     }

@@ -46,7 +46,12 @@ def lead(
         lately_ms=storage_paths.worst_ms(path.lately for path in paths),
         long_ms=storage_paths.worst_ms(path.long for path in paths),
     )
-    tuning.ensure(monitors, round_trip_ms)
+    try:
+        tuning.ensure(monitors, round_trip_ms)
+    except Unavailable:
+        raise
+    except LarvaError as error:  # the cluster works with other settings too, and how it is must be told
+        log.warning("timeouts are not as they should be: %s", error.message)
     state = observe.cluster_state(
         monitors, quorum, seen.specification.cidr, round_trip_ms=round_trip_ms, of_paths=storage_paths.checks(paths)
     )

@@ -41,7 +41,7 @@ def test_at_40_ms_a_loss_is_noticed_as_fast_as_tuned_by_experiment() -> None:
     assert timing.settings(step) == {
         "mds_beacon_grace": "6", "mds_beacon_mon_down_grace": "8", "mds_reconnect_timeout": "8",
         "mon_client_hunt_interval": "1", "mon_client_ping_timeout": "6", "mon_election_timeout": "3",
-        "mon_elector_ping_timeout": "2", "mon_lease": "3", "osd_heartbeat_grace": "8",
+        "mon_lease": "3", "osd_heartbeat_grace": "8",
     }  # fmt: skip
 
 
