@@ -73,7 +73,7 @@ def settings(round_trip_ms: int) -> Mapping[str, str]:
         "mon_client_hunt_interval": str(max(1, math.ceil(10 * round_trip_s))),
         "mon_client_ping_timeout": str(math.ceil(2 * PING_S + slack_s)),
         "mon_election_timeout": str(max(3, math.ceil(6 * retry_s + round_trip_s))),
-        "mon_lease": str(max(3, math.ceil(3 * retry_s / 0.4))),
+        "mon_lease": str(max(3, math.ceil(round(3 * retry_s / 0.4, 6)))),
         "osd_heartbeat_grace": str(math.ceil(3 * HEARTBEAT_S + slack_s)),
     }
 
