@@ -8,6 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from cbstorage.promise import Promise
 from cladnet.trust.kinds import signed_by_ca
 
 # Monitors' hosts write some of these, and etcd's disk is not theirs alone: these bounds keep what becomes a path, a
@@ -163,6 +164,11 @@ class ClusterState:
     """The round trip up to which Ceph's timeouts are made (`cbstorage.ceph.timing`); 0 before they were."""
 
 
+def data_pool(promise: Promise | None) -> str:
+    """The pool that keeps a promise; the first one without any."""
+    return f"{FILE_SYSTEM}.data.{promise.label}" if promise else f"{FILE_SYSTEM}.data"
+
+
 class VolumePhase(StrEnum):
     """Whether a volume is wanted."""
 
@@ -181,6 +187,8 @@ class VolumeSpecification:
     size_bytes: Size
     """Quota."""
     phase: VolumePhase = VolumePhase.ACTIVE
+    promise: Promise | None = None
+    """What the data outlives, for good; None: as much as its OSDs allow."""
     created_at: datetime
 
     @property
@@ -192,6 +200,11 @@ class VolumeSpecification:
     def namespace(self) -> str:
         """Its RADOS namespace, unique over the whole file system: it holds the group, so no two tenants share one."""
         return f"volume.{self.group}.{self.name}.{self.id}"
+
+    @property
+    def data_pool(self) -> str:
+        """The pool its data lies in: one for each promise, shared by the volumes that have it."""
+        return data_pool(self.promise)
 
     def entity(self, host: str) -> str:
         """The cephx identity by which one host mounts this volume and nothing else."""

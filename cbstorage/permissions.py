@@ -6,7 +6,7 @@ from cbstorage import keys
 from cbstorage.model import ClusterSpecification
 from cladnet.access.permissions import Access, Permission, Rights, Row, Source, expand
 from cladnet.etcd.store import Store
-from cladnet.keys import ENROLLED_HOST
+from cladnet.keys import ENROLLED_HOST, STATUS
 from cladnet.model import EnrolledHost, Role
 
 MEMBER_TABLE = (
@@ -32,6 +32,7 @@ MONITOR_TABLE = (
     Row(keys.FOUNDING + "{group}", Access.READ_WRITE, "whoever creates it founds the cluster"),
     Row(keys.CLUSTER_STATE + "{group}", Access.READ_WRITE, "what the leading monitor's host sees"),
     Row(ENROLLED_HOST, Access.READ, "which hosts are enrolled to give disks"),
+    Row(STATUS + "{group}/", Access.READ, "which places are near each other, so that copies lie well"),
     Row(keys.KEYRING + "{group}/", Access.READ_WRITE, "it seals every storage host's keys"),
     Row(keys.VOLUME + "{group}/", Access.READ_WRITE, "it removes what is being deleted"),
     Row(keys.VOLUME_STATE + "{group}/", Access.READ_WRITE, "it makes the volumes"),

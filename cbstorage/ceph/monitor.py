@@ -125,6 +125,8 @@ class OsdMap:
 
     osds: tuple[OsdEntry, ...]
     pools: tuple[PoolEntry, ...]
+    epoch: int = 0
+    crush_version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +147,22 @@ class CrushTree:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleStep:
+    """One step of a CRUSH rule."""
+
+    op: str
+    item_name: str = ""
+    num: int = 0
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CrushRule:
     """One rule of `osd crush rule dump`."""
 
     rule_id: int
     rule_name: str
+    steps: tuple[RuleStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +180,7 @@ class MdsMap:
     fs_name: str
     session_timeout: int = 0
     """Seconds."""
+    data_pools: tuple[int, ...] = ()
     info: Mapping[str, MdsEntry]
 
 

@@ -60,7 +60,7 @@ def ensure(monitors: Monitors, storage_hosts: Sequence[str]) -> bool:
         pool = by_name.get(name)
         current = _current(pool, rules) if pool else None
         wanted = widen(current, replication(there))
-        _ensure_rule(monitors, wanted, set(rules.values()))
+        ensure_spread_rule(monitors, wanted.domain, set(rules.values()))
         if pool is None:
             _create(monitors, name, wanted)
         elif wanted != current:
@@ -81,13 +81,15 @@ def _current(pool: PoolEntry, rules: dict[int, str]) -> Replication:
     return Replication(domain=domain, copies=pool.size, needed=pool.min_size)
 
 
-def _ensure_rule(monitors: Monitors, wanted: Replication, existing: Collection[str]) -> None:
-    if wanted.rule in existing:
+def ensure_spread_rule(monitors: Monitors, domain: Domain, existing: Collection[str]) -> None:
+    """Make the rule that keeps copies in different domains, wherever there is room."""
+    name = f"spread-{domain}"
+    if name in existing:
         return
     try:
-        monitors.run("osd crush rule create-replicated", name=wanted.rule, root="default", type=wanted.domain.value)
+        monitors.run("osd crush rule create-replicated", name=name, root="default", type=domain.value)
     except Conflict:
-        log.debug("another host made rule %s", wanted.rule)
+        log.debug("another host made rule %s", name)
 
 
 def _create(monitors: Monitors, name: str, wanted: Replication) -> None:

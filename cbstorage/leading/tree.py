@@ -27,11 +27,13 @@ TRASH = "/trash"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Make:
-    """Make a volume's directory if it is not there, and set its namespace and quota."""
+    """Make a volume's directory if it is not there, and set its pool, its namespace and its quota."""
 
     path: str
     namespace: str
     size_bytes: int
+    pool: str = ""
+    """Empty: the file system's first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +99,11 @@ class Tree:
         self._fs.shutdown()
 
     def make(self, wish: Make) -> None:
-        """Make a directory; the namespace is set while it is empty, as Ceph demands."""
+        """Make a directory; pool and namespace are set while it is empty, as Ceph demands."""
         with contextlib.suppress(self._errors.ObjectExists):  # made by an earlier attempt
             self._fs.mkdirs(wish.path, 0o755)
+        if wish.pool:
+            self._fs.setxattr(wish.path, "ceph.dir.layout.pool", wish.pool.encode(), 0)
         self._fs.setxattr(wish.path, "ceph.dir.layout.pool_namespace", wish.namespace.encode(), 0)
         self._fs.setxattr(wish.path, "ceph.quota.max_bytes", str(wish.size_bytes).encode(), 0)
 

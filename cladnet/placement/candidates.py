@@ -100,15 +100,20 @@ def of_cladnet(views: Iterable[HostView], rows: Sequence[HostStatus]) -> Candida
             hosts.append(Candidate(host=view.host, cloud=view.cloud))
         else:
             missing.append(view.host)
-    rtts = tuple(
-        Rtt(between=(row.host, cell.destination), ms=cell.avg_ms)
-        for row in rows
-        for cell in row.latencies
-        if cell.sent > 0 and cell.destination != row.host
-    )
+    rtts = distances(rows)
     remarks = []
     if missing:
         remarks.append(f"left out, since they are not up: {', '.join(missing)}")
     if not rtts:
         remarks.append("no status test was run, so every distance is a guess: run `larva net status` first")
     return Candidates(hosts=tuple(hosts), rtts=rtts, remarks=tuple(remarks))
+
+
+def distances(rows: Iterable[HostStatus]) -> tuple[Rtt, ...]:
+    """The average round-trip times that hosts measured in their last status tests."""
+    return tuple(
+        Rtt(between=(row.host, cell.destination), ms=cell.avg_ms)
+        for row in rows
+        for cell in row.latencies
+        if cell.sent > 0 and cell.destination != row.host
+    )
