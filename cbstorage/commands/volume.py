@@ -2,10 +2,11 @@
 
 import click
 
-from cbstorage.wanted import cluster, resizing, sizes, volumes
+from cbstorage.wanted import cluster, promises, resizing, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from cladnet.etcd.store import Store
+from cladnet.placement.model import Survive
 from larva import codec, output
 from larva.errors import InvalidInput
 
@@ -22,15 +23,25 @@ def volume() -> None:
 @volume.command()
 @click.argument("name")
 @click.option("--size", required=True, help="Quota, as 500M, 1G, 2T.")
+@click.option(
+    "--survive", type=click.Choice([each.value for each in Survive]),
+    help="The widest single failure its data outlives, for good; without it as wide as the OSDs allow.",
+)  # fmt: skip
+@click.option(
+    "--home", default="", metavar="CSP[/REGION]", help="Where it is written from: the first copies lie there."
+)
 @_GROUP
 @_WAIT
 @output.json_option
-def create(*, name: str, size: str, group: str | None, wait_s: float, as_json: bool) -> None:
+def create(
+    *, name: str, size: str, survive: str | None, home: str, group: str | None, wait_s: float, as_json: bool
+) -> None:
     """Make the volume NAME."""
     size_bytes = sizes.parse(size)
+    promise = promises.parse(survive, home)
     with Store.of_this_host() as store:
         chosen = _group(store, group)
-        volumes.create(store, chosen, name, size_bytes)
+        volumes.create(store, chosen, name, size_bytes, promise)
         if wait_s > 0:
             volumes.wait_ready(store, chosen, name, timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
@@ -166,6 +177,8 @@ def _show(view: VolumeView, *, as_json: bool) -> None:
     click.echo(f"  {sizes.show(view.used_bytes)} of {sizes.show(view.size_bytes)} used")
     if view.ready and view.quota_bytes != view.size_bytes:
         click.echo(f"  its quota is {sizes.show(view.quota_bytes)} until it is resized")
+    if view.promise:
+        click.echo(f"  its data survives: {view.promise}")
     if view.problem:
         click.echo(f"  {view.problem}")
     if view.mounts:

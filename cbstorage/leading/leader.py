@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from cbstorage import keys, view
+from cbstorage import ground, keys, records, view
 from cbstorage.ceph import cephx, sealed_keys, timing
 from cbstorage.ceph.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.host import services
-from cbstorage.leading import observe, pools, storage_paths, tuning
+from cbstorage.leading import observe, pools, promise_pools, storage_paths, tuning
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -38,6 +38,8 @@ def lead(
         except LarvaError as error:  # one host's odd seal key keeps nobody else waiting
             log.warning("storage host %s has no keys: %s", host, error.message)
     pools.ensure(monitors, storage_hosts)
+    volumes = [item.value for item in records.volumes(store, seen.group).values()]
+    promised = promise_pools.keep(monitors, seen, volumes, ground.measured(store, seen.group))
     _mute(monitors)
     paths = storage_paths.between(storage_paths.read(store, seen.group, storage_hosts), storage_hosts)
     current = _published(store, seen.group)
@@ -53,8 +55,9 @@ def lead(
     except LarvaError as error:  # the cluster works with other settings too, and how it is must be told
         log.warning("timeouts are not as they should be: %s", error.message)
     state = observe.cluster_state(
-        monitors, quorum, seen.specification.cidr, round_trip_ms=round_trip_ms, of_paths=storage_paths.checks(paths)
-    )
+        monitors, quorum, seen.specification.cidr, round_trip_ms=round_trip_ms,
+        more=(*storage_paths.checks(paths), *promised),
+    )  # fmt: skip
     _publish(store, seen.group, current, state)
 
 

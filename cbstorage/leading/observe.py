@@ -27,13 +27,13 @@ def cluster_state(
     cidr: IPv4Network,
     *,
     round_trip_ms: int = 0,
-    of_paths: Sequence[HealthCheck] = (),
+    more: Sequence[HealthCheck] = (),
 ) -> ClusterState:
     """Ask the monitors for everything that `larva storage status` shows.
 
     Args:
         round_trip_ms: for which their timeouts are made.
-        of_paths: what the CLADNet's own figures complain of.
+        more: what else there is to complain of: slow paths, promises that are not kept.
     """
     health = monitors.ask("health", HealthReport)
     osd_map = monitors.ask("osd dump", OsdMap)
@@ -46,7 +46,7 @@ def cluster_state(
         for code, check in sorted(health.checks.items())
         if not check.muted
     )
-    own = (*own_checks(quorum, osds, manager), *of_paths)
+    own = (*own_checks(quorum, osds, manager), *more)
     worst = max((_HEALTH.get(health.status, Health.WARNING), *(check.health for check in own)), key=list(Health).index)
     return ClusterState(
         health=worst,

@@ -13,7 +13,7 @@ from cbstorage.model import FILE_SYSTEM, Health, HealthCheck, OsdState, VolumePh
 from cbstorage.promise import Promise
 from cbstorage.view import View
 from cladnet.placement.model import Rtt
-from larva.errors import InvalidInput, Unavailable
+from larva.errors import LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,9 @@ def keep(
             continue
         try:
             ensure(monitors, promise, lasting)
-        except InvalidInput as error:
+        except Unavailable:
+            raise
+        except LarvaError as error:  # what is not as it should be is told below, and tried again
             log.warning("pool %s: %s", data_pool(promise), error.message)
         if missing := shortage(promise, now):
             checks.append(_not_kept(promise, names, missing))

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from cbstorage import keys, records, view
+from cbstorage import ground, keys, records, view
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
-from cbstorage.leading import pools, tree
+from cbstorage.leading import promise_pools, tree
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.volume_plan import Desired, is_made, lingering, plan
 from cbstorage.model import FILE_SYSTEM, SealedKeys, VolumePhase, VolumeSpecification, VolumeState
@@ -94,7 +94,7 @@ class VolumeKeeper:
         if todo.make or todo.remove or todo.take_back:
             active = _active_metadata_servers(monitors)
         for volume in todo.make:
-            settled &= self._try(volume, partial(self._make, volume))
+            settled &= self._try(volume, partial(self._make, monitors, seen, volume))
         volumes = {item.value.name: item.value for item in desired.volumes}
         for mount in todo.hand_out:
             volume = volumes[mount.volume]
@@ -150,8 +150,15 @@ class VolumeKeeper:
         )
         return tree.carry_out(order)
 
-    def _make(self, volume: VolumeSpecification) -> None:
-        wish = tree.Make(path=volume.path, namespace=volume.namespace, size_bytes=volume.size_bytes)
+    def _make(self, monitors: Monitors, seen: View, volume: VolumeSpecification) -> None:
+        if volume.promise is not None:
+            rtts = ground.measured(self._store, self._group)
+            there = ground.survey(promise_pools.osds(monitors, seen), seen.rules, rtts, up=False)
+            promise_pools.ensure(monitors, volume.promise, there)
+        wish = tree.Make(
+            path=volume.path, namespace=volume.namespace, size_bytes=volume.size_bytes,
+            pool=volume.data_pool if volume.promise else "",
+        )  # fmt: skip
         used = self._order(make=(wish,), count=(volume.path,)).used_bytes[volume.path]
         self._store.put(
             keys.volume_state(self._group, volume.name),
@@ -168,7 +175,7 @@ class VolumeKeeper:
         given: Versioned[SealedKeys] | None,
     ) -> None:
         caps = cephx.volume_caps(
-            file_system=FILE_SYSTEM, path=volume.path, data_pool=pools.DATA_POOL, namespace=volume.namespace
+            file_system=FILE_SYSTEM, path=volume.path, data_pool=volume.data_pool, namespace=volume.namespace
         )
         identity = services.get_or_create(monitors, volume.entity(host), caps)
         sealed = sealed_keys.seal_keys(seen.hosts[host].seal_key, [identity])

@@ -19,7 +19,8 @@ from cbstorage.model import (
     VolumeState,
 )  # fmt: skip
 from cbstorage.mounting import mount_point
-from cbstorage.wanted import sizes
+from cbstorage.promise import Promise
+from cbstorage.wanted import promises, sizes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
 from cladnet.keys import hosts_of, is_segment
 from cladnet.model import HostNetworkInformation
@@ -60,6 +61,7 @@ class VolumeView:
     problem: str
     created_at: datetime
     mounts: tuple[MountView, ...]
+    promise: Promise | None = None
 
     @property
     def status(self) -> str:
@@ -71,24 +73,29 @@ class VolumeView:
         return "ready" if self.quota_bytes == self.size_bytes else "resizing"
 
 
-def create(store: Store, group: str, name: str, size_bytes: int) -> VolumeSpecification:
+def create(store: Store, group: str, name: str, size_bytes: int, promise: Promise | None = None) -> VolumeSpecification:
     """Ask for a new volume.
 
     Args:
         size_bytes: its quota.
+        promise: what its data outlives, for good; as much as the OSDs allow without it.
 
     Raises:
         NotFound: the group has no storage cluster.
         Conflict: it has a volume of that name.
-        InvalidInput: the name or the size cannot be used.
+        InvalidInput: the name or the size cannot be used, or the present OSDs cannot keep the promise.
+        Unavailable: nobody knows yet how the OSDs stand.
     """
     key = keys.volume(group, name)
     sizes.check_volume(size_bytes)
     if store.get(keys.cluster(group), ClusterSpecification) is None:
         raise NotFound(f"CLADNet {group} has no storage cluster", hint=f"larva storage init --group {group}")
+    if promise is not None:
+        promises.check(store, group, promise)
     specification = VolumeSpecification(
-        group=group, name=name, id=secrets.token_hex(4), size_bytes=size_bytes, created_at=datetime.now(UTC)
-    )
+        group=group, name=name, id=secrets.token_hex(4), size_bytes=size_bytes, promise=promise,
+        created_at=datetime.now(UTC),
+    )  # fmt: skip
     try:
         store.create(key, specification)
     except Conflict as error:
@@ -337,5 +344,5 @@ def _view(
         quota_bytes=current.size_bytes if current else 0, used_bytes=current.used_bytes if current else 0,
         ready=bool(current and current.ready),
         phase=volume.phase, problem=current.problem if current else "", created_at=volume.created_at,
-        mounts=tuple(sorted(mounts, key=lambda mount: mount.host)),
+        mounts=tuple(sorted(mounts, key=lambda mount: mount.host)), promise=volume.promise,
     )  # fmt: skip

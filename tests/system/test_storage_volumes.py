@@ -17,15 +17,18 @@ from cbstorage.ceph.cephx import ADMIN, MON
 from cbstorage.host import founding
 from cbstorage.model import (
     ClusterSpecification,
+    ClusterState,
+    Health,
     MountPhase,
     MountSpecification,
     MountState,
+    OsdState,
     SealedKeys,
     VolumePhase,
     VolumeState,
 )
 from cbstorage.mounting.mounts import MountKeeper
-from cbstorage.wanted import cluster, resizing, volumes
+from cbstorage.wanted import cluster, promises, resizing, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, CloudFacts, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
@@ -343,3 +346,41 @@ def test_a_host_in_two_cladnets_has_one_tree_of_directories(store: Store, made: 
 def test_an_osd_s_size_is_checked_before_hosts_are_told(store: Store, network: dict[str, str], size: int) -> None:
     with pytest.raises(InvalidInput, match="cannot be"):
         cluster.create(store, "demo", osd_file_bytes=size)
+
+
+def stand(store: Store, *, out: tuple[str, ...] = (), down: tuple[str, ...] = ()) -> None:
+    """Write what the leading monitor's host would see: one OSD a provider."""
+    osds = tuple(
+        OsdState(
+            id=number, host=f"{csp}-1", up=csp not in down, is_in=csp not in out, addresses=(), on_cladnet=True
+        )
+        for number, csp in enumerate(CSPS)
+    )  # fmt: skip
+    state = ClusterState(
+        health=Health.OK, checks=(), quorum=(), monitors=(), manager="", active_mds=("a",), standby_mds=(), osds=osds,
+        total_bytes=0, used_bytes=0, clean=True, observed_at=datetime.now(UTC),
+    )  # fmt: skip
+    store.put(keys.cluster_state(GROUP), state)
+
+
+def test_a_promise_is_kept_in_mind_or_refused(store: Store, made: ClusterSpecification) -> None:
+    promise = promises.parse("csp", "gcp")
+    with pytest.raises(Unavailable, match="not up yet"):
+        volumes.create(store, GROUP, "v", GIB, promise)
+    for missing in ({"out": ("aws",)}, {"down": ("azure",)}):
+        stand(store, **missing)
+        with pytest.raises(InvalidInput, match="3 CSPs with OSDs are needed, there are 2"):
+            volumes.create(store, GROUP, "v", GIB, promise)
+    stand(store)
+    with pytest.raises(InvalidInput, match="no OSD that can keep csp is in 'nhn'"):
+        volumes.create(store, GROUP, "v", GIB, promises.parse("csp", "nhn"))
+    assert volumes.create(store, GROUP, "v", GIB, promise).data_pool == "cladfs.data.csp.home.gcp"
+    assert volumes.find(store, GROUP, "v").promise == promise
+    assert volumes.create(store, GROUP, "w", GIB).data_pool == "cladfs.data"
+
+
+@pytest.mark.parametrize(("survive", "home"), [("moon", ""), ("csp", "a b"), (None, "aws")])
+def test_a_promise_that_is_none_is_refused(survive: str | None, home: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        promises.parse(survive, home)
+    assert refused.value.hint

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbstorage.ceph import crush_map
 from cbstorage.ceph.crush import Domain
 from cbstorage.ceph.layout import Layout, Segment, Survey, holds, lay, shortage, survey
+from cbstorage.ceph.monitor import CrushRule, RuleStep
 from cbstorage.model import FILE_SYSTEM
 from cbstorage.promise import Promise
 from cladnet.model import CloudFacts
@@ -137,6 +139,42 @@ def test_no_single_failure_takes_two_copies(hosts: dict[str, CloudFacts], promis
             labels = mine.labels(promise.survive), theirs.labels(promise.survive)
             if one != other:
                 assert all(left != right for left, right in zip(*labels, strict=True))
+
+
+def test_a_layout_is_a_rule_of_the_map_and_is_read_back() -> None:
+    layout = lay(Promise(survive=Survive.CSP, home="gcp"), THREE_CSPS)
+    text = crush_map.with_rule("# types\n\n# rules\nrule spread-host {\n\tid 0\n}\n# end crush map\n", layout)
+    assert f"rule {layout.rule} {{\n\tid 1\n\ttype replicated\n\tstep take zone.gcp.london\n" in text
+    assert text.index(layout.rule) < text.index("spread-host")
+    steps = tuple(
+        step
+        for one in layout.segments
+        for step in (
+            RuleStep(op="take", item_name=one.bucket),
+            RuleStep(op="chooseleaf_firstn", num=one.copies, type=one.domain),
+            RuleStep(op="emit"),
+        )
+    )
+    assert crush_map.layout_of(CrushRule(rule_id=1, rule_name=layout.rule, steps=steps)) == layout
+    assert crush_map.layout_of(CrushRule(rule_id=1, rule_name="odd", steps=steps[1:])) is None
+
+
+def test_a_spread_rule_is_a_layout() -> None:
+    steps = (
+        RuleStep(op="take", item_name="default"),
+        RuleStep(op="chooseleaf_firstn", num=0, type="region"),
+        RuleStep(op="emit"),
+    )
+    found = crush_map.layout_of(CrushRule(rule_id=1, rule_name="spread-region", steps=steps))
+    assert found == lay(Promise(survive=Survive.CSP), THREE_CSPS)
+
+
+def test_no_odd_bucket_gets_into_the_map() -> None:
+    odd = Layout(segments=(Segment(bucket="a\nstep emit", domain=Domain.HOST, copies=3),))
+    with pytest.raises(MalformedData):
+        crush_map.with_rule("\n# rules\n", odd)
+    with pytest.raises(MalformedData):
+        crush_map.with_rule("no rules", lay(Promise(survive=Survive.CSP), THREE_CSPS))
 
 
 @given(PROMISES)
