@@ -162,9 +162,14 @@ class SmallCeph:
         return ["nsenter", f"--target={self._pid}", "--mount", "--pid", "--uts", "--ipc", "--net", "--"]
 
     def start(self, argv: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
-        """Start a program of the tree that goes on; end it inside (`run(["pkill", …])`), not by ending nsenter."""
+        """Start a program of the tree that goes on, pipes at its input and output.
+
+        Let it end at the end of its input (`communicate`), or by `run(["pkill", …])`: ending nsenter leaves it behind.
+        """
         words = ["chroot", self.root, "env", "-i", *(f"{key}={value}" for key, value in _environment(None).items())]
-        return subprocess.Popen([*map(str, [*self._entrance(), *words, *argv])], stdin=subprocess.PIPE)
+        return subprocess.Popen(
+            [*map(str, [*self._entrance(), *words, *argv])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
 
     def write(self, path: str, content: str, mode: int = 0o600) -> None:
         """Write a file inside, its directory made."""
@@ -245,11 +250,12 @@ class SmallCeph:
         }  # fmt: skip
         holder = subprocess.Popen(
             [*CONFINEMENT, "/bin/sh", "-euc", ASSEMBLE], env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         stack.callback(self._end, holder)
         assert holder.stdout is not None
-        assert holder.stdout.readline() == b"ready\n", "the namespaces could not be made"
+        said = holder.stdout.readline()
+        assert said == b"ready\n", said + holder.stdout.read()
         self._pid = int(Path(f"/proc/{holder.pid}/task/{holder.pid}/children").read_text().split()[0])
         port = f"small-{secrets.token_hex(4)}"
         process.run(["ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(self._pid)])
@@ -329,6 +335,10 @@ class Mount:
         return self.small.run(
             ["sh", "-c", 'cd "$0" && exec "$@"', self.path, *argv], timeout=timeout, ok_codes=ok_codes
         )
+
+    def start(self, argv: Sequence[str | Path]) -> "subprocess.Popen[bytes]":
+        """Start a program of the tree in it that goes on, as `SmallCeph.start`."""
+        return self.small.start(["sh", "-c", 'cd "$0" && exec "$@"', self.path, *argv])
 
     def read(self, name: str) -> bytes:
         """The content of a file, which is text."""
