@@ -160,6 +160,13 @@ class Mesh:
         process.send_signal(number)
         process.wait(timeout=PATIENCE_S)
 
+    def stop(self, key: str) -> None:
+        """Have a process do nothing, as on a machine that sleeps, until it is told to go on."""
+        self._processes[key].send_signal(signal.SIGSTOP)
+
+    def go_on(self, key: str) -> None:
+        self._processes[key].send_signal(signal.SIGCONT)
+
     def start_controller(self) -> None:
         self.spawn("controller", "control", [LARVA, "controller", "--grace", "2"])
 
@@ -260,6 +267,7 @@ class Mesh:
 
     def _end_processes(self) -> None:
         for process in self._processes.values():
+            process.send_signal(signal.SIGCONT)
             process.terminate()
         for process in self._processes.values():
             process.wait(timeout=PATIENCE_S)

@@ -1,5 +1,7 @@
 """A mesh of real processes outlives its parts: dead controllers, etcd, agents and tunnels, bad disks and values."""
 
+import itertools
+import json
 import shutil
 import signal
 
@@ -110,3 +112,45 @@ def test_an_interface_of_the_same_name_gives_way(mesh: Mesh) -> None:
     mesh.start_agent("b")
     mesh.wait_mesh("a", "b")
     assert "192.0.2.1" not in mesh.ip("b", "-4", "addr", "show", "dev", "cbnet0")
+
+
+def test_all_hosts_restart_while_the_control_plane_is_gone_and_follow_it_when_it_is_back(mesh: Mesh) -> None:
+    for number, host in enumerate("abc", start=10):
+        mesh.add_host(host, number)
+    addresses = mesh.wait_mesh("a", "b", "c")
+    for host in "abc":  # what came after the last writing would be lost to the crash
+        known = mesh.state(host) / "rules" / f"{mesh.group}.json"
+        until(f"{host} has all rules on disk", lambda known=known: len(json.loads(known.read_text())["rules"]) == 3)
+    mesh.end("controller")
+    mesh.etcd.kill()
+    for host in "abc":
+        mesh.end(f"agent-{host}", signal.SIGKILL)
+        mesh.ip(host, "link", "del", "cbnet0")
+    for host in "abc":
+        mesh.start_agent(host)
+    for source, target in itertools.permutations("abc", 2):
+        until(f"{source} reaches {target}", lambda s=source, t=target: mesh.reaches(s, addresses[t]))
+    mesh.etcd.start()
+    mesh.start_controller()
+    mesh.larva_plain("leave", "mesh", "c")
+    until("c's interface is gone", lambda: not mesh.has_interface("c"))
+    mesh.add_host("d", 13)
+    found = mesh.wait_mesh("a", "b", "d")
+    assert {host: found[host] for host in "ab"} == {host: addresses[host] for host in "ab"}
+    assert found["d"] not in addresses.values(), "what c had rests"
+
+
+def test_an_agent_that_slept_through_a_compaction_catches_up(mesh: Mesh) -> None:
+    for number, host in enumerate("ab", start=10):
+        mesh.add_host(host, number)
+    addresses = mesh.wait_mesh("a", "b")
+    mesh.stop("agent-b")
+    mesh.etcd.kill()  # else what it missed would wait for it in its connection
+    mesh.etcd.start()
+    mesh.add_host("c", 12)
+    mesh.wait_mesh("a", "c")
+    latest = json.loads(mesh.etcdctl("put", "larva-test/mark", "0", "--write-out", "json"))["header"]["revision"]
+    mesh.etcdctl("compact", str(latest))
+    mesh.go_on("agent-b")
+    assert mesh.wait_mesh("a", "b", "c")["b"] == addresses["b"]
+    assert "compacted" in (mesh.directory / "agent-b.log").read_text()

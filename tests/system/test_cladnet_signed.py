@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -209,6 +210,7 @@ class Watched:
     c: Host
     """In blue."""
     memory: Memory
+    agent: Attachment
     _site: Site
     _marks: int = 0
 
@@ -247,7 +249,7 @@ def watched(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
             stack.callback(agent.stop)
             until("a has b as a peer", lambda: b.public_key in datapath.names())
             until("c has a rule in blue", lambda: site.rule(site.blue, "c"))
-        yield Watched(datapath, b, c, memory, site)
+        yield Watched(datapath, b, c, memory, agent, site)
 
 
 def test_what_the_agent_goes_by_is_signed_for_a_while(site: Site, watched: Watched) -> None:
@@ -492,6 +494,43 @@ def test_an_older_rule_of_a_host_that_is_still_there_does_not_count(site: Site, 
     assert watched.of_b() is not None
     assert moving.public_key in watched.datapath.names()
     site.store.put(key, replace(rule, valid_until=rule.valid_until + timedelta(seconds=1)))
+
+
+def test_a_wall_clock_that_jumps_costs_no_peer_and_what_was_refused_counts_once_it_is_right(
+    site: Site, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def set_clock(to: datetime) -> None:
+        monkeypatch.setattr(network, "datetime", SimpleNamespace(now=lambda _zone: to))
+
+    def look_at_all() -> None:
+        """As it does by itself twice a minute of the clock that only grows; twice, since one look may be under way."""
+        for _ in range(2):
+            before = watched.agent._network.read_at
+            watched.agent.poke()
+            until("the agent looked", lambda before=before: watched.agent._network.read_at != before)
+
+    watched.settle()
+    before, late, later = watched.datapath.names(), *(seal.new_pair()[1] for _ in range(2))
+    rule, cidr = site.rule(site.red, "b"), networks.find(site.store, "red").cidr
+    assert rule is not None
+    now = datetime.now(UTC)
+    set_clock(now + timedelta(days=400))
+    look_at_all()
+    assert watched.datapath.names() == before, "what is known goes on, whatever year it is"
+    late_rule = replace(rule, host="late", address=cidr.network_address + 97, public_key=late)
+    site.store.put(keys.rule(site.red, "late"), late_rule)
+    later_rule = replace(late_rule, host="later", address=cidr.network_address + 98, public_key=later)
+    site.store.put(keys.rule(site.red, "later"), replace(later_rule, valid_until=now + timedelta(days=401)))
+    until("the agent has heard of both", lambda: later in watched.datapath.names())
+    assert watched.datapath.names() == before | {later}, "with such a clock nobody can tell how old the first is"
+    set_clock(datetime(1970, 1, 2, tzinfo=UTC))
+    look_at_all()
+    assert watched.datapath.names() == before | {late, later}
+    monkeypatch.undo()
+    look_at_all()
+    assert watched.datapath.names() == before | {late, later}
+    for host in ("late", "later"):
+        site.store.delete(keys.rule(site.red, host))
 
 
 def test_a_host_that_nobody_knows_is_not_there_to_remove(site: Site) -> None:
