@@ -11,6 +11,7 @@ KEYRING = f"{ROOT}/keyring/"
 DAEMONS = f"{ROOT}/daemons/"
 VOLUME = f"{ROOT}/volume/"
 VOLUME_STATE = f"{ROOT}/volume-state/"
+TRASH = f"{ROOT}/trash/"
 MOUNT = f"{ROOT}/mount/"
 MOUNT_KEY = f"{ROOT}/mount-key/"
 MOUNT_STATE = f"{ROOT}/mount-state/"
@@ -81,6 +82,16 @@ def volume_state(group: str, name: str) -> str:
 def volume_states_of(group: str) -> str:
     """Prefix of every VolumeState of a group."""
     return f"{VOLUME_STATE}{_group(group)}/"
+
+
+def trashed(group: str, volume_id: str) -> str:
+    """Trashed: a deleted volume that can be taken back, by its id."""
+    return f"{trash_of(group)}{segment(volume_id, what='volume id')}"
+
+
+def trash_of(group: str) -> str:
+    """Prefix of every deleted volume of a group."""
+    return f"{TRASH}{_group(group)}/"
 
 
 def mount(group: str, host: str, volume: str) -> str:

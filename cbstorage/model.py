@@ -20,6 +20,11 @@ VolumeId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
 Size = Annotated[int, Meta(ge=1, le=1 << 60)]
 """Bytes. CephFS keeps a quota in 63 bits."""
 
+KeepS = Annotated[int, Meta(ge=0, le=10 * 366 * 86400)]
+"""Seconds that something is kept."""
+
+TRASH = "/trash"
+"""The file system's directory of deleted volumes."""
 FILE_SYSTEM = "cladfs"
 """The one CephFS of a cluster; tenants and volumes are directories of it."""
 
@@ -190,16 +195,25 @@ class VolumeSpecification:
     promise: Promise | None = None
     """What the data outlives, for good; None: as much as its OSDs allow."""
     created_at: datetime
+    origin: Name | None = None
+    """The name it was made under, where that is another: its directory and what lies in its namespace keep it."""
+    keep_s: KeepS = 0
+    """How long it stays in the trash once it is deleted, in seconds."""
 
     @property
     def path(self) -> str:
         """Its directory in the file system."""
-        return f"/volumes/{self.group}/{self.name}.{self.id}"
+        return f"/volumes/{self.group}/{self.origin or self.name}.{self.id}"
+
+    @property
+    def trash_path(self) -> str:
+        """Where its directory lies while it is in the trash."""
+        return f"{TRASH}/{self.origin or self.name}.{self.id}"
 
     @property
     def namespace(self) -> str:
         """Its RADOS namespace, unique over the whole file system: it holds the group, so no two tenants share one."""
-        return f"volume.{self.group}.{self.name}.{self.id}"
+        return f"volume.{self.group}.{self.origin or self.name}.{self.id}"
 
     @property
     def data_pool(self) -> str:

@@ -36,6 +36,7 @@ MONITOR_TABLE = (
     Row(keys.KEYRING + "{group}/", Access.READ_WRITE, "it seals every storage host's keys"),
     Row(keys.VOLUME + "{group}/", Access.READ_WRITE, "it removes what is being deleted"),
     Row(keys.VOLUME_STATE + "{group}/", Access.READ_WRITE, "it makes the volumes"),
+    Row(keys.TRASH + "{group}/", Access.READ_WRITE, "it puts deleted volumes there, and destroys them in time"),
     Row(keys.MOUNT_KEY + "{group}/", Access.READ_WRITE, "it hands out the keys of mounts and takes them back"),
 )
 """Storage hosts on which a cluster's specification puts a monitor: they hold Ceph's administrator key anyway."""

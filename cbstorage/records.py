@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from cbstorage import keys
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
+from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Store, Versioned
 from larva.errors import MalformedData
 
@@ -33,6 +34,12 @@ def volume(store: Store, group: str, name: str) -> Versioned[VolumeSpecification
 def volume_states(store: Store, group: str) -> dict[str, VolumeState]:
     """What was made of the volumes of a group, by name."""
     return {name: item.value for name, item in store.children(keys.volume_states_of(group), VolumeState).items()}
+
+
+def trash(store: Store, group: str) -> dict[str, Versioned[Trashed]]:
+    """The deleted volumes of a group, by id."""
+    found = store.children(keys.trash_of(group), Trashed)
+    return agreeing(found, lambda name, entry: (entry.volume.group, entry.volume.id) == (group, name))
 
 
 def mounts_on(store: Store, group: str, host: str) -> dict[str, Versioned[MountSpecification]]:

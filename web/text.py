@@ -87,7 +87,7 @@ ENGLISH = {
     "volume.mount.submit": "Mount",
     "volume.mount.no_hosts": "The CLADNet has no hosts yet.",
     "volume.delete": "Delete this volume",
-    "volume.delete.help": "Its data is lost. Type the name to confirm.",
+    "volume.delete.help": "It stays in the trash for seven days. Type the name to confirm.",
     "volume.delete.submit": "Delete",
     "mounts.title": "Mounts",
     "mounts.caption": "Where this volume is mounted",

@@ -2,7 +2,9 @@
 
 import click
 
-from cbstorage.wanted import cluster, promises, resizing, sizes, volumes
+from cbstorage.commands import volume_trash
+from cbstorage.commands.volume_options import GROUP, WAIT, group_of
+from cbstorage.wanted import promises, resizing, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from cladnet.etcd.store import Store
@@ -10,8 +12,6 @@ from cladnet.placement.model import Survive
 from larva import codec, output
 from larva.errors import InvalidInput
 
-_GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
-_WAIT = click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until it is done.")
 _HOSTS = click.option("--on", "hosts", metavar="HOST", multiple=True, help="A host; may be given several times.")
 
 
@@ -30,8 +30,8 @@ def volume() -> None:
 @click.option(
     "--home", default="", metavar="CSP[/REGION]", help="Where it is written from: the first copies lie there."
 )
-@_GROUP
-@_WAIT
+@GROUP
+@WAIT
 @output.json_option
 def create(
     *, name: str, size: str, survive: str | None, home: str, group: str | None, wait_s: float, as_json: bool
@@ -40,7 +40,7 @@ def create(
     size_bytes = sizes.parse(size)
     promise = promises.parse(survive, home)
     with Store.of_this_host() as store:
-        chosen = _group(store, group)
+        chosen = group_of(store, group)
         volumes.create(store, chosen, name, size_bytes, promise)
         if wait_s > 0:
             volumes.wait_ready(store, chosen, name, timeout_s=wait_s)
@@ -48,7 +48,7 @@ def create(
 
 
 @volume.command("list")
-@_GROUP
+@GROUP
 @output.json_option
 def list_volumes(*, group: str | None, as_json: bool) -> None:
     """List the volumes."""
@@ -72,26 +72,26 @@ def list_volumes(*, group: str | None, as_json: bool) -> None:
 
 @volume.command()
 @click.argument("name")
-@_GROUP
+@GROUP
 @output.json_option
 def show(*, name: str, group: str | None, as_json: bool) -> None:
     """Show the volume NAME and its mounts."""
     with Store.of_this_host() as store:
-        _show(volumes.find(store, _group(store, group), name), as_json=as_json)
+        _show(volumes.find(store, group_of(store, group), name), as_json=as_json)
 
 
 @volume.command()
 @click.argument("name")
 @click.option("--size", required=True, help="The new quota, as 500M, 1G, 2T.")
 @click.option("--force", is_flag=True, help="Also below what is in use; then nothing can be written until it is less.")
-@_GROUP
-@_WAIT
+@GROUP
+@WAIT
 @output.json_option
 def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: float, as_json: bool) -> None:
     """Make the volume NAME larger or smaller, while it is mounted."""
     size_bytes = sizes.parse(size)
     with Store.of_this_host() as store:
-        chosen = _group(store, group)
+        chosen = group_of(store, group)
         resizing.resize(store, chosen, name, size_bytes, force=force)
         if wait_s > 0:
             resizing.wait_resized(store, chosen, name, timeout_s=wait_s)
@@ -103,15 +103,15 @@ def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: floa
 @_HOSTS
 @click.option("--all", "everywhere", is_flag=True, help="On every host that is in the CLADNet now.")
 @click.option("--at", "path", required=True, metavar="PATH", help="Absolute; made where it is not there.")
-@_GROUP
-@_WAIT
+@GROUP
+@WAIT
 @output.json_option
 def mount(
     *, name: str, hosts: tuple[str, ...], everywhere: bool, path: str, group: str | None, wait_s: float, as_json: bool
 ) -> None:
     """Mount the volume NAME on hosts and keep it mounted, over reboots too."""
     with Store.of_this_host() as store:
-        chosen = _group(store, group)
+        chosen = group_of(store, group)
         asked = volumes.mount(store, chosen, name, _hosts(hosts, everywhere=everywhere), path)
         if wait_s > 0:
             volumes.wait_mounted(store, chosen, name, [one.host for one in asked], timeout_s=wait_s)
@@ -122,41 +122,25 @@ def mount(
 @click.argument("name")
 @_HOSTS
 @click.option("--all", "everywhere", is_flag=True, help="From every host that has it.")
-@_GROUP
-@_WAIT
+@GROUP
+@WAIT
 @output.json_option
 def unmount(
     *, name: str, hosts: tuple[str, ...], everywhere: bool, group: str | None, wait_s: float, as_json: bool
 ) -> None:
     """Take the volume NAME away from hosts; its data stays."""
     with Store.of_this_host() as store:
-        chosen = _group(store, group)
+        chosen = group_of(store, group)
         asked = volumes.unmount(store, chosen, name, _hosts(hosts, everywhere=everywhere))
         if wait_s > 0:
             volumes.wait_unmounted(store, chosen, name, asked, timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
 
 
-@volume.command()
-@click.argument("name")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Take it away from the hosts that have it mounted first.")
-@_GROUP
-@_WAIT
-def delete(*, name: str, yes: bool, force: bool, group: str | None, wait_s: float) -> None:
-    """Delete the volume NAME and everything in it."""
-    with Store.of_this_host() as store:
-        chosen = _group(store, group)
-        view = volumes.find(store, chosen, name)
-        if not yes:
-            click.confirm(f"Delete {name} and the {sizes.show(view.used_bytes)}B in it, for good?", abort=True)
-        volumes.delete(store, chosen, name, force=force)
-        if wait_s > 0:
-            volumes.wait_deleted(store, chosen, name, timeout_s=wait_s)
-
-
-def _group(store: Store, group: str | None) -> str:
-    return networks.find(store, group).id if group else cluster.only_group(store)
+volume.add_command(volume_trash.delete)
+volume.add_command(volume_trash.trash)
+volume.add_command(volume_trash.undelete)
+volume.add_command(volume_trash.purge)
 
 
 def _hosts(hosts: tuple[str, ...], *, everywhere: bool) -> tuple[str, ...] | None:

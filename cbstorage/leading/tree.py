@@ -6,6 +6,7 @@ libcephfs may wait without end for a metadata server, so it runs in a child proc
 
 import contextlib
 import json
+import posixpath
 import secrets
 import stat
 import sys
@@ -15,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from cbstorage.host import local
-from cbstorage.model import FILE_SYSTEM
+from cbstorage.model import FILE_SYSTEM, TRASH
 from larva import codec, process
-from larva.errors import ProgramFailed
+from larva.errors import InvalidInput, ProgramFailed
 
 MAKE_S = 40
-REMOVE_S = 20.0
-"""A removal gives way to other volumes after this long, and is taken up again."""
-TRASH = "/trash"
+PURGE_S = 20.0
+"""A purge gives way to other volumes after this long, and is taken up again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,16 @@ class Make:
     size_bytes: int
     pool: str = ""
     """Empty: the file system's first."""
+    trash: str = ""
+    """Where it lies if it was deleted before; then it is taken back from there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discard:
+    """Move a volume's directory into the trash."""
+
+    path: str
+    trash: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +64,9 @@ class Order:
     entity: str
     make: tuple[Make, ...] = ()
     count: tuple[str, ...] = ()
-    remove: tuple[str, ...] = ()
+    discard: tuple[Discard, ...] = ()
+    purge: tuple[str, ...] = ()
+    """Directories of the trash to be destroyed with all in them."""
     evict: tuple[Evict, ...] = ()
 
 
@@ -65,7 +77,9 @@ class Answer:
     used_bytes: dict[str, int]
     """By path."""
     unfinished: tuple[str, ...] = ()
-    """Paths whose removal goes on with the next order for them."""
+    """What to purge goes on with the next order for it."""
+    missing: tuple[str, ...] = ()
+    """What to count is not there."""
 
 
 def carry_out(order: Order) -> Answer:
@@ -75,7 +89,7 @@ def carry_out(order: Order) -> Answer:
         TimedOut: the metadata servers did not answer in time.
         ProgramFailed: the file system refused; the message has its words.
     """
-    bound = MAKE_S + REMOVE_S * len(order.remove)
+    bound = MAKE_S + PURGE_S * len(order.purge)
     answer = process.run([sys.executable, "-m", "cbstorage.leading.tree"], input=codec.encode(order), timeout=bound)
     return codec.decode(answer, Answer, source="python -m cbstorage.leading.tree")
 
@@ -99,7 +113,14 @@ class Tree:
         self._fs.shutdown()
 
     def make(self, wish: Make) -> None:
-        """Make a directory; pool and namespace are set while it is empty, as Ceph demands."""
+        """Make a directory; pool and namespace are set while it is empty, as Ceph demands.
+
+        One that is taken back from the trash is not empty: it has both already, and setting the same is no change.
+        """
+        if wish.trash and self._is_there(wish.trash):
+            with contextlib.suppress(self._errors.ObjectExists):
+                self._fs.mkdirs(posixpath.dirname(wish.path), 0o755)
+            self._fs.rename(wish.trash, wish.path)
         with contextlib.suppress(self._errors.ObjectExists):  # made by an earlier attempt
             self._fs.mkdirs(wish.path, 0o755)
         if wish.pool:
@@ -116,25 +137,40 @@ class Tree:
             if code != 0:
                 raise ProgramFailed(f"mds.{server} does not end the sessions of {wish.entity}: {words or code}")
 
-    def count(self, path: str) -> int:
-        """Bytes below a directory; 0 if it is not there."""
+    def count(self, path: str) -> int | None:
+        """Bytes below a directory; None if it is not there."""
         try:
             return int(self._fs.getxattr(path, "ceph.dir.rbytes"))
         except self._errors.ObjectNotFound:
-            return 0
+            return None
 
-    def remove(self, path: str, *, deadline: float) -> bool:
-        """Remove a directory and all in it: out of sight in one step, then for good; False when time ran out.
+    def discard(self, wish: Discard) -> None:
+        """Move a directory into the trash, out of everybody's sight, in one step."""
+        with contextlib.suppress(self._errors.ObjectExists):
+            self._fs.mkdir(TRASH, 0o700)
+        with contextlib.suppress(self._errors.ObjectNotFound):  # an earlier attempt came this far
+            if self._is_there(wish.trash):
+                # A leader that was late made it anew; it is empty, since nobody has a key for it.
+                self._fs.rmdir(wish.path)
+            else:
+                self._fs.rename(wish.path, wish.trash)
+
+    def purge(self, path: str, *, deadline: float) -> bool:
+        """Destroy a directory of the trash and all in it; False when time ran out.
 
         Args:
             deadline: of time.monotonic().
         """
-        with contextlib.suppress(self._errors.ObjectExists):
-            self._fs.mkdir(TRASH, 0o700)
-        trash = f"{TRASH}/{path.rsplit('/', 1)[-1]}"
-        with contextlib.suppress(self._errors.ObjectNotFound):  # an earlier attempt came this far
-            self._fs.rename(path, trash)
-        return self._purge(trash.encode(), deadline)
+        if posixpath.dirname(path) != TRASH:
+            raise InvalidInput(f"{path} is not in the trash")
+        return self._purge(path.encode(), deadline)
+
+    def _is_there(self, path: str) -> bool:
+        try:
+            self._fs.lstat(path)
+        except self._errors.ObjectNotFound:
+            return False
+        return True
 
     def _purge(self, top: bytes, deadline: float) -> bool:
         """Empty a tree that its owner made as deep as he liked: what is below is moved up, so that no path grows long.
@@ -188,8 +224,15 @@ def run(order: Order) -> Answer:
             tree.make(wish)
         for one in order.evict:
             tree.evict(one)
-        unfinished = tuple(path for path in order.remove if not tree.remove(path, deadline=time.monotonic() + REMOVE_S))
-        return Answer(used_bytes={path: tree.count(path) for path in order.count}, unfinished=unfinished)
+        for gone in order.discard:
+            tree.discard(gone)
+        unfinished = tuple(path for path in order.purge if not tree.purge(path, deadline=time.monotonic() + PURGE_S))
+        counted = {path: tree.count(path) for path in order.count}
+        return Answer(
+            used_bytes={path: used for path, used in counted.items() if used is not None},
+            unfinished=unfinished,
+            missing=tuple(path for path, used in counted.items() if used is None),
+        )
     finally:
         tree.close()
 

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 from cbstorage import ground, keys, records, view
@@ -12,10 +13,12 @@ from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
 from cbstorage.leading import promise_pools, tree
 from cbstorage.leading.patience import Patience
+from cbstorage.leading.trash_keeper import TrashKeeper
 from cbstorage.leading.volume_plan import Desired, is_made, lingering, plan
 from cbstorage.model import FILE_SYSTEM, SealedKeys, VolumePhase, VolumeSpecification, VolumeState
 from cbstorage.view import View
-from cladnet.etcd.store import Condition, Delete, Store, Versioned
+from cbstorage.volume_model import Trashed
+from cladnet.etcd.store import Condition, Delete, Put, Store, Versioned
 from larva.errors import LarvaError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
@@ -40,6 +43,7 @@ class VolumeKeeper:
         self._group = group
         self._host = host
         self._last_words = ""
+        self._trash = TrashKeeper(store, self._purge)
         self._patience = Patience[tuple[str, str]](LINGER_S)
 
     def prefixes(self) -> list[str]:
@@ -49,6 +53,7 @@ class VolumeKeeper:
             keys.volumes_of(self._group),
             keys.mounts_of(self._group),
             keys.mount_states_of(self._group),
+            keys.trash_of(self._group),
         ]
 
     def reconcile(self) -> float:
@@ -60,13 +65,15 @@ class VolumeKeeper:
         if claim.current() != claim.Claim(group=self._group, fsid=seen.specification.fsid):
             return LOOK_S  # this host's keys and ceph.conf are another cluster's
         desired = self._desired()
-        if not desired.volumes and not desired.handed_out:
+        trash = records.trash(self._store, self._group)
+        if not desired.volumes and not desired.handed_out and not trash:
             return LOOK_S
         try:
             with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring) as monitors:
                 if monitors.ask("quorum_status", QuorumStatus).quorum_leader_name != self._host:
                     return LOOK_S / 3
-                return LOOK_S if self._act(monitors, seen, desired) else UNSETTLED_S
+                settled = self._act(monitors, seen, desired)
+                return LOOK_S if self._trash.keep(trash) and settled else UNSETTLED_S
         except Unavailable as error:
             # While the cluster comes up this is no failure to back off from: whoever waits for a volume waits for us.
             if error.message != self._last_words:
@@ -104,7 +111,7 @@ class VolumeKeeper:
             back = {pair: desired.handed_out[pair] for pair in todo.take_back}
             settled &= self._apart(partial(self._take_back, monitors, active, back))
         for item in todo.remove:
-            settled &= self._try(item.value, partial(self._remove, item))
+            settled &= self._try(item.value, partial(self._discard, item))
         self._count(desired)
         return settled
 
@@ -137,7 +144,8 @@ class VolumeKeeper:
         *,
         make: tuple[tree.Make, ...] = (),
         count: tuple[str, ...] = (),
-        remove: tuple[str, ...] = (),
+        discard: tuple[tree.Discard, ...] = (),
+        purge: tuple[str, ...] = (),
         evict: tuple[tree.Evict, ...] = (),
     ) -> tree.Answer:
         order = tree.Order(
@@ -145,7 +153,8 @@ class VolumeKeeper:
             keyring=local.keyring_of(cephx.ADMIN),
             make=make,
             count=count,
-            remove=remove,
+            discard=discard,
+            purge=purge,
             evict=evict,
         )
         return tree.carry_out(order)
@@ -156,7 +165,7 @@ class VolumeKeeper:
             there = ground.survey(promise_pools.osds(monitors, seen), seen.rules, rtts, up=False)
             promise_pools.ensure(monitors, volume.promise, there)
         wish = tree.Make(
-            path=volume.path, namespace=volume.namespace, size_bytes=volume.size_bytes,
+            path=volume.path, namespace=volume.namespace, size_bytes=volume.size_bytes, trash=volume.trash_path,
             pool=volume.data_pool if volume.promise else "",
         )  # fmt: skip
         used = self._order(make=(wish,), count=(volume.path,)).used_bytes[volume.path]
@@ -207,14 +216,28 @@ class VolumeKeeper:
             self._store.delete(given.key, revision=given.revision)
             log.info("took the key for volume %s back from %s", name, host)
 
-    def _remove(self, item: Versioned[VolumeSpecification]) -> None:
+    def _discard(self, item: Versioned[VolumeSpecification]) -> None:
+        """Put a volume into the trash; from there it comes back, or is destroyed in time. Its name is free then."""
         volume = item.value
-        if self._order(remove=(volume.path,)).unfinished:
-            log.info("volume %s: what was in it is still being removed", volume.name)
-            return
-        state = keys.volume_state(self._group, volume.name)
-        self._store.transact([Condition(item.key, item.revision)], [Delete(item.key), Delete(state)])
-        log.info("removed volume %s", volume.name)
+        self._order(discard=(tree.Discard(path=volume.path, trash=volume.trash_path),))
+        state_key = keys.volume_state(self._group, volume.name)
+        state = self._store.get(state_key, VolumeState)
+        entry = Trashed(
+            volume=replace(volume, phase=VolumePhase.ACTIVE),
+            used_bytes=(state.value.used_bytes or None) if state and state.value.id == volume.id else None,
+            deleted_at=datetime.now(UTC),
+            keep_s=volume.keep_s,
+            purging=volume.keep_s == 0,
+        )
+        there = keys.trashed(self._group, volume.id)
+        self._store.transact(
+            [Condition(item.key, item.revision), Condition(there, 0)],
+            [Delete(item.key), Delete(state_key), Put(there, entry)],
+        )
+        log.info("volume %s is in the trash for %d s", volume.name, volume.keep_s)
+
+    def _purge(self, path: str) -> bool:
+        return not self._order(purge=(path,)).unfinished
 
     def _count(self, desired: Desired) -> None:
         made = [
@@ -224,12 +247,19 @@ class VolumeKeeper:
         ]
         if not made:
             return
-        used = self._order(count=tuple(volume.path for volume in made)).used_bytes
+        answer = self._order(count=tuple(volume.path for volume in made))
         for volume in made:
             key = keys.volume_state(self._group, volume.name)
             current = self._store.get(key, VolumeState)
-            if current and current.value.id == volume.id and current.value.used_bytes != used[volume.path]:
-                self._store.replace(current, replace(current.value, used_bytes=used[volume.path], problem=""))
+            if current is None or current.value.id != volume.id:
+                continue
+            if volume.path in answer.missing:
+                # A leader that was late may have moved it into the trash after it was taken back.
+                log.warning("volume %s: %s is not there", volume.name, volume.path)
+                self._store.replace(current, replace(current.value, ready=False))
+            elif current.value.used_bytes != answer.used_bytes[volume.path]:
+                used = answer.used_bytes[volume.path]
+                self._store.replace(current, replace(current.value, used_bytes=used, problem=""))
 
 
 def _active_metadata_servers(monitors: Monitors) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ from cladnet.model import HostNetworkInformation
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
 
 POLL_S = 0.3
+KEEP_S = 7 * 86400
+"""How long a deleted volume can be taken back, unless told otherwise."""
+MOST_KEPT_S = 3650 * 86400
 
 T = TypeVar("T")
 
@@ -188,16 +191,20 @@ def unmount(store: Store, group: str, name: str, hosts: Sequence[str] | None = N
     return tuple(wanted)
 
 
-def delete(store: Store, group: str, name: str, *, force: bool = False) -> None:
-    """Ask for a volume and everything in it to be deleted.
+def delete(store: Store, group: str, name: str, *, force: bool = False, keep_s: int = KEEP_S) -> None:
+    """Ask for a volume and everything in it to be moved into the trash.
 
     Args:
         force: take it away from the hosts that have it mounted first.
+        keep_s: seconds for which it can be taken back (`trash.undelete`); with 0 it is destroyed at once.
 
     Raises:
+        InvalidInput: `keep_s` cannot be used.
         NotFound: no such volume.
         Conflict: it is mounted somewhere, and `force` is not set.
     """
+    if not 0 <= keep_s <= MOST_KEPT_S:
+        raise InvalidInput(f"a volume cannot stay in the trash for {keep_s} s", hint="from 0s to 3650d")
     volume = records.volume(store, group, name)
     if volume is None:
         raise unknown(group, name)
@@ -205,7 +212,7 @@ def delete(store: Store, group: str, name: str, *, force: bool = False) -> None:
     if mounts and not force:
         hosts = ", ".join(sorted(item.value.host for item in mounts))
         raise Conflict(f"volume {name} is mounted on {hosts}", hint=f"larva volume unmount {name} --all, or --force")
-    deleting = Put(volume.key, replace(volume.value, phase=VolumePhase.DELETING))
+    deleting = Put(volume.key, replace(volume.value, phase=VolumePhase.DELETING, keep_s=keep_s))
     operations: list[Operation] = [deleting, *(Delete(item.key) for item in mounts)]
     if not store.transact([Condition(volume.key, volume.revision)], operations):
         raise Conflict(f"somebody else changed volume {name} meanwhile", hint="retry")
@@ -246,7 +253,7 @@ def wait_unmounted(store: Store, group: str, name: str, hosts: Sequence[str], *,
 
 
 def wait_deleted(store: Store, group: str, name: str, *, timeout_s: float) -> None:
-    """Wait until nothing is left of the volume."""
+    """Wait until the volume is in the trash, and its name free."""
 
     def look() -> tuple[None, bool, str]:
         try:

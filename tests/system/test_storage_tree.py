@@ -89,6 +89,39 @@ def test_sessions_end_by_whose_key_they_showed(small_ceph: SmallCeph) -> None:
         assert other.read("note") == b"still here"
 
 
+def test_a_deleted_volume_comes_back_and_is_destroyed_in_the_end(small_ceph: SmallCeph) -> None:
+    made = make(small_ceph, "gone")
+    with mounted(small_ceph, made, "aws-1") as mount:
+        mount.run(["mkdir", "-p", "deep/er"])
+        mount.write("deep/er/note", b"kept")
+    discard = {"path": made.path, "trash": made.trash_path}
+    for _ in range(2):  # every step may be repeated
+        carry_out(small_ceph, discard=[discard])
+    assert carry_out(small_ceph, count=[made.path])["missing"] == [made.path]
+    back = {
+        "path": made.path, "namespace": made.namespace, "size_bytes": made.size_bytes, "trash": made.trash_path,
+    }  # fmt: skip
+    for _ in range(2):
+        carry_out(small_ceph, make=[back])
+        with mounted(small_ceph, made, "aws-1") as mount:
+            assert mount.read("deep/er/note") == b"kept"
+    carry_out(small_ceph, discard=[discard])
+    # A leader that was late makes it anew: what lies in the trash is not hidden by that, and comes back all the same.
+    carry_out(small_ceph, make=[{**back, "trash": ""}])
+    carry_out(small_ceph, make=[back])
+    with mounted(small_ceph, made, "aws-1") as mount:
+        assert mount.read("deep/er/note") == b"kept"
+    carry_out(small_ceph, discard=[discard])
+    carry_out(small_ceph, make=[{**back, "trash": ""}])
+    carry_out(small_ceph, discard=[discard])
+    for _ in range(2):
+        assert carry_out(small_ceph, purge=[made.trash_path])["unfinished"] == []
+    assert set(carry_out(small_ceph, count=[made.path, made.trash_path])["missing"]) == {made.path, made.trash_path}
+    for path in ("/volumes", "/trash", "/trash/../volumes"):
+        with pytest.raises(LarvaError, match="not in the trash"):
+            carry_out(small_ceph, purge=[path])
+
+
 def test_no_key_opens_another_volume(small_ceph: SmallCeph) -> None:
     """Neither through the file system nor past it, in the objects themselves."""
     mine, theirs = make(small_ceph, "data"), make(small_ceph, "data")

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 import cladnet.keys
-from cbstorage import keys, view
+from cbstorage import keys, records, view
 from cbstorage.ceph import sealed_keys
 from cbstorage.ceph.cephx import ADMIN, MON
 from cbstorage.host import founding
+from cbstorage.leading import tree
+from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.model import (
     ClusterSpecification,
     ClusterState,
@@ -28,7 +30,7 @@ from cbstorage.model import (
     VolumeState,
 )
 from cbstorage.mounting.mounts import MountKeeper
-from cbstorage.wanted import cluster, promises, resizing, volumes
+from cbstorage.wanted import cluster, promises, resizing, trash, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, CloudFacts, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
@@ -197,6 +199,60 @@ def test_a_volume_is_resized(store: Store, made: ClusterSpecification) -> None:
     volumes.delete(store, GROUP, "data")
     with pytest.raises(Conflict, match="being deleted"):
         resizing.resize(store, GROUP, "data", GIB)
+
+
+def discarded(store: Store, name: str) -> None:
+    """What the leading host does with a volume that is being deleted, the file system apart."""
+    item = records.volume(store, GROUP, name)
+    assert item is not None
+    keeper = VolumeKeeper(store, GROUP, "aws-1")
+    keeper._order = lambda **wish: tree.Answer(used_bytes={})  # type: ignore[method-assign]
+    keeper._discard(item)
+
+
+def test_a_deleted_volume_is_taken_back(store: Store, made: ClusterSpecification) -> None:
+    first = volumes.create(store, GROUP, "data", GIB)
+    store.put(keys.volume_state(GROUP, "data"), VolumeState(id=first.id, ready=True, size_bytes=GIB, used_bytes=7))
+    with pytest.raises(InvalidInput, match="cannot stay"):
+        volumes.delete(store, GROUP, "data", keep_s=-1)
+    volumes.delete(store, GROUP, "data")
+    discarded(store, "data")
+    volumes.wait_deleted(store, GROUP, "data", timeout_s=5)
+    with pytest.raises(NotFound, match="no volume 'other'"):
+        trash.undelete(store, GROUP, "other")
+    second = volumes.create(store, GROUP, "data", GIB)
+    assert second.path != first.path
+    with pytest.raises(Conflict, match="has a volume 'data' again"):
+        trash.undelete(store, GROUP, "data")
+    back = trash.undelete(store, GROUP, "data", name="older")
+    assert (back.path, back.namespace, back.id) == (first.path, first.namespace, first.id)
+    assert volumes.find(store, GROUP, "older").status == "pending", "until its directory is back"
+    assert trash.list_all(store, GROUP) == ()
+
+    # Deleted again, it stays for as long as it was asked to, and its namesake's deletion is another.
+    for name in ("data", "older"):
+        volumes.delete(store, GROUP, name, keep_s=3600)
+        discarded(store, name)
+    assert {(view.name, view.remaining_s) for view in trash.list_all(store, GROUP)} == {("data", 3600), ("older", 3600)}
+    assert trash.undelete(store, GROUP, first.id, name="data").origin is None
+
+
+def test_what_is_destroyed_does_not_come_back(store: Store, made: ClusterSpecification) -> None:
+    for keep_s in (0, 3600, 3600):
+        volumes.create(store, GROUP, "data", GIB)
+        volumes.delete(store, GROUP, "data", keep_s=keep_s)
+        discarded(store, "data")
+    lost, *kept = sorted(trash.list_all(store, GROUP), key=lambda view: view.remaining_s)
+    assert lost.purging
+    with pytest.raises(Conflict, match="being destroyed"):
+        trash.undelete(store, GROUP, lost.id)
+    with pytest.raises(Conflict, match="3 volumes"):
+        trash.purge(store, GROUP, "data")
+    assert trash.purge(store, GROUP, kept[0].id).purging
+    with pytest.raises(TimedOut, match="not destroyed"):
+        trash.wait_purged(store, GROUP, kept[0].id, timeout_s=0)
+    with pytest.raises(NotFound):
+        trash.purge(store, GROUP, "nothing")
 
 
 def test_clashes_are_named(store: Store, made: ClusterSpecification) -> None:

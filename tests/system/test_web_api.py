@@ -93,6 +93,8 @@ PATHS = [
     ("GET", "/v1/cladnets/a/alarms"), ("GET", "/v1/cladnets/a/quality"),
     ("GET", "/v1/volumes"), ("POST", "/v1/cladnets/a/volumes"), ("POST", "/v1/cladnets/a/volumes/b/mount"),
     ("POST", "/v1/cladnets/a/volumes/b/unmount"), ("DELETE", "/v1/cladnets/a/volumes/b"),
+    ("POST", "/v1/cladnets/a/volumes/b/resize"), ("GET", "/v1/cladnets/a/volume-trash"),
+    ("POST", "/v1/cladnets/a/volume-trash/b/undelete"), ("DELETE", "/v1/cladnets/a/volume-trash/b"),
     ("POST", "/v1/cladnets/a/enrolment-tokens"), ("GET", "/v1/events"),
 ]  # fmt: skip
 PAGES = ["/", "/cladnets", "/cladnets/a", "/volumes", "/volumes/a/b"]

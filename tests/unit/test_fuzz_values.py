@@ -25,6 +25,7 @@ import cbstorage.leading.tree
 import cbstorage.model
 import cbstorage.mounting.mounts
 import cbstorage.promise
+import cbstorage.volume_model
 import cladnet.agent.alarms
 import cladnet.agent.rule_cache
 import cladnet.enrol.console_client
@@ -75,7 +76,9 @@ def _is_data(kind: type[Any]) -> bool:
 
 
 KINDS = tuple(_kinds())
-PLAIN = tuple(kind for kind in KINDS if kind.__module__ in ("cladnet.model", "cbstorage.model"))
+PLAIN = tuple(
+    kind for kind in KINDS if kind.__module__ in ("cladnet.model", "cbstorage.model", "cbstorage.volume_model")
+)
 
 numbers = st.integers() | st.integers(-(2**70), 2**70) | st.floats() | st.just(10**400)
 texts = st.text(max_size=20) | st.sampled_from(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, url_for
 
-from cbstorage.wanted import resizing, volumes
+from cbstorage.wanted import resizing, trash, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from larva import codec
@@ -45,6 +45,13 @@ class UnmountWish:
     hosts: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndeleteWish:
+    """What a volume from the trash shall be called; None: as before."""
+
+    name: str | None = None
+
+
 def shown(view: VolumeView) -> dict[str, object]:
     """Return a volume as programs and scripts read it."""
     return {**codec.to_builtins(view), "status": view.status}
@@ -80,7 +87,7 @@ def show(cladnet: str, name: str) -> Response:
 
 @blueprint.delete("/cladnets/<cladnet>/volumes/<name>")
 def delete(cladnet: str, name: str) -> Response:
-    """Ask for a volume and its data to be deleted; it must be mounted nowhere."""
+    """Ask for a volume to be moved into the trash; it must be mounted nowhere."""
     volumes.delete(store(), networks.find(store(), cladnet).id, name)
     return body.done()
 
@@ -109,3 +116,25 @@ def unmount(cladnet: str, name: str) -> Response:
     group = networks.find(store(), cladnet).id
     volumes.unmount(store(), group, name, body.read(UnmountWish).hosts)
     return body.answer(shown(volumes.find(store(), group, name)), 202)
+
+
+@blueprint.get("/cladnets/<cladnet>/volume-trash")
+def list_trash(cladnet: str) -> Response:
+    """The deleted volumes that can be taken back."""
+    group = networks.find(store(), cladnet).id
+    return body.answer({"volumes": [codec.to_builtins(view) for view in trash.list_all(store(), group)]})
+
+
+@blueprint.post("/cladnets/<cladnet>/volume-trash/<volume>/undelete")
+def undelete(cladnet: str, volume: str) -> Response:
+    """Take a volume back from the trash, named by its name or its id."""
+    group = networks.find(store(), cladnet).id
+    back = trash.undelete(store(), group, volume, name=body.read(UndeleteWish).name)
+    return body.answer(shown(volumes.find(store(), group, back.name)), 202)
+
+
+@blueprint.delete("/cladnets/<cladnet>/volume-trash/<volume>")
+def purge(cladnet: str, volume: str) -> Response:
+    """Destroy a volume in the trash; there is no way back."""
+    trash.purge(store(), networks.find(store(), cladnet).id, volume)
+    return body.done()
