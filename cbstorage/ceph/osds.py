@@ -1,7 +1,7 @@
 """What OSDs and placement groups say of themselves, asked without the manager."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cbstorage.ceph.monitor import Monitors, OsdMap
 from larva.errors import LarvaError
@@ -17,17 +17,15 @@ class OsdStatus:
     state: str
     newest_map: int
     num_pgs: int
+    """Placement groups that it has, strays included (OSD::num_pgs)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
     """The section `osd` of `tell osd.N perf dump`."""
 
-    numpg: int
-    """Placement groups of which it holds anything, strays included."""
-    numpg_removing: int = 0
-    stat_bytes: int = 0
-    stat_bytes_used: int = 0
+    stat_bytes: int
+    stat_bytes_used: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,32 +59,17 @@ class Fill:
     used: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
-    """What an OSD holds by its own word."""
+def held(monitors: Monitors, osd: int, *, epoch: int) -> int | None:
+    """Ask an OSD how many placement groups it holds anything of, those included that are just being deleted.
 
-    groups: int
-    fill: Fill = field(default_factory=lambda: Fill(total=0, used=0))
-
-
-def counters(monitors: Monitors, osd: int) -> Counters:
-    """Ask an OSD for its figures; Unavailable when it does not answer."""
-    return monitors.ask_osd(osd, "perf dump", PerfDump, logger="osd").osd
-
-
-def holding(monitors: Monitors, osd: int, *, epoch: int) -> Holding | None:
-    """Ask an OSD what it holds; None when it cannot be asked, starts, or knows no map as new as `epoch`."""
+    None when it does not answer, still starts, or knows no map as new as `epoch`. (`numpg` of its counters is not
+    asked: it is counted when a map comes, and so is old for as long as none does.)
+    """
     try:
         status = monitors.ask_osd(osd, "status", OsdStatus)
-        found = counters(monitors, osd)
     except LarvaError:
         return None
-    if status.state != "active" or status.newest_map < epoch:
-        return None
-    return Holding(
-        groups=max(status.num_pgs, found.numpg) + found.numpg_removing,
-        fill=Fill(total=found.stat_bytes, used=found.stat_bytes_used),
-    )
+    return status.num_pgs if status.state == "active" and status.newest_map >= epoch else None
 
 
 def fills(monitors: Monitors, osd_map: OsdMap) -> Mapping[int, Fill]:
@@ -95,7 +78,7 @@ def fills(monitors: Monitors, osd_map: OsdMap) -> Mapping[int, Fill]:
     for entry in osd_map.osds:
         if entry.up:
             try:
-                told = counters(monitors, entry.osd)
+                told = monitors.ask_osd(entry.osd, "perf dump", PerfDump, logger="osd").osd
             except LarvaError:
                 continue
             found[entry.osd] = Fill(total=told.stat_bytes, used=told.stat_bytes_used)

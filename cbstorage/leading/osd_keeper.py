@@ -70,7 +70,7 @@ def _facts(store: Store, monitors: Monitors, group: str, wish: OsdWish) -> Facts
     if entry is None:
         return Facts(there=False, on_host=on_host)
     weighs = _weight(monitors, wish.osd) > 0
-    holding = osds.holding(monitors, wish.osd, epoch=osd_map.epoch) if entry.up and not weighs else None
+    groups = osds.held(monitors, wish.osd, epoch=osd_map.epoch) if entry.up and not weighs else None
     refusal = loss = ""
     if wish.lost and not entry.up:
         loss = osd_losses.judge(wish.osd, osd_losses.ask(monitors, osd_map), osd_map)
@@ -82,7 +82,7 @@ def _facts(store: Store, monitors: Monitors, group: str, wish: OsdWish) -> Facts
         there=True,
         up=bool(entry.up),
         weighs=weighs,
-        groups=holding.groups if holding else None,
+        groups=groups,
         pinned=any(wish.osd in one.osds for one in (*osd_map.pg_temp, *osd_map.pg_upmap)),
         on_host=on_host,
         refusal=refusal,

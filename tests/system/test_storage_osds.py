@@ -18,7 +18,7 @@ from larva.errors import NotFound, Refused
 pytestmark = [pytest.mark.root, pytest.mark.image]
 
 GROUP = "demo-1"
-SECOND = Place(provider=PLACES[0].provider, region=PLACES[0].region, host="aws-2")
+SECOND = Place(provider=PLACES[0].provider, region=PLACES[0].region, zone=PLACES[0].zone, host="aws-2")
 """In the place of osd.0; whoever else is drained has no room for its copies."""
 
 LOOK = """
