@@ -31,6 +31,10 @@ def _volume(volume: str) -> str:
     return segment(volume, what="volume name")
 
 
+def _osd(osd: int) -> str:
+    return segment(str(osd), what="OSD")
+
+
 def cluster(group: str) -> str:
     """ClusterSpecification: the storage cluster as its creator wants it."""
     return CLUSTER + _group(group)
@@ -143,7 +147,7 @@ def mount_states_of(group: str) -> str:
 
 def osd_wish(group: str, osd: int) -> str:
     """OsdWish: what should become of an OSD."""
-    return f"{osd_wishes_of(group)}{osd}"
+    return f"{osd_wishes_of(group)}{_osd(osd)}"
 
 
 def osd_wishes_of(group: str) -> str:
@@ -153,7 +157,7 @@ def osd_wishes_of(group: str) -> str:
 
 def osd_progress(group: str, osd: int) -> str:
     """OsdProgress: how far that is."""
-    return f"{osd_progress_of(group)}{osd}"
+    return f"{osd_progress_of(group)}{_osd(osd)}"
 
 
 def osd_progress_of(group: str) -> str:
