@@ -13,6 +13,7 @@ from cbstorage.ceph.crush import MOST_COPIES, Domain, Place, place, word
 from cbstorage.promise import Promise
 from cladnet.model import CloudFacts
 from cladnet.placement.areas import locate
+from cladnet.placement.assess import estimated
 from cladnet.placement.matrix import build
 from cladnet.placement.model import Candidate, Rtt, Survive
 from larva.errors import InvalidInput
@@ -74,6 +75,8 @@ class Survey:
 
     ground: tuple[Ground, ...]
     ms: Sequence[Sequence[float]]
+    guessed: tuple[tuple[str, str], ...] = ()
+    """Pairs of hosts whose distance nobody measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +117,13 @@ def survey(hosts: Mapping[str, CloudFacts], rtts: Sequence[Rtt]) -> Survey:
     """
     names = sorted(hosts)
     sites = locate([Candidate(host=name, cloud=hosts[name]) for name in names], rtts)
+    matrix = build(sites, rtts)
     return Survey(
         ground=tuple(
             Ground(place=place(site.host, hosts[site.host]), cloud=hosts[site.host], area=site.area) for site in sites
         ),
-        ms=build(sites, rtts).ms,
+        ms=matrix.ms,
+        guessed=estimated(sites, matrix, range(len(sites))),
     )
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from cbstorage.commands import volume_trash
+from cbstorage.commands import promise_words, volume_trash
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
 from cbstorage.wanted import promises, resizing, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
@@ -30,21 +30,45 @@ def volume() -> None:
 @click.option(
     "--home", default="", metavar="CSP[/REGION]", help="Where it is written from: the first copies lie there."
 )
+@click.option("--yes", is_flag=True, help="Do not show what a promise costs, and do not ask.")
 @GROUP
 @WAIT
 @output.json_option
 def create(
-    *, name: str, size: str, survive: str | None, home: str, group: str | None, wait_s: float, as_json: bool
+    *, name: str, size: str, survive: str | None, home: str, yes: bool, group: str | None, wait_s: float, as_json: bool
 ) -> None:
     """Make the volume NAME."""
     size_bytes = sizes.parse(size)
     promise = promises.parse(survive, home)
+    if promise and as_json and not yes:
+        raise InvalidInput("what a promise costs is shown and asked about, which is no JSON", hint="give --yes too")
     with Store.of_this_host() as store:
         chosen = group_of(store, group)
+        if promise and not yes:
+            promises.check(store, chosen, promise)
+            shown = promises.preview(store, chosen, promise.home)
+            promise_words.show(shown)
+            if warning := promises.unwise(shown.option(promise.survive)):
+                output.note(f"note: {warning}")
+            click.confirm(f"Promise for good that {name} survives: {promise}?", abort=True)
         volumes.create(store, chosen, name, size_bytes, promise)
         if wait_s > 0:
             volumes.wait_ready(store, chosen, name, timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
+
+
+@volume.command("promises")
+@click.option("--home", default="", metavar="CSP[/REGION]", help="Where a volume would be written from.")
+@GROUP
+@output.json_option
+def list_promises(*, home: str, group: str | None, as_json: bool) -> None:
+    """List what a volume can be promised to survive, and what a write costs then."""
+    with Store.of_this_host() as store:
+        found = promises.preview(store, group_of(store, group), home)
+    if as_json:
+        output.show_json(found)
+    else:
+        promise_words.show(found)
 
 
 @volume.command("list")

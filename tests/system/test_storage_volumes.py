@@ -33,7 +33,17 @@ from cbstorage.mounting.mounts import MountKeeper
 from cbstorage.wanted import cluster, promises, resizing, trash, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
-from cladnet.model import CladnetSpecification, CloudFacts, EnrolledHost, HostNetworkInformation, NetworkingRule, Role
+from cladnet.model import (
+    CladnetSpecification,
+    CloudFacts,
+    EnrolledHost,
+    HostNetworkInformation,
+    HostStatus,
+    NetworkingRule,
+    PairLatency,
+    Role,
+)  # fmt: skip
+from cladnet.placement.model import Survive
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut, Unavailable
 
 GROUP = "demo-1"
@@ -440,3 +450,38 @@ def test_a_promise_that_is_none_is_refused(survive: str | None, home: str) -> No
     with pytest.raises(InvalidInput) as refused:
         promises.parse(survive, home)
     assert refused.value.hint
+
+
+def test_promises_are_listed_with_their_cost(store: Store, made: ClusterSpecification) -> None:
+    stand(store)
+    found = promises.preview(store, GROUP, "gcp")
+    csp = found.option(Survive.CSP)
+    assert csp.write is not None
+    assert csp.unwise, "what nobody measured is guessed high"
+    assert "above 100 ms stretching is unwise" in promises.unwise(csp)
+    assert "3 zones" in found.option(Survive.ZONE).missing
+    assert promises.unwise(found.option(Survive.ZONE)) == ""
+    assert any("never measured" in remark for remark in found.remarks)
+    cells = tuple(
+        PairLatency(
+            destination=f"{csp}-1", destination_address=IPv4Address("192.168.10.9"), sent=3, received=3, avg_ms=ms
+        )
+        for csp, ms in (("aws", 20.0), ("azure", 8.0))
+    )  # fmt: skip
+    row = HostStatus(
+        host="gcp-1", test_id="t", measured_at=datetime.now(UTC), interface="", datapath="", latencies=cells
+    )
+    store.put(cladnet.keys.status(GROUP, "gcp-1"), row)
+    measured = promises.preview(store, GROUP, "gcp").option(Survive.CSP)
+    assert measured.write is not None
+    assert measured.write.expected_ms == 20.0
+    assert not measured.unwise
+    with pytest.raises(InvalidInput):
+        promises.preview(store, GROUP, "a b")
+
+
+def test_monitors_that_outlive_less_than_a_volume_are_named(store: Store, network: dict[str, str]) -> None:
+    cluster.create(store, "demo", mon_hosts=("aws-1",))
+    stand(store)
+    remarks = promises.preview(store, GROUP).remarks
+    assert any("the monitors (aws-1) do not outlive host, region, csp, csp+region" in remark for remark in remarks)

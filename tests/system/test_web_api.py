@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from cbstorage import keys as storage_keys
-from cbstorage.model import ClusterSpecification
+from cbstorage.model import ClusterSpecification, ClusterState, Health
 from cladnet import keys, networks
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
@@ -87,10 +87,15 @@ def assert_problem(response, status: int, code: str, said: str = "") -> None:
     assert said in problem["detail"]
 
 
+NO_OSD = ClusterState(
+    health=Health.OK, checks=(), quorum=(), monitors=(), manager="", active_mds=(), standby_mds=(), osds=(),
+    total_bytes=0, used_bytes=0, clean=None, observed_at=datetime.now(UTC),
+)  # fmt: skip
 PATHS = [
     ("GET", "/v1/cladnets"), ("POST", "/v1/cladnets"), ("GET", "/v1/cladnets/a"), ("DELETE", "/v1/cladnets/a"),
     ("GET", "/v1/cladnets/a/hosts"), ("POST", "/v1/cladnets/a/status-tests"), ("GET", "/v1/cladnets/a/status"),
     ("GET", "/v1/cladnets/a/alarms"), ("GET", "/v1/cladnets/a/quality"),
+    ("GET", "/v1/cladnets/a/promises"), ("POST", "/v1/cladnets/a/volumes/b/resize"),
     ("GET", "/v1/volumes"), ("POST", "/v1/cladnets/a/volumes"), ("POST", "/v1/cladnets/a/volumes/b/mount"),
     ("POST", "/v1/cladnets/a/volumes/b/unmount"), ("DELETE", "/v1/cladnets/a/volumes/b"),
     ("POST", "/v1/cladnets/a/volumes/b/resize"), ("GET", "/v1/cladnets/a/volume-trash"),
@@ -303,6 +308,16 @@ def test_volumes_are_created_and_mounted(program: FlaskClient, console_store: St
     agents.join(group, "aws-1", 0)
     assert program.post("/v1/cladnets/shop/volumes", json=wish).status_code == 201
     assert_problem(program.post("/v1/cladnets/shop/volumes", json=wish), 409, "conflict", "photos")
+    promised = {**wish, "name": "db", "survive": "csp"}
+    assert_problem(program.post("/v1/cladnets/shop/volumes", json=promised), 503, "unavailable", "not up yet")
+    assert_problem(program.get("/v1/cladnets/shop/promises"), 503, "unavailable", "not up yet")
+    odd = {**promised, "survive": "the moon"}
+    assert_problem(program.post("/v1/cladnets/shop/volumes", json=odd), 422, "invalid-input", "the moon")
+    console_store.put(storage_keys.cluster_state(group), NO_OSD)
+    assert_problem(program.post("/v1/cladnets/shop/volumes", json=promised), 422, "invalid-input", "3 CSPs")
+    options = program.get("/v1/cladnets/shop/promises?home=aws").json["options"]
+    assert [one["survive"] for one in options] == ["host", "zone", "region", "csp", "csp+region"]
+    assert all(one["missing"] and one["write"] is None for one in options)
     place = {"hosts": ["aws-1"], "path": "/srv/photos"}
     mounted = program.post("/v1/cladnets/shop/volumes/photos/mount", json=place)
     assert mounted.status_code == 202

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, url_for
+from flask import Blueprint, Response, request, url_for
 
-from cbstorage.wanted import resizing, trash, volumes
+from cbstorage.wanted import promises, resizing, trash, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from larva import codec
@@ -20,6 +20,9 @@ class VolumeWish:
 
     name: str
     size_bytes: int
+    survive: str | None = None
+    """What its data outlives, a word of placement's policies; None: as much as the OSDs allow."""
+    home: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +73,20 @@ def list_all(cladnet: str) -> Response:
     return body.answer({"volumes": [shown(view) for view in volumes.list_all(store(), group)]})
 
 
+@blueprint.get("/cladnets/<cladnet>/promises")
+def list_promises(cladnet: str) -> Response:
+    """What a volume can be promised to survive, written from `?home=`, and what a write costs then."""
+    group = networks.find(store(), cladnet).id
+    return body.answer(promises.preview(store(), group, request.args.get("home", "")))
+
+
 @blueprint.post("/cladnets/<cladnet>/volumes")
 def create(cladnet: str) -> Response:
     """Ask for a new volume."""
     group = networks.find(store(), cladnet).id
     wish = body.read(VolumeWish)
-    volume = volumes.create(store(), group, wish.name, wish.size_bytes)
+    promise = promises.parse(wish.survive, wish.home)
+    volume = volumes.create(store(), group, wish.name, wish.size_bytes, promise)
     return body.created(volume, url_for(".show", cladnet=group, name=volume.name))
 
 

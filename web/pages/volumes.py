@@ -3,9 +3,10 @@
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from cbstorage.wanted import sizes, volumes
+from cbstorage.wanted import promises, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import network_hosts, networks
+from cladnet.placement.model import Survive
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
 from web.api.volumes import shown
@@ -31,7 +32,8 @@ def create() -> AnyResponse | tuple[str, int]:
     try:
         group = networks.find(store(), forms.field("cladnet")).id
         size_bytes = int(forms.decimal("size", what=text("volume.size")) * GIB)
-        volume = volumes.create(store(), group, forms.field("name"), size_bytes)
+        promise = promises.parse(forms.field("survive") or None, forms.field("home"))
+        volume = volumes.create(store(), group, forms.field("name"), size_bytes, promise)
     except LarvaError as error:
         problem = problem_of(error)
         return _list(typed=request.form.to_dict(), problem=problem), problem.status
@@ -82,6 +84,7 @@ def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
         data={"volumes": [shown(view) for view in volumes.list_all(store())], "cladnets": codec.to_builtins(cladnets)},
         cladnets=cladnets,
         typed=typed,
+        policies=[each.value for each in Survive],
         problem=problem,
     )
 
