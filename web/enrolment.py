@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from cladnet.enrol import enrolment, renewal
 from cladnet.enrol.authority import Authority
-from cladnet.enrol.enrolment import TokenExpired, TokenUnknown
+from cladnet.enrol.enrolment import TokenExpired, TokenUnknown, TooManyCertificates
 from cladnet.enrol.renewal import Proof, RenewalRefused
 from cladnet.etcd.store import Store
 from cladnet.model import Role
@@ -103,7 +103,7 @@ def enrolment_blueprint(
                 seal_key=asked.seal_key,
                 hand_over=hand_over,
             )
-        except (TokenUnknown, TokenExpired) as error:
+        except (TokenUnknown, TokenExpired, TooManyCertificates) as error:
             throttle.failed(source)
             log.warning("enrolment of %s from %s refused: %s", repr(asked.host[:80]), source, error.code)
             raise
@@ -120,7 +120,7 @@ def enrolment_blueprint(
         proof = body.read(RenewalRequest).proof()
         try:
             renewed = renewal.renew(open_store(), authority(), proof)
-        except RenewalRefused as error:
+        except (RenewalRefused, TooManyCertificates) as error:
             renewals.failed(source)
             log.warning("renewal for %s from %s refused: %s", repr(proof.host[:80]), source, error.code)
             raise

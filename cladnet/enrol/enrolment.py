@@ -25,7 +25,7 @@ EXPIRED_KEPT = timedelta(days=1)
 """How long an expired token is kept, so that its bearer is told that it expired and not that it never was."""
 
 MOST_EARLIER_SERIALS = 32
-"""A certificate lasts a year: whoever asks more often than this in that time asks in vain for the first ones."""
+"""Of one host, beside its present one. All have to fit into its record, so that its removal revokes them."""
 
 _ATTEMPTS = 20
 """Transactions that lost a race are tried again; many hosts may redeem one token in the same second."""
@@ -60,6 +60,12 @@ class HostTaken(Conflict):
     """Another machine is enrolled under the name."""
 
     code = "host-taken"
+
+
+class TooManyCertificates(Refused):
+    """The host's record names as many certificates as it can: a further one could push one out that is good still."""
+
+    code = "too-many-certificates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +236,7 @@ def redeem(
         hand_over: seals a control node's secrets to that key; without it none can be enrolled here.
 
     Raises:
-        TokenUnknown, TokenExpired, RoleRefused, HostRefused, HostTaken: see there.
+        TokenUnknown, TokenExpired, RoleRefused, HostRefused, HostTaken, TooManyCertificates: see there.
         InvalidInput, MalformedData: the host name, the roles or the request are unusable.
         NotFound: the token's CLADNet does not exist any more.
     """
@@ -346,7 +352,17 @@ def _enrol(
 def issue_again(
     store: Store, enrolled: Versioned[EnrolledHost], certificate: Certificate, roles: Sequence[Role]
 ) -> bool:
-    """Put a further certificate into a host's record; False if somebody else changed that meanwhile."""
+    """Put a further certificate into a host's record; False if somebody else changed that meanwhile.
+
+    Raises:
+        RoleRefused: the host was not enrolled with one of the roles.
+        TooManyCertificates: the record is full.
+    """
+    if len(enrolled.value.earlier_serials) >= MOST_EARLIER_SERIALS:
+        raise TooManyCertificates(
+            f"{enrolled.value.host} was given {MOST_EARLIER_SERIALS + 1} certificates already",
+            hint=f"`larva enrol remove {enrolled.value.host}`, which revokes them all, then enrol it with a new token",
+        )
     refused = [role for role in roles if role not in enrolled.value.roles]
     if refused:
         raise RoleRefused(
@@ -357,7 +373,7 @@ def issue_again(
     renewed = replace(
         enrolled.value,
         certificate_serial=certificate.serial,
-        earlier_serials=before[:MOST_EARLIER_SERIALS],
+        earlier_serials=before,
         user=certificate.user,
     )
     return store.transact([Condition(enrolled.key, enrolled.revision)], [Put(enrolled.key, renewed)])

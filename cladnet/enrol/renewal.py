@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cladnet import keys
 from cladnet.access import revocation
 from cladnet.enrol.authority import Authority, common_name, key_digest, read_certificate, request_key, user_name
-from cladnet.enrol.enrolment import MOST_EARLIER_SERIALS, Enrolment, control_plane, issue_again
+from cladnet.enrol.enrolment import Enrolment, control_plane, issue_again
 from cladnet.etcd.store import Store
 from cladnet.model import EnrolledHost, RevokedCertificate
 from larva.errors import MalformedData, Refused, Unavailable
@@ -106,6 +106,7 @@ def renew(
 
     Raises:
         RenewalRefused: see `require_proven`; or the host was removed, or enrolled anew with another key.
+        TooManyCertificates: its record is full.
         Unavailable: somebody else keeps changing the record.
     """
     certificate = require_proven(proof, ca, datetime.now(UTC))
@@ -119,8 +120,6 @@ def renew(
             raise RenewalRefused(f"{proof.host} is not enrolled", code="host-unknown")
         if not hmac.compare_digest(enrolled.value.key_digest, digest):
             raise RenewalRefused(f"{proof.host} is enrolled with another key", code="certificate-of-another")
-        if len(enrolled.value.earlier_serials) >= MOST_EARLIER_SERIALS:
-            raise RenewalRefused(f"{proof.host} was given too many certificates", code="too-many-certificates")
         signed = ca.sign_client(proof.csr, proof.host)
         if issue_again(store, enrolled, signed, ()):
             plane = control_plane(store)

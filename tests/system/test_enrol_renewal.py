@@ -198,6 +198,29 @@ def test_nobody_collects_more_certificates_than_his_removal_can_revoke(control_n
         assert set(seen) <= store.children(keys.REVOKED, RevokedCertificate).keys()
 
 
+def test_nor_does_who_asks_with_its_used_token_again_and_again(
+    control_node: Any, cladnet: CladnetSpecification
+) -> None:
+    with control_node.store() as store:
+        token = enrolment.create_token(store, group=cladnet.id, roles=(Role.MEMBER,), ttl_s=600, uses=1)
+        csr, given = authority.signing_request(authority.new_key(), "forgetful"), set()
+
+        def asks() -> None:
+            answer = enrolment.redeem(
+                store, control_node.authority(), secret=token, csr_pem=csr, host="forgetful", roles=(Role.MEMBER,)
+            )
+            found = authority.read_certificate(answer.certificate_pem, source="given")
+            given.add(f"{found.serial_number:x}")
+
+        for _ in range(enrolment.MOST_EARLIER_SERIALS + 1):
+            asks()
+        sent = codec.encode({"token": token, "csr": csr, "host": "forgetful"})
+        response, answer = ask(control_node, "POST", "/v1/enrol", sent, source="127.0.0.26")
+        assert (response.status, json.loads(answer)["code"]) == (403, "too-many-certificates")
+        membership.remove_host(store, "forgetful")
+        assert given <= store.children(keys.REVOKED, RevokedCertificate).keys()
+
+
 def test_who_keeps_failing_has_to_wait(control_node: Any, bear: Any) -> None:
     body = bear("hasty").body(key=authority.new_key())
     codes = [post(control_node, body, "127.0.0.25")[1]["code"] for _ in range(25)]
