@@ -36,6 +36,8 @@ PLACES = tuple(
 MON = "aws-1"
 MDS = "mds-aws-1"
 PATIENCE_S = 120.0
+CLIENT_CONF = "/etc/ceph/client.conf"
+"""What a host that mounts a volume has."""
 CHECKOUT = "/mnt/checkout"
 DEPENDENCIES = "/mnt/dependencies"
 CONFINEMENT = (
@@ -221,8 +223,8 @@ class SmallCeph:
         self.write(keyring, cephx.keyring(cephx.Identity(entity=entity, key=key or self.keys[entity])))
         self.run(["mkdir", at])
         self.run([
-            "ceph-fuse", "--name", entity, "--keyring", keyring, "--client_fs", FILE_SYSTEM, "-r", path,
-            "--pid-file", f"/run/ceph/{name}.pid", "--client_mount_timeout=30", *options, at,
+            "ceph-fuse", "--conf", CLIENT_CONF, "--name", entity, "--keyring", keyring, "--client_fs", FILE_SYSTEM,
+            "-r", path, "--pid-file", f"/run/ceph/{name}.pid", "--client_mount_timeout=30", *options, at,
         ])  # fmt: skip
         try:
             yield Mount(small=self, name=name, path=at, outside=self.root / at.lstrip("/"))
@@ -289,6 +291,7 @@ class SmallCeph:
         for section in (f"mon.{MON}", f"mds.{MDS}"):
             text += f"\n[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in own.items())
         self.write("/etc/ceph/ceph.conf", text, 0o644)
+        self.write(CLIENT_CONF, conf.render_client(cluster), 0o644)
         caps = {cephx.ADMIN: cephx.ADMIN_CAPS, cephx.MON: cephx.MON_CAPS, f"mds.{MDS}": cephx.MDS_CAPS}
         known = {name: cephx.Identity(entity=name, key=self.keys[name], caps=granted) for name, granted in caps.items()}
         self.write(f"/etc/ceph/ceph.{cephx.ADMIN}.keyring", cephx.keyring(known[cephx.ADMIN]))
