@@ -87,9 +87,10 @@ with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_
 """
 MAKE_FILE_SYSTEM = """
 import time
+from cbstorage.ceph import timing
 from cbstorage.ceph.monitor import FileSystems, Monitors
 from cbstorage.host import local
-from cbstorage.leading import pools
+from cbstorage.leading import pools, tuning
 deadline = time.monotonic() + patience_s
 def active(monitors):
     return any(one.state == "up:active" for fs in monitors.ask("fs dump", FileSystems).filesystems
@@ -98,6 +99,7 @@ with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_
     while not (pools.ensure(monitors, hosts) and active(monitors)):
         assert time.monotonic() < deadline, "no file system"
         time.sleep(0.1)
+    tuning.ensure(monitors, timing.STEPS_MS[0])
 """
 
 
