@@ -13,6 +13,7 @@ VOLUME = f"{ROOT}/volume/"
 VOLUME_STATE = f"{ROOT}/volume-state/"
 TRASH = f"{ROOT}/trash/"
 MOUNT = f"{ROOT}/mount/"
+MOUNT_EVERYWHERE = f"{ROOT}/mount-everywhere/"
 MOUNT_KEY = f"{ROOT}/mount-key/"
 MOUNT_STATE = f"{ROOT}/mount-state/"
 
@@ -107,6 +108,16 @@ def mounts_on(group: str, host: str) -> str:
 def mounts_of(group: str) -> str:
     """Prefix of every wanted mount of a group."""
     return f"{MOUNT}{_group(group)}/"
+
+
+def mount_everywhere(group: str, volume: str) -> str:
+    """MountEverywhere: every host of the group should have this volume mounted."""
+    return f"{mounts_everywhere_of(group)}{_volume(volume)}"
+
+
+def mounts_everywhere_of(group: str) -> str:
+    """Prefix of every MountEverywhere of a group."""
+    return f"{MOUNT_EVERYWHERE}{_group(group)}/"
 
 
 def mount_key(group: str, host: str, volume: str) -> str:

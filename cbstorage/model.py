@@ -220,9 +220,9 @@ class VolumeSpecification:
         """The pool its data lies in: one for each promise, shared by the volumes that have it."""
         return data_pool(self.promise)
 
-    def entity(self, host: str) -> str:
-        """The cephx identity by which one host mounts this volume and nothing else."""
-        return f"client.{self.name}.{self.id}.{host}"
+    def entity(self, host: str, *, read_only: bool = False) -> str:
+        """The cephx identity by which one host mounts this volume and nothing else; another one for reading only."""
+        return f"client.{self.name}.{self.id}.{host}{'.ro' if read_only else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +246,7 @@ class MountSpecification:
     host: Name
     path: str
     """Absolute path on the host."""
+    read_only: bool = False
 
 
 class MountPhase(StrEnum):

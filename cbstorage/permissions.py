@@ -14,6 +14,7 @@ MEMBER_TABLE = (
     Row(keys.FOUNDING + "{group}", Access.READ, "its first monitors"),
     Row(keys.VOLUME + "{group}/", Access.READ, "where a volume lies"),
     Row(keys.MOUNT + "{group}/{host}/", Access.READ, "what it should mount"),
+    Row(keys.MOUNT_EVERYWHERE + "{group}/", Access.READ, "what every host should mount"),
     Row(keys.MOUNT_KEY + "{group}/{host}/", Access.READ, "the keys of its mounts, sealed to it"),
     Row(keys.MOUNT_STATE + "{group}/{host}/", Access.READ_WRITE, "how its mounts stand"),
 )

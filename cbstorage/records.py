@@ -4,11 +4,12 @@ Whoever writes another's name into a value of its own would otherwise speak for 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 from cbstorage import keys
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
+from cbstorage.mount_model import MountEverywhere
 from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Store, Versioned
 from larva.errors import MalformedData
@@ -52,6 +53,29 @@ def mounts_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[Mount
     """The mounts wanted in a group, by host and volume."""
     found = _pairs(store, keys.mounts_of(group), MountSpecification)
     return agreeing(found, lambda pair, wish: (wish.host, wish.volume) == pair)
+
+
+def mounts_everywhere(store: Store, group: str) -> dict[str, Versioned[MountEverywhere]]:
+    """What every host of a group should mount, by volume."""
+    found = store.children(keys.mounts_everywhere_of(group), MountEverywhere)
+    return agreeing(found, lambda name, wish: wish.volume == name)
+
+
+def wanted_on(store: Store, group: str, host: str) -> dict[str, MountSpecification]:
+    """What one host should mount, by volume: what is wanted of it by name comes before what is of everybody."""
+    everywhere = {name: item.value.on(host) for name, item in mounts_everywhere(store, group).items()}
+    return everywhere | {name: item.value for name, item in mounts_on(store, group, host).items()}
+
+
+def wanted_of(store: Store, group: str, hosts: Collection[str]) -> dict[tuple[str, str], MountSpecification]:
+    """The mounts wanted in a group, by host and volume.
+
+    Args:
+        hosts: those of the group, who should have what every host should.
+    """
+    everywhere = mounts_everywhere(store, group)
+    of_all = {(host, name): item.value.on(host) for name, item in everywhere.items() for host in hosts}
+    return of_all | {pair: item.value for pair, item in mounts_of(store, group).items()}
 
 
 def mount_states_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[MountState]]:

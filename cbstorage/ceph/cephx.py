@@ -67,10 +67,13 @@ def storage_host(host: str) -> str:
     return f"client.storage.{host}"
 
 
-def volume_caps(*, file_system: str, path: str, data_pool: str, namespace: str) -> dict[str, str]:
+def volume_caps(
+    *, file_system: str, path: str, data_pool: str, namespace: str, read_only: bool = False
+) -> dict[str, str]:
     """What a host may do with one volume: see the map, use one directory, touch one RADOS namespace of one pool."""
+    may = "r" if read_only else "rw"
     return {
         "mon": f"allow r fsname={file_system}",
-        "mds": f"allow rw fsname={file_system} path={path}",
-        "osd": f"allow rw pool={data_pool} namespace={namespace}",
+        "mds": f"allow {may} fsname={file_system} path={path}",
+        "osd": f"allow {may} pool={data_pool} namespace={namespace}",
     }

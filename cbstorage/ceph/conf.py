@@ -56,6 +56,18 @@ _CLUSTER: Mapping[str, object] = {
     "ms_bind_msgr1": "false",
 }
 
+CLIENT: Mapping[str, object] = {
+    "client_mount_timeout": 15,
+    # A client would first ask by a write whether it may use the pool (Client::check_pool_perm). While the pool is full
+    # that write waits, and a fresh mount could not even be read. Our keys always fit their volume.
+    "client_check_pool_perm": "false",
+    "fuse_disable_pagecache": "false",
+    # POSIX ACLs: the client judges by them, so FUSE must not judge by the mode alone (Ceph's client config reference).
+    "client_acl_type": "posix_acl",
+    "fuse_default_permissions": "false",
+}
+"""How a host mounts."""
+
 _DAEMONS: Mapping[str, Mapping[str, object]] = {
     "global": {
         # The pools' real figures are set by us; these hold for a pool that somebody makes by hand.
@@ -99,19 +111,10 @@ def render(cluster: Cluster, host: Host) -> str:
     return _text(sections)
 
 
-_CLIENT: Mapping[str, object] = {
-    "client_mount_timeout": 15,
-    # A client would first ask by a write whether it may use the pool (Client::check_pool_perm). While the pool is full
-    # that write waits, and a fresh mount could not even be read. Our keys always fit their volume.
-    "client_check_pool_perm": "false",
-    "fuse_disable_pagecache": "false",
-}
-
-
 def render_client(cluster: Cluster) -> str:
     """Return the configuration file of a host that only mounts volumes."""
     settings = {**_common(cluster), **{key: value for key, value in _FAILURE.items() if key.startswith("mon_client")}}
-    return _text({"global": settings, "client": _CLIENT})
+    return _text({"global": settings, "client": CLIENT})
 
 
 def address_vector(address: IPv4Address) -> str:

@@ -33,6 +33,7 @@ class Mount:
     path: Path
     configuration: Path
     keyring: Path
+    read_only: bool = False
 
 
 class Client(Protocol):
@@ -66,13 +67,7 @@ class KernelClient:
         """Mount with an explicit ms_mode: the kernel's own default is msgr1, which our monitors do not speak."""
         secret = mount.keyring.with_suffix(".secret")
         files.write_if_changed(secret, mount.identity.key + "\n", mode=files.SECRET)
-        monitors = "/".join(f"{address}:{MON_PORT}" for address in mount.monitors)
-        options = (
-            f"mon_addr={monitors},secretfile={secret},ms_mode=prefer-crc,recover_session=clean,mount_timeout={MOUNT_S}"
-        )
-        user = mount.identity.entity.removeprefix("client.")
-        source = f"{user}@{mount.fsid}.{FILE_SYSTEM}={mount.source}"
-        process.run(["mount", "-t", "ceph", source, mount.path, "-o", options], timeout=MOUNT_S + 10)
+        process.run(kernel_command(mount, secret), timeout=MOUNT_S + 10)
 
 
 class FuseClient:
@@ -89,17 +84,14 @@ class FuseClient:
         systemd.stop(mount.unit)
         systemd.run_as_unit(
             mount.unit,
-            [
-                "ceph-fuse", "-f", "--conf", mount.configuration, "--name", mount.identity.entity,
-                "--keyring", mount.keyring, "--client_fs", FILE_SYSTEM, "-r", mount.source, mount.path,
-            ],
+            fuse_command(mount),
             properties=[
                 f"Description=Volume at {mount.path}",
                 "KillMode=mixed",
                 "TimeoutStopSec=10",
                 f'ExecStopPost=-/bin/umount --lazy "{mount.path}"',
             ],
-        )  # fmt: skip
+        )
         deadline = time.monotonic() + MOUNT_S
         while mounted_at(mount.path) is None:
             if systemd.state(mount.unit) not in ("active", "activating"):
@@ -109,6 +101,29 @@ class FuseClient:
                 systemd.stop(mount.unit)
                 raise TimedOut(f"ceph-fuse did not mount within {MOUNT_S} s: {words}")
             time.sleep(_POLL_S)
+
+
+def kernel_command(mount: Mount, secret: Path) -> list[str | Path]:
+    """What mounts with the kernel's client (mount.ceph(8)); `secret` is the file with the key.
+
+    After having been shut out it forgets what was not written yet and goes on (`recover_session=clean`).
+    """
+    monitors = "/".join(f"{address}:{MON_PORT}" for address in mount.monitors)
+    options = [
+        f"mon_addr={monitors}", f"secretfile={secret}", "ms_mode=prefer-crc", "recover_session=clean",
+        fX(["ro"] if mount.read_only else []),
+    ]  # fmt: skip
+    user = mount.identity.entity.removeprefix("client.")
+    source = f"{user}@{mount.fsid}.{FILE_SYSTEM}={mount.source}"
+    return ["mount", "-t", "ceph", source, mount.path, "-o", ",".join(options)]
+
+
+def fuse_command(mount: Mount) -> list[str | Path]:
+    """What mounts with ceph-fuse (ceph-fuse(8)) and stays while it does."""
+    return [
+        "ceph-fuse", "-f", "--conf", mount.configuration, "--name", mount.identity.entity, "--keyring", mount.keyring,
+        "--client_fs", FILE_SYSTEM, "-r", mount.source, *(["-o", "ro"] if mount.read_only else []), mount.path,
+    ]  # fmt: skip
 
 
 CLIENTS: tuple[Client, ...] = (KernelClient(), FuseClient())

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
+from time import monotonic
 
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, conf, sealed_keys
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 5.0
 """Between two questions to the mounts."""
+GIVE_UP_S = 120.0
+"""A volume that does not answer for so long is taken away, so that nothing on this host waits for it for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +48,21 @@ class MountKeeper:
         self._group = group
         self._host = host
         self._probe = MountProbe()
+        self._silent_since: dict[str, float] = {}
+        """By volume, on the clock of time.monotonic()."""
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
-        return [keys.mounts_on(self._group, self._host), keys.mount_keys_on(self._group, self._host)]
+        return [
+            keys.mounts_on(self._group, self._host), keys.mounts_everywhere_of(self._group),
+            keys.mount_keys_on(self._group, self._host),
+        ]  # fmt: skip
 
     def reconcile(self) -> float:
         """Bring this host's mounts nearer to what is wanted and report; return when to look again."""
         try:
             seen = view.read(self._store, self._group)
-            wanted = self._wanted() if seen is not None else {}
+            wanted = records.wanted_on(self._store, self._group, self._host) if seen is not None else {}
             reports = self._reports()
         except Unavailable:
             # etcd is away: what was mounted before is kept, or mounted again after a reboot.
@@ -86,10 +94,6 @@ class MountKeeper:
         with contextlib.suppress(OSError):  # one of them could not be taken away: it is tried again
             local.private_directory("mount", self._group).rmdir()
 
-    def _wanted(self) -> dict[str, MountSpecification]:
-        found = records.mounts_on(self._store, self._group, self._host)
-        return {name: item.value for name, item in found.items()}
-
     def _reports(self) -> set[str]:
         """The volumes that this host has said something of."""
         prefix = keys.mount_states_on(self._group, self._host)
@@ -105,9 +109,11 @@ class MountKeeper:
                 self._report(specification, MountPhase.PENDING, problem=waiting)
                 return
             opened = sealed_keys.open_keys(Identity.load().seal_private, key.value)
-            entity = volume.value.entity(self._host)
+            entity = volume.value.entity(self._host, read_only=specification.read_only)
             if entity not in opened:
-                raise MalformedData(f"what this host was given is no key of volume {name}")
+                waiting = "waits for the storage hosts to hand out another key: what it has is no key of this mount"
+                self._report(specification, MountPhase.PENDING, problem=waiting)
+                return
             known = Known(
                 specification=specification,
                 fsid=seen.specification.fsid,
@@ -139,9 +145,14 @@ class MountKeeper:
             if answer is not Answer.DEAD and not ours:
                 return MountPhase.FAILED, "", f"another volume is mounted at {path}: choose another path"
             if answer is Answer.ALIVE:
+                self._silent_since.pop(specification.volume, None)
                 return MountPhase.MOUNTED, mounted.client, ""
             if answer is Answer.SILENT:
-                return MountPhase.FAILED, mounted.client, f"{path} does not answer ({words}): is the cluster up?"
+                since = self._silent_since.setdefault(specification.volume, monotonic())
+                if monotonic() - since < GIVE_UP_S:
+                    return MountPhase.FAILED, mounted.client, f"{path} does not answer ({words}): is the cluster up?"
+                words = f"no answer within {GIVE_UP_S:g} s: whoever waits for it gets an error"
+            self._silent_since.pop(specification.volume, None)
             log.warning("volume %s at %s died (%s); mounting it again", specification.volume, path, words)
             clients.unmount(unit, path, source=known.source)
             clients.take_away(path)  # a dead one serves nobody, whoever mounted it
@@ -167,6 +178,7 @@ class MountKeeper:
             path=Path(known.specification.path),
             configuration=directory / "ceph.conf",
             keyring=keyring,
+            read_only=known.specification.read_only,
         )
         usable = [client for client in CLIENTS if client.available()]
         if not usable:
@@ -242,7 +254,7 @@ def remembered_groups() -> set[str]:
 
 
 def _moved(old: MountSpecification, new: MountSpecification) -> bool:
-    return (old.path, old.volume_id) != (new.path, new.volume_id)
+    return (old.path, old.volume_id, old.read_only) != (new.path, new.volume_id, new.read_only)
 
 
 def _refusals(wanted: Mapping[str, MountSpecification]) -> dict[str, str]:
