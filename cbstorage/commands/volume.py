@@ -4,7 +4,8 @@ import click
 
 from cbstorage.commands import promise_words, volume_trash
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
-from cbstorage.wanted import promises, resizing, sizes, volumes
+from cbstorage.model import MountPhase
+from cbstorage.wanted import mounting, promises, resizing, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from cladnet.etcd.store import Store
@@ -86,7 +87,7 @@ def list_volumes(*, group: str | None, as_json: bool) -> None:
         [
             [
                 view.name, view.group, sizes.show(view.size_bytes), sizes.show(view.used_bytes), view.status,
-                " ".join(f"{mount.host}:{mount.path}" for mount in view.mounts),
+                _where(view),
             ]
             for view in found
         ],
@@ -125,18 +126,28 @@ def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: floa
 @volume.command()
 @click.argument("name")
 @_HOSTS
-@click.option("--all", "everywhere", is_flag=True, help="On every host that is in the CLADNet now.")
+@click.option("--all", "everywhere", is_flag=True, help="On every host of the CLADNet, those too that join later.")
 @click.option("--at", "path", required=True, metavar="PATH", help="Absolute; made where it is not there.")
+@click.option("--read-only", is_flag=True, help="Nobody on these hosts can write, whoever they are there.")
 @GROUP
 @WAIT
 @output.json_option
 def mount(
-    *, name: str, hosts: tuple[str, ...], everywhere: bool, path: str, group: str | None, wait_s: float, as_json: bool
+    *,
+    name: str,
+    hosts: tuple[str, ...],
+    everywhere: bool,
+    path: str,
+    read_only: bool,
+    group: str | None,
+    wait_s: float,
+    as_json: bool,
 ) -> None:
     """Mount the volume NAME on hosts and keep it mounted, over reboots too."""
     with Store.of_this_host() as store:
         chosen = group_of(store, group)
-        asked = volumes.mount(store, chosen, name, _hosts(hosts, everywhere=everywhere), path)
+        where = _hosts(hosts, everywhere=everywhere)
+        asked = mounting.mount(store, chosen, name, where, path, read_only=read_only)
         if wait_s > 0:
             volumes.wait_mounted(store, chosen, name, [one.host for one in asked], timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
@@ -155,7 +166,7 @@ def unmount(
     """Take the volume NAME away from hosts; its data stays."""
     with Store.of_this_host() as store:
         chosen = group_of(store, group)
-        asked = volumes.unmount(store, chosen, name, _hosts(hosts, everywhere=everywhere))
+        asked = mounting.unmount(store, chosen, name, _hosts(hosts, everywhere=everywhere))
         if wait_s > 0:
             volumes.wait_unmounted(store, chosen, name, asked, timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
@@ -171,6 +182,13 @@ def _hosts(hosts: tuple[str, ...], *, everywhere: bool) -> tuple[str, ...] | Non
     if everywhere == bool(hosts):
         raise InvalidInput("say where: either --on HOST or --all", hint="--on may be given several times")
     return None if everywhere else hosts
+
+
+def _where(view: VolumeView) -> str:
+    if view.everywhere and view.mounts:
+        mounted = sum(1 for mount in view.mounts if mount.phase is MountPhase.MOUNTED and not mount.leaving)
+        return f"every host:{view.mounts[0].path} ({mounted} of {len(view.mounts)})"
+    return " ".join(f"{mount.host}:{mount.path}" for mount in view.mounts)
 
 
 def _plain(view: VolumeView) -> dict[str, object]:
@@ -193,7 +211,10 @@ def _show(view: VolumeView, *, as_json: bool) -> None:
         output.show_table(
             ["host", "path", "state", "client", "problem"],
             [
-                [one.host, one.path, "leaving" if one.leaving else one.phase, one.client, one.problem]
+                [
+                    one.host, f"{one.path} (read only)" if one.read_only else one.path,
+                    "leaving" if one.leaving else one.phase, one.client, one.problem,
+                ]
                 for one in view.mounts
             ],
-        )
+        )  # fmt: skip

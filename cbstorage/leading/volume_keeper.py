@@ -15,7 +15,14 @@ from cbstorage.leading import promise_pools, tree
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.trash_keeper import TrashKeeper
 from cbstorage.leading.volume_plan import Desired, is_made, lingering, plan
-from cbstorage.model import FILE_SYSTEM, SealedKeys, VolumePhase, VolumeSpecification, VolumeState
+from cbstorage.model import (
+    FILE_SYSTEM,
+    MountSpecification,
+    SealedKeys,
+    VolumePhase,
+    VolumeSpecification,
+    VolumeState,
+)
 from cbstorage.view import View
 from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Condition, Delete, Put, Store, Versioned
@@ -32,7 +39,7 @@ LINGER_S = 120.0
 
 def _is_mount_entity(entity: str, host: str, name: str) -> bool:
     """Whether an identity is one by which this host mounts a volume of this name: what stands in etcd may say more."""
-    return re.fullmatch(rf"client\.{re.escape(name)}\.[0-9a-f]{{8}}\.{re.escape(host)}", entity) is not None
+    return re.fullmatch(rf"client\.{re.escape(name)}\.[0-9a-f]{{8}}\.{re.escape(host)}(\.ro)?", entity) is not None
 
 
 class VolumeKeeper:
@@ -52,6 +59,7 @@ class VolumeKeeper:
             keys.cluster_state(self._group),
             keys.volumes_of(self._group),
             keys.mounts_of(self._group),
+            keys.mounts_everywhere_of(self._group),
             keys.mount_states_of(self._group),
             keys.trash_of(self._group),
         ]
@@ -64,7 +72,7 @@ class VolumeKeeper:
             return LOOK_S
         if claim.current() != claim.Claim(group=self._group, fsid=seen.specification.fsid):
             return LOOK_S  # this host's keys and ceph.conf are another cluster's
-        desired = self._desired()
+        desired = self._desired(seen)
         trash = records.trash(self._store, self._group)
         if not desired.volumes and not desired.handed_out and not trash:
             return LOOK_S
@@ -81,12 +89,12 @@ class VolumeKeeper:
                 log.info("volumes wait: %s", error.message)
             return UNSETTLED_S
 
-    def _desired(self) -> Desired:
+    def _desired(self, seen: View) -> Desired:
         group = self._group
         return Desired(
             volumes=tuple(records.volumes(self._store, group).values()),
             states=records.volume_states(self._store, group),
-            mounts={pair: item.value for pair, item in records.mounts_of(self._store, group).items()},
+            mounts=records.wanted_of(self._store, group, seen.hosts),
             reports={pair: item.value for pair, item in records.mount_states_of(self._store, group).items()},
             handed_out=records.mount_keys_of(self._store, group),
         )
@@ -106,7 +114,7 @@ class VolumeKeeper:
         for mount in todo.hand_out:
             volume = volumes[mount.volume]
             given = desired.handed_out.get((mount.host, mount.volume))
-            settled &= self._apart(partial(self._hand_out, monitors, seen, volume, mount.host, given))
+            settled &= self._apart(partial(self._hand_out, monitors, seen, volume, mount, given))
         if todo.take_back:
             back = {pair: desired.handed_out[pair] for pair in todo.take_back}
             settled &= self._apart(partial(self._take_back, monitors, active, back))
@@ -180,20 +188,24 @@ class VolumeKeeper:
         monitors: Monitors,
         seen: View,
         volume: VolumeSpecification,
-        host: str,
+        mount: MountSpecification,
         given: Versioned[SealedKeys] | None,
     ) -> None:
         caps = cephx.volume_caps(
-            file_system=FILE_SYSTEM, path=volume.path, data_pool=volume.data_pool, namespace=volume.namespace
+            file_system=FILE_SYSTEM,
+            path=volume.path,
+            data_pool=volume.data_pool,
+            namespace=volume.namespace,
+            read_only=mount.read_only,
         )
-        identity = services.get_or_create(monitors, volume.entity(host), caps)
-        sealed = sealed_keys.seal_keys(seen.hosts[host].seal_key, [identity])
-        key = keys.mount_key(self._group, host, volume.name)
+        identity = services.get_or_create(monitors, volume.entity(mount.host, read_only=mount.read_only), caps)
+        sealed = sealed_keys.seal_keys(seen.hosts[mount.host].seal_key, [identity])
+        key = keys.mount_key(self._group, mount.host, volume.name)
         if given is None:
             self._store.create(key, sealed)
         else:
             self._store.replace(given, sealed)
-        log.info("gave %s its key for volume %s", host, volume.name)
+        log.info("gave %s its key for volume %s", mount.host, volume.name)
 
     def _take_back(
         self, monitors: Monitors, active: tuple[str, ...], back: Mapping[tuple[str, str], Versioned[SealedKeys]]

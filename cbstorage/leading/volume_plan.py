@@ -46,7 +46,11 @@ def plan(desired: Desired, seal_keys: Mapping[str, str], overdue: Collection[tup
     active = {item.value.name: item.value for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
     wanted = _wanted(desired, seal_keys)
     in_use = wanted.keys() | (lingering(desired, seal_keys) - frozenset(overdue))
-    held = {pair for pair, given in desired.handed_out.items() if not _is_for_another(given, active, *pair)}
+    held = {
+        pair
+        for pair, given in desired.handed_out.items()
+        if not _is_for_another(given, active.get(pair[1]), pair[0], wanted.get(pair))
+    }
     return Plan(
         make=tuple(volume for volume in active.values() if not is_made(volume, desired.states.get(volume.name))),
         hand_out=tuple(
@@ -86,7 +90,13 @@ def is_made(volume: VolumeSpecification, state: VolumeState | None) -> bool:
 
 
 def _is_for_another(
-    given: Versioned[SealedKeys], active: Mapping[str, VolumeSpecification], host: str, name: str
+    given: Versioned[SealedKeys], volume: VolumeSpecification | None, host: str, wish: MountSpecification | None
 ) -> bool:
-    """Whether a key opens an earlier volume of the name: it is taken back before another is given in its place."""
-    return name in active and given.value.keys[0].entity != active[name].entity(host)
+    """Whether a key opens an earlier volume of the name, or otherwise than is wanted: reading only, or writing too.
+
+    It is taken back before another is given in its place.
+    """
+    if volume is None:
+        return False
+    modes = (False, True) if wish is None else (wish.read_only,)
+    return given.value.keys[0].entity not in {volume.entity(host, read_only=mode) for mode in modes}

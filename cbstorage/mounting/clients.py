@@ -111,7 +111,7 @@ def kernel_command(mount: Mount, secret: Path) -> list[str | Path]:
     monitors = "/".join(f"{address}:{MON_PORT}" for address in mount.monitors)
     options = [
         f"mon_addr={monitors}", f"secretfile={secret}", "ms_mode=prefer-crc", "recover_session=clean",
-        fX(["ro"] if mount.read_only else []),
+        f"mount_timeout={MOUNT_S}", *(["ro"] if mount.read_only else []),
     ]  # fmt: skip
     user = mount.identity.entity.removeprefix("client.")
     source = f"{user}@{mount.fsid}.{FILE_SYSTEM}={mount.source}"

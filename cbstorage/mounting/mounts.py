@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -43,13 +43,14 @@ class Known:
 class MountKeeper:
     """The mounts of one CLADNet on one host."""
 
-    def __init__(self, store: Store, group: str, host: str) -> None:
+    def __init__(self, store: Store, group: str, host: str, *, clock: Callable[[], float] = monotonic) -> None:
         self._store = store
+        self._clock = clock
         self._group = group
         self._host = host
         self._probe = MountProbe()
         self._silent_since: dict[str, float] = {}
-        """By volume, on the clock of time.monotonic()."""
+        """By volume, on that clock."""
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
@@ -148,8 +149,8 @@ class MountKeeper:
                 self._silent_since.pop(specification.volume, None)
                 return MountPhase.MOUNTED, mounted.client, ""
             if answer is Answer.SILENT:
-                since = self._silent_since.setdefault(specification.volume, monotonic())
-                if monotonic() - since < GIVE_UP_S:
+                since = self._silent_since.setdefault(specification.volume, self._clock())
+                if self._clock() - since < GIVE_UP_S:
                     return MountPhase.FAILED, mounted.client, f"{path} does not answer ({words}): is the cluster up?"
                 words = f"no answer within {GIVE_UP_S:g} s: whoever waits for it gets an error"
             self._silent_since.pop(specification.volume, None)
@@ -194,6 +195,7 @@ class MountKeeper:
         return usable[-1].name
 
     def _drop(self, name: str, known: Known | None) -> None:
+        self._silent_since.pop(name, None)
         if known is not None:
             clients.unmount(self._unit(name), Path(known.specification.path), source=known.source)
             log.info("took volume %s away from %s", name, known.specification.path)

@@ -2,7 +2,6 @@
 
 import secrets
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )  # fmt: skip
-from cbstorage.mounting import mount_point
 from cbstorage.promise import Promise
 from cbstorage.wanted import promises, sizes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
@@ -30,6 +28,8 @@ POLL_S = 0.3
 KEEP_S = 7 * 86400
 """How long a deleted volume can be taken back, unless told otherwise."""
 MOST_KEPT_S = 3650 * 86400
+MOST_KEYS = 100
+"""Of one transaction: etcd takes 128 operations unless it is told otherwise (`--max-txn-ops`)."""
 
 T = TypeVar("T")
 
@@ -45,6 +45,7 @@ class MountView:
     problem: str = ""
     leaving: bool = False
     """Nobody wants it any more; its host has not taken it away yet."""
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,8 @@ class VolumeView:
     created_at: datetime
     mounts: tuple[MountView, ...]
     promise: Promise | None = None
+    everywhere: bool = False
+    """Whether every host should have it, those too that join later."""
 
     @property
     def status(self) -> str:
@@ -126,71 +129,6 @@ def find(store: Store, group: str, name: str) -> VolumeView:
     raise unknown(group, name)
 
 
-def mount(
-    store: Store, group: str, name: str, hosts: Sequence[str] | None, path: str
-) -> tuple[MountSpecification, ...]:
-    """Ask for a volume to be mounted on hosts, and kept mounted; asking again changes nothing.
-
-    Args:
-        hosts: their names; None for every host that is in the CLADNet now.
-        path: an absolute path, the same on each host; the host creates it, or refuses it when it is not empty.
-
-    Raises:
-        NotFound: the volume or a host does not exist.
-        InvalidInput: the path cannot be used.
-        Conflict: a host has this volume at another path, or another volume at this path, in it or around it.
-    """
-    place = mount_point.check(path)
-    volume = records.volume(store, group, name)
-    if volume is None:
-        raise unknown(group, name)
-    if volume.value.phase is VolumePhase.DELETING:
-        raise Conflict(f"volume {name} is being deleted")
-    known = _hosts(store, group)
-    wanted = sorted(known) if hosts is None else list(dict.fromkeys(hosts))
-    if not wanted:
-        raise InvalidInput("no host to mount on", hint=f"larva net hosts {group}")
-    if missing := [host for host in wanted if host not in known]:
-        raise NotFound(
-            f"CLADNet {group} has no host {', '.join(missing)}", hint=f"its hosts: {', '.join(sorted(known)) or 'none'}"
-        )
-    # Writing the volume anew gives it another revision, so that a deletion that runs at the same time fails.
-    conditions = [Condition(volume.key, volume.revision)]
-    operations: list[Operation] = [Put(volume.key, volume.value)]
-    there: dict[str, list[tuple[str, MountSpecification]]] = defaultdict(list)
-    for whose, other in _mounts_everywhere(store):
-        there[other.host].append((whose, other))
-    specifications = []
-    for host in wanted:
-        wish = MountSpecification(volume=name, volume_id=volume.value.id, host=host, path=place)
-        _refuse_clash(group, wish, there[host])
-        specifications.append(wish)
-        if not any(whose == group and other.volume == name for whose, other in there[host]):
-            key = keys.mount(group, host, name)
-            conditions.append(Condition(key, 0))
-            operations.append(Put(key, wish))
-    if len(operations) > 1 and not store.transact(conditions, operations):
-        raise Conflict("somebody else changed these mounts meanwhile", hint="look with `larva volume show`, then retry")
-    return tuple(specifications)
-
-
-def unmount(store: Store, group: str, name: str, hosts: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Ask for a volume to be taken away from hosts, all of them with None; return those that had it.
-
-    Raises:
-        NotFound: no such volume, or a named host does not have it mounted.
-    """
-    mounted = {mount.host for mount in find(store, group, name).mounts if not mount.leaving}
-    wanted = sorted(mounted) if hosts is None else list(dict.fromkeys(hosts))
-    if missing := [host for host in wanted if host not in mounted]:
-        raise NotFound(
-            f"volume {name} is not mounted on {', '.join(missing)}",
-            hint=f"it is mounted on: {', '.join(sorted(mounted)) or 'no host'}",
-        )
-    store.transact([], [Delete(keys.mount(group, host, name)) for host in wanted])
-    return tuple(wanted)
-
-
 def delete(store: Store, group: str, name: str, *, force: bool = False, keep_s: int = KEEP_S) -> None:
     """Ask for a volume and everything in it to be moved into the trash.
 
@@ -209,13 +147,21 @@ def delete(store: Store, group: str, name: str, *, force: bool = False, keep_s: 
     if volume is None:
         raise unknown(group, name)
     mounts = [item for (_, volume_name), item in records.mounts_of(store, group).items() if volume_name == name]
-    if mounts and not force:
-        hosts = ", ".join(sorted(item.value.host for item in mounts))
-        raise Conflict(f"volume {name} is mounted on {hosts}", hint=f"larva volume unmount {name} --all, or --force")
+    of_all = records.mounts_everywhere(store, group).get(name)
+    if (mounts or of_all) and not force:
+        where = "every host" if of_all else ", ".join(sorted(item.value.host for item in mounts))
+        raise Conflict(f"volume {name} is mounted on {where}", hint=f"larva volume unmount {name} --all, or --force")
+    remove(store, [item.key for item in mounts])  # when it is interrupted here, the volume was unmounted
     deleting = Put(volume.key, replace(volume.value, phase=VolumePhase.DELETING, keep_s=keep_s))
-    operations: list[Operation] = [deleting, *(Delete(item.key) for item in mounts)]
+    operations: list[Operation] = [deleting, *([Delete(of_all.key)] if of_all else [])]
     if not store.transact([Condition(volume.key, volume.revision)], operations):
         raise Conflict(f"somebody else changed volume {name} meanwhile", hint="retry")
+
+
+def remove(store: Store, mounts: Sequence[str]) -> None:
+    """Remove keys, as many in one transaction as etcd takes."""
+    for start in range(0, len(mounts), MOST_KEYS):
+        store.transact([], [Delete(key) for key in mounts[start : start + MOST_KEYS]])
 
 
 def wait_ready(store: Store, group: str, name: str, *, timeout_s: float) -> VolumeView:
@@ -287,25 +233,9 @@ def wait(look: Callable[[], tuple[T, bool, str]], what: str, timeout_s: float) -
         time.sleep(POLL_S)
 
 
-def _hosts(store: Store, group: str) -> set[str]:
+def hosts(store: Store, group: str) -> set[str]:
+    """The hosts that are in a group now."""
     return {item.value.host for item in store.list(hosts_of(group), HostNetworkInformation).items}
-
-
-def _mounts_everywhere(store: Store) -> list[tuple[str, MountSpecification]]:
-    """Every wanted mount with its CLADNet: a host in two of them has one tree of directories all the same."""
-    found = store.list(keys.MOUNT, MountSpecification).items
-    return [(item.key.removeprefix(keys.MOUNT).partition("/")[0], item.value) for item in found]
-
-
-def _refuse_clash(group: str, wish: MountSpecification, there: Sequence[tuple[str, MountSpecification]]) -> None:
-    for whose, other in there:
-        if (whose, other.volume) == (group, wish.volume):
-            if other.path != wish.path:
-                raise Conflict(
-                    f"{wish.host} has volume {wish.volume} at {other.path} already", hint="unmount it there first"
-                )
-        elif mount_point.collide(other.path, wish.path):
-            raise Conflict(f"{wish.host} has volume {other.volume} at {other.path}", hint="choose another path")
 
 
 def unknown(group: str, name: str) -> LarvaError:
@@ -316,9 +246,14 @@ def unknown(group: str, name: str) -> LarvaError:
 def _views(store: Store, group: str) -> list[VolumeView]:
     specifications = [item.value for item in records.volumes(store, group).values()]
     states = records.volume_states(store, group)
-    wanted = [item.value for item in records.mounts_of(store, group).values()]
+    of_all = records.mounts_everywhere(store, group)
+    wanted = list(records.wanted_of(store, group, hosts(store, group) if of_all else ()).values())
     actual = [item.value for item in records.mount_states_of(store, group).values()]
-    return [_view(volume, states.get(volume.name), wanted, actual) for volume in specifications]
+    everywhere = {name: item.value.volume_id for name, item in of_all.items()}
+    return [
+        _view(volume, states.get(volume.name), wanted, actual, everywhere=everywhere.get(volume.name) == volume.id)
+        for volume in specifications
+    ]
 
 
 def _view(
@@ -326,6 +261,8 @@ def _view(
     state: VolumeState | None,
     wanted: Sequence[MountSpecification],
     actual: Sequence[MountState],
+    *,
+    everywhere: bool,
 ) -> VolumeView:
     current = state if state is not None and state.id == volume.id else None
     reports = {report.host: report for report in actual if report.volume_id == volume.id}
@@ -338,6 +275,7 @@ def _view(
             MountView(
                 host=wish.host, path=wish.path, phase=report.phase if report else MountPhase.PENDING,
                 client=report.client if report else "", problem=report.problem if report else "",
+                read_only=wish.read_only,
             )
         )  # fmt: skip
     mounts += [
@@ -351,5 +289,5 @@ def _view(
         quota_bytes=current.size_bytes if current else 0, used_bytes=current.used_bytes if current else 0,
         ready=bool(current and current.ready),
         phase=volume.phase, problem=current.problem if current else "", created_at=volume.created_at,
-        mounts=tuple(sorted(mounts, key=lambda mount: mount.host)), promise=volume.promise,
+        mounts=tuple(sorted(mounts, key=lambda mount: mount.host)), promise=volume.promise, everywhere=everywhere,
     )  # fmt: skip

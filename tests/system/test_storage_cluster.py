@@ -229,6 +229,18 @@ def test_what_the_host_itself_has_mounted_stays(demo: Demo, hosts: list[str]) ->
     demo.run(hosts[0], ["umount", "/mnt/disk"])
 
 
+def test_a_volume_for_every_host_to_read_only(demo: Demo, hosts: list[str]) -> None:
+    demo.larva("volume", "create", "late", "--size", "16M", "--wait", "60", timeout=80)
+    demo.larva("volume", "mount", "late", "--all", "--at", "/mnt/late", "--read-only", "--wait", "90", timeout=110)
+    with pytest.raises(LarvaError, match="Read-only file system"):
+        demo.run(hosts[0], ["touch", "/mnt/late/x"])
+    assert "mounted on every host" in refused(demo, "volume", "unmount", "late", "--on", hosts[0])
+    demo.larva("volume", "unmount", "late", "--all", "--wait", "60", timeout=80)
+    demo.larva("volume", "mount", "late", "--on", hosts[0], "--at", "/mnt/late", "--wait", "90", timeout=110)
+    demo.run(hosts[0], ["touch", "/mnt/late/x"])
+    demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "60", timeout=80)
+
+
 def test_a_volume_is_removed_whatever_was_put_in_it(demo: Demo, hosts: list[str]) -> None:
     deep = "import os\nfor _ in range(200):\n os.mkdir('d'); open('f', 'w').close(); os.chdir('d')"
     demo.larva("volume", "create", "late", "--size", "64M", "--wait", "60", timeout=80)

@@ -30,7 +30,7 @@ from cbstorage.model import (
     VolumeState,
 )
 from cbstorage.mounting.mounts import MountKeeper
-from cbstorage.wanted import cluster, promises, resizing, trash, volumes
+from cbstorage.wanted import cluster, mounting, promises, resizing, trash, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -162,9 +162,9 @@ def test_life_of_a_volume(store: Store, made: ClusterSpecification) -> None:
     store.put(keys.volume_state(GROUP, "data"), VolumeState(id=created.id, ready=True, size_bytes=GIB, used_bytes=7))
     assert volumes.wait_ready(store, GROUP, "data", timeout_s=5).used_bytes == 7
 
-    asked = volumes.mount(store, GROUP, "data", None, "/srv/data/")
+    asked = mounting.mount(store, GROUP, "data", [f"{csp}-1" for csp in CSPS], "/srv/data/")
     assert [(one.host, one.path) for one in asked] == [(f"{csp}-1", "/srv/data") for csp in CSPS]
-    assert volumes.mount(store, GROUP, "data", ["aws-1"], "/srv/data") == asked[:1]
+    assert mounting.mount(store, GROUP, "data", ["aws-1"], "/srv/data") == asked[:1]
     for one in asked:
         words = "/srv/data is not empty" if one.host == "gcp-1" else ""
         state = MountState(
@@ -177,14 +177,57 @@ def test_life_of_a_volume(store: Store, made: ClusterSpecification) -> None:
 
     with pytest.raises(Conflict, match="is mounted on"):
         volumes.delete(store, GROUP, "data")
-    assert volumes.unmount(store, GROUP, "data", ["gcp-1"]) == ("gcp-1",)
+    assert mounting.unmount(store, GROUP, "data", ["gcp-1"]) == ("gcp-1",)
     leaving = {one.host: one.leaving for one in volumes.find(store, GROUP, "data").mounts}
     assert leaving == {"aws-1": False, "azure-1": False, "gcp-1": True}
     volumes.delete(store, GROUP, "data", force=True)
     assert volumes.find(store, GROUP, "data").phase is VolumePhase.DELETING
     with pytest.raises(Conflict, match="being deleted"):
-        volumes.mount(store, GROUP, "data", None, "/srv/data")
+        mounting.mount(store, GROUP, "data", None, "/srv/data")
     assert all(one.leaving for one in volumes.find(store, GROUP, "data").mounts)
+
+
+def test_every_host_is_one_key_and_means_those_too_that_join_later(store: Store, made: ClusterSpecification) -> None:
+    created = volumes.create(store, GROUP, "data", GIB)
+    volumes.create(store, GROUP, "other", GIB)
+    before = store.revisions(keys.MOUNT)
+    for _ in range(2):  # asking again changes nothing
+        asked = mounting.mount(store, GROUP, "data", None, "/srv/data", read_only=True)
+    assert [one.host for one in asked] == [f"{csp}-1" for csp in CSPS]
+    assert store.revisions(keys.MOUNT) == before
+    assert list(store.revisions(keys.MOUNT_EVERYWHERE)) == [keys.mount_everywhere(GROUP, "data")]
+    assert records.wanted_on(store, GROUP, "joins-later")["data"] == MountSpecification(
+        volume="data", volume_id=created.id, host="joins-later", path="/srv/data", read_only=True
+    )
+    shown = volumes.find(store, GROUP, "data")
+    assert shown.everywhere
+    assert {(mount.host, mount.read_only) for mount in shown.mounts} == {(f"{csp}-1", True) for csp in CSPS}
+
+    assert mounting.mount(store, GROUP, "data", ["aws-1"], "/srv/data", read_only=True) == asked[:1]
+    assert store.revisions(keys.MOUNT) == before
+    for hosts, path, words in ((None, "/srv/y", "at /srv/data already"), (["aws-1"], "/srv/data", "for reading only")):
+        with pytest.raises(Conflict, match=words):
+            mounting.mount(store, GROUP, "data", hosts, path)
+    for hosts in (None, ["gcp-1"]):
+        with pytest.raises(Conflict, match="has volume data at /srv/data"):
+            mounting.mount(store, GROUP, "other", hosts, "/srv/data/inner")
+    with pytest.raises(Conflict, match="every host"):
+        mounting.unmount(store, GROUP, "data", ["aws-1"])
+    with pytest.raises(Conflict, match="mounted on every host"):
+        volumes.delete(store, GROUP, "data")
+    assert mounting.unmount(store, GROUP, "data") == tuple(one.host for one in asked)
+    assert not volumes.find(store, GROUP, "data").mounts
+    mounting.mount(store, GROUP, "data", None, "/srv/data")
+    volumes.delete(store, GROUP, "data", force=True)
+    assert not store.revisions(keys.MOUNT_EVERYWHERE)
+
+
+def test_too_many_hosts_by_name_are_refused(store: Store, made: ClusterSpecification) -> None:
+    volumes.create(store, GROUP, "data", GIB)
+    with pytest.raises(InvalidInput, match="101 hosts are too many"):
+        mounting.mount(store, GROUP, "data", [f"h{number}" for number in range(101)], "/srv/data")
+    with pytest.raises(InvalidInput, match="no host to mount on"):
+        mounting.mount(store, GROUP, "data", [], "/srv/data")
 
 
 def test_a_volume_is_resized(store: Store, made: ClusterSpecification) -> None:
@@ -268,16 +311,16 @@ def test_what_is_destroyed_does_not_come_back(store: Store, made: ClusterSpecifi
 def test_clashes_are_named(store: Store, made: ClusterSpecification) -> None:
     volumes.create(store, GROUP, "one", GIB)
     volumes.create(store, GROUP, "two", GIB)
-    volumes.mount(store, GROUP, "one", ["aws-1"], "/srv/x")
+    mounting.mount(store, GROUP, "one", ["aws-1"], "/srv/x")
     with pytest.raises(Conflict, match="volume one at /srv/x"):
-        volumes.mount(store, GROUP, "two", ["aws-1"], "/srv/x")
+        mounting.mount(store, GROUP, "two", ["aws-1"], "/srv/x")
     with pytest.raises(Conflict, match="at /srv/x already"):
-        volumes.mount(store, GROUP, "one", None, "/srv/y")
+        mounting.mount(store, GROUP, "one", None, "/srv/y")
     assert [one.host for one in volumes.find(store, GROUP, "one").mounts] == ["aws-1"]
     with pytest.raises(NotFound, match="no host nobody"):
-        volumes.mount(store, GROUP, "one", ["nobody"], "/srv/x")
+        mounting.mount(store, GROUP, "one", ["nobody"], "/srv/x")
     with pytest.raises(NotFound, match="not mounted on gcp-1"):
-        volumes.unmount(store, GROUP, "one", ["gcp-1"])
+        mounting.unmount(store, GROUP, "one", ["gcp-1"])
     with pytest.raises(InvalidInput, match="too small"):
         volumes.create(store, GROUP, "three", 1)
     with pytest.raises(NotFound):
@@ -304,11 +347,11 @@ def test_a_volume_is_mounted_on_a_thousand_hosts_at_once_and_taken_away(control_
             join(store, "h0", 2)
         cluster.create(store, "demo", mon_hosts=["h0"])
         volumes.create(store, GROUP, "everywhere", GIB)
-        assert len(volumes.mount(store, GROUP, "everywhere", None, "/mnt/everywhere")) == 1000
+        assert len(mounting.mount(store, GROUP, "everywhere", None, "/mnt/everywhere")) == 1000
         assert {mount.host for mount in volumes.find(store, GROUP, "everywhere").mounts} == {
             f"h{number}" for number in range(1000)
         }
-        assert len(volumes.unmount(store, GROUP, "everywhere")) == 1000
+        assert len(mounting.unmount(store, GROUP, "everywhere")) == 1000
         assert volumes.find(store, GROUP, "everywhere").mounts == ()
 
 
@@ -327,11 +370,11 @@ def test_a_mount_and_a_deletion_at_once_never_both_win(store: Store, made: Clust
             return True
 
         with ThreadPoolExecutor(2) as pool:
-            mounting = pool.submit(
-                attempt, lambda name=name: volumes.mount(store, GROUP, name, ["aws-1"], f"/srv/{name}")
+            asking = pool.submit(
+                attempt, lambda name=name: mounting.mount(store, GROUP, name, ["aws-1"], f"/srv/{name}")
             )
             deleting = pool.submit(attempt, lambda name=name: volumes.delete(store, GROUP, name))
-            mounted, deleted = mounting.result(), deleting.result()
+            mounted, deleted = asking.result(), deleting.result()
         assert mounted != deleted
         seen = volumes.find(store, GROUP, name)
         assert bool(seen.mounts) is mounted
@@ -370,7 +413,7 @@ def test_a_volume_that_says_it_is_another_s_is_none(store: Store, made: ClusterS
     store.put(keys.volume(GROUP, "broken"), {"name": "../broken"})
     assert [view.name for view in volumes.list_all(store)] == ["data"]
     with pytest.raises(NotFound):
-        volumes.mount(store, GROUP, "other", ["aws-1"], "/srv/x")
+        mounting.mount(store, GROUP, "other", ["aws-1"], "/srv/x")
 
 
 def test_one_bad_wish_or_key_keeps_no_other_volume_waiting(
@@ -379,7 +422,7 @@ def test_one_bad_wish_or_key_keeps_no_other_volume_waiting(
     monkeypatch.setenv("LARVA_STATE", str(tmp_path))
     created = {name: volumes.create(store, GROUP, name, GIB) for name in ("bad", "good", "odd", "wild")}
     for name in ("good", "odd", "wild"):
-        volumes.mount(store, GROUP, name, ["aws-1"], f"/srv/{name}")
+        mounting.mount(store, GROUP, name, ["aws-1"], f"/srv/{name}")
     wish = MountSpecification(volume="bad", volume_id=created["bad"].id, host="aws-1", path="/etc/cron.d")
     store.put(keys.mount(GROUP, "aws-1", "bad"), wish)
     store.put(keys.mount_key(GROUP, "aws-1", "odd"), {"keys": "none"})
@@ -401,11 +444,11 @@ def test_a_host_in_two_cladnets_has_one_tree_of_directories(store: Store, made: 
     store.put(cladnet.keys.host_information(other, "aws-1"), information.value)
     volumes.create(store, GROUP, "data", GIB)
     volumes.create(store, other, "data", GIB)
-    volumes.mount(store, GROUP, "data", ["aws-1"], "/srv/data")
+    mounting.mount(store, GROUP, "data", ["aws-1"], "/srv/data")
     for path in ("/srv/data", "/srv/data/inside"):
         with pytest.raises(Conflict, match="volume data at /srv/data"):
-            volumes.mount(store, other, "data", ["aws-1"], path)
-    volumes.mount(store, other, "data", ["aws-1"], "/srv/data-2")
+            mounting.mount(store, other, "data", ["aws-1"], path)
+    mounting.mount(store, other, "data", ["aws-1"], "/srv/data-2")
 
 
 @pytest.mark.parametrize("size", [0, 1 << 20, 1 << 62])

@@ -23,6 +23,7 @@ import cbstorage.host.osd
 import cbstorage.host.preflight
 import cbstorage.leading.tree
 import cbstorage.model
+import cbstorage.mount_model
 import cbstorage.mounting.mounts
 import cbstorage.promise
 import cbstorage.volume_model
@@ -48,7 +49,7 @@ from larva.errors import MalformedData
 
 ROOMS: tuple[ModuleType, ...] = (
     cladnet.model, cladnet.quality, cladnet.agent.alarms, cladnet.member, cladnet.agent.rule_cache,
-    cladnet.enrol.join_file, cladnet.enrol.enrolment,
+    cladnet.enrol.join_file, cladnet.enrol.enrolment, cbstorage.mount_model,
     cladnet.enrol.console_client, cbstorage.model, cbstorage.promise, cbstorage.host.claim, cbstorage.ceph.monitor,
     cbstorage.mounting.mounts, cbstorage.host.osd, cbstorage.host.preflight, cbstorage.leading.tree,
     cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,

@@ -1,6 +1,7 @@
 """What the keeper of volumes decides, and what mounts, sizes and the mount probe make of their input."""
 
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -259,3 +260,16 @@ def test_what_is_mounted_is_read_from_the_kernel_s_table() -> None:
     assert found.kind == "proc"
     assert not found.is_volume
     assert clients.mounted_at(Path("/no/such/mount")) is None
+
+
+def test_who_may_write_gets_another_key_when_he_may_only_read() -> None:
+    writing, reading = given_key("aws-1", "seal-a"), VOLUME
+    key = ("aws-1", "data")
+    wish = replace(mount("aws-1"), read_only=True)
+    found = keeper.plan(replace(desired(keys={}), mounts={key: wish}, handed_out={key: writing}), {"aws-1": "seal-a"})
+    assert found.take_back == (key,)
+    assert found.hand_out == ()
+    entity = reading.entity("aws-1", read_only=True)
+    only = Versioned("k", replace(writing.value, keys=(replace(writing.value.keys[0], entity=entity),)), 1)
+    found = keeper.plan(replace(desired(keys={}), mounts={key: wish}, handed_out={key: only}), {"aws-1": "seal-a"})
+    assert found.take_back == found.hand_out == ()

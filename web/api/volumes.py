@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, request, url_for
 
-from cbstorage.wanted import promises, resizing, trash, volumes
+from cbstorage.wanted import mounting, promises, resizing, trash, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from larva import codec
@@ -35,10 +35,11 @@ class SizeWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountWish:
-    """On which hosts, by name, a volume is to be mounted, and where on them."""
+    """On which hosts, by name, a volume is to be mounted, and where on them; None: on all that are and will be."""
 
-    hosts: tuple[str, ...]
+    hosts: tuple[str, ...] | None
     path: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def mount(cladnet: str, name: str) -> Response:
     """Ask for a volume to be mounted on hosts, and kept mounted."""
     group = networks.find(store(), cladnet).id
     wish = body.read(MountWish)
-    volumes.mount(store(), group, name, wish.hosts, wish.path)
+    mounting.mount(store(), group, name, wish.hosts, wish.path, read_only=wish.read_only)
     return body.answer(shown(volumes.find(store(), group, name)), 202)
 
 
@@ -125,7 +126,7 @@ def mount(cladnet: str, name: str) -> Response:
 def unmount(cladnet: str, name: str) -> Response:
     """Ask for a volume to be taken away from hosts."""
     group = networks.find(store(), cladnet).id
-    volumes.unmount(store(), group, name, body.read(UnmountWish).hosts)
+    mounting.unmount(store(), group, name, body.read(UnmountWish).hosts)
     return body.answer(shown(volumes.find(store(), group, name)), 202)
 
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from cbstorage.wanted import promises, sizes, volumes
+from cbstorage.wanted import mounting, promises, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import network_hosts, networks
 from cladnet.placement.model import Survive
@@ -52,7 +52,7 @@ def mount(cladnet: str, name: str) -> AnyResponse | tuple[str, int]:
     view = _find(cladnet, name)
     hosts, path = request.form.getlist("hosts"), forms.field("path")
     try:
-        volumes.mount(store(), view.group, view.name, hosts, path)
+        mounting.mount(store(), view.group, view.name, hosts, path)
     except LarvaError as error:
         problem = problem_of(error)
         return _show(view, typed={"hosts": hosts, "path": path}, mount_problem=problem), problem.status
