@@ -8,9 +8,10 @@ import click
 
 from cbstorage.agent import StorageAgent
 from cbstorage.ceph import timing
-from cbstorage.wanted import cluster, sizes
+from cbstorage.wanted import cluster, health_words, sizes
 from cbstorage.wanted.cluster import ClusterView
 from cbstorage.wanted.monitor_plan import MonitorPlan
+from cbstorage.wanted.plain import plain
 from cladnet.etcd.store import Store
 from cladnet.following import FollowingStore
 from cladnet.member import Member
@@ -91,7 +92,7 @@ def status(*, group: str | None, wait_s: float, osds: int | None, as_json: bool)
         if wait_s > 0:
             view = cluster.wait_ready(store, group, timeout_s=wait_s, osds=osds)
     if as_json:
-        output.show_json(view)
+        output.show_json(plain(view))
     else:
         _show(view)
 
@@ -165,6 +166,10 @@ def _show(view: ClusterView) -> None:
             click.echo(f"  patience: {grace} s with a silent OSD, for round trips up to {state.round_trip_ms} ms")
         for check in state.checks:
             click.echo(f"  {check.health}: {check.summary} ({check.code})")
+            words = health_words.explain(check)
+            if words.cause:
+                click.echo(f"    {words.cause}")
+                click.echo(f"    what to do: {words.remedy}")
         click.echo()
         _show_osds(view)
     for host in view.hosts:
