@@ -93,6 +93,8 @@ class CladnetSpecification:
     the backup was taken may still use them; `larva control release` ends it."""
     state: CladnetState = CladnetState.ACTIVE
     created_at: Moment
+    version: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Grows with every change: agents take up no earlier one again, whoever writes it back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

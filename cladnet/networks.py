@@ -81,6 +81,7 @@ def create(
             encryption=encryption,
             address_quarantine_s=quarantine_s,
             created_at=datetime.now(UTC),
+            version=next_version(0, datetime.now(UTC)),
         )
         key = keys.configuration(specification.id)
         if store.transact(
@@ -183,6 +184,7 @@ def update(
         if changed == current.value:
             return changed
         _check_change(store, current.value, changed, others)
+        changed = replace(changed, version=next_version(current.value.version, datetime.now(UTC)))
         conditions, operations = [Condition(key, current.revision)], [Put(key, changed)]
         if any(getattr(changed, what) != getattr(current.value, what) for what in ("name", "cidr", "cidr6")):
             conditions.append(Condition(keys.CLADNET_GENERATION, generation.revision if generation else 0))
@@ -268,9 +270,18 @@ def delete(store: Store, id_or_name: str) -> None:
         if current is None or current.value.state == CladnetState.DELETING:
             return
         with contextlib.suppress(Conflict):
-            store.replace(current, replace(current.value, state=CladnetState.DELETING))
+            version = next_version(current.value.version, datetime.now(UTC))
+            store.replace(current, replace(current.value, state=CladnetState.DELETING, version=version))
             return
     raise Conflict(f"CLADNet {id_or_name!r} is being changed right now", hint="try again")
+
+
+def next_version(before: int, now: datetime) -> int:
+    """Return the version of a specification that follows one of version `before`.
+
+    Seconds of the clock keep it above what agents have seen, also after etcd was restored from an old backup.
+    """
+    return max(before + 1, int(now.timestamp()))
 
 
 def wait_deleted(store: Store, group: str, *, wait_s: float) -> None:

@@ -28,7 +28,7 @@ from cladnet.model import (
     HostState,
     NetworkingRule,
 )
-from cladnet.trust.acceptance import accept
+from cladnet.trust.acceptance import accept, is_earlier
 from larva.errors import LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -305,7 +305,10 @@ class Network:
                 log.warning("%s: going on with the rules known: %s cannot be read", self._group, key)
         if not self._mirror.unreadable(self._configuration_key):
             specification = self._mirror.get(self._configuration_key, CladnetSpecification)
-            self._specification = specification.value if specification is not None else None
+            if specification is not None and is_earlier(specification.value, self._specification):
+                log.warning("%s: going on with the specification known: etcd has an earlier one", self._group)
+            else:
+                self._specification = specification.value if specification is not None else None
         if not self._mirror.unreadable(self._command_key):
             command = self._mirror.get(self._command_key, ControlCommand)
             self._command = command.value.command if command is not None else Command.UP

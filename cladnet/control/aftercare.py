@@ -31,9 +31,9 @@ def care(store: Store, host: str) -> Cared:
 
     Hosts that joined after the backup still use addresses that look free: half of what is free, from the side where
     addresses are given first, is kept back until `larva control release`. Tokens go, since they may have been used or
-    revoked. Rules get a fresh term: agents take up none that is older than what they know, and they may know of changes
-    that the backup does not have. The other control nodes are lost, hence removed, and the record of where they are is
-    made anew by founding.
+    revoked. Rules get a fresh term and CLADNets a new version: agents take up none that is older than what they know,
+    and they may know of changes that the backup does not have. The other control nodes are lost, hence removed, and the
+    record of where they are is made anew by founding.
 
     Raises:
         Conflict: `host` is the name of an enrolled host that is no control node.
@@ -56,7 +56,8 @@ def care(store: Store, host: str) -> Cared:
             address for key in store.revisions(keys.addresses_of(cladnet.id)) if (address := _address(key)) is not None
         }
         last = withheld_to(cladnet.cidr, taken, cladnet.withheld_to)
-        store.replace(item, replace(cladnet, withheld_to=last))
+        version = networks.next_version(cladnet.version, datetime.now(UTC))
+        store.replace(item, replace(cladnet, withheld_to=last, version=version))
         for rule in store.children(keys.rules_of(cladnet.id), NetworkingRule).values():
             store.replace(rule, replace(rule.value, valid_until=datetime.now(UTC) + notary.VALIDITY))
         if last is not None:
@@ -100,6 +101,7 @@ def release(store: Store, cladnet: str | None) -> tuple[str, ...]:
     released = []
     for group, item in networks.specifications(store).items():
         if chosen in (None, group) and item.value.withheld_to is not None:
-            store.replace(item, replace(item.value, withheld_to=None))
+            version = networks.next_version(item.value.version, datetime.now(UTC))
+            store.replace(item, replace(item.value, withheld_to=None, version=version))
             released.append(item.value.name)
     return tuple(released)

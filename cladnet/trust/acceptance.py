@@ -1,11 +1,11 @@
-"""Which of the rules that it reads an agent takes up: a pure function. That each is the CA's word was seen before."""
+"""What an agent takes up of what it reads, by pure functions. That each is the CA's word was seen before."""
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cladnet.model import NetworkingRule
+from cladnet.model import CladnetSpecification, NetworkingRule
 
 SKEW = timedelta(minutes=1)
 """By so much the clocks of two control nodes may differ: a host that left one moment and came back at the next has a
@@ -53,6 +53,11 @@ def accept(
         if present is not None:
             rules.append(present)
     return Accepted(tuple(rules), refused)
+
+
+def is_earlier(read: CladnetSpecification, known: CladnetSpecification | None) -> bool:
+    """Whether a specification that was read came before the one that is known, also of an earlier life of its id."""
+    return known is not None and (read.created_at, read.version) < (known.created_at, known.version)
 
 
 def _objection(rule: NetworkingRule, present: NetworkingRule | None, now: datetime) -> str:

@@ -333,6 +333,26 @@ def test_the_network_itself_cannot_be_widened_or_ended(site: Site, watched: Watc
     assert watched.of_b() is not None
 
 
+def test_an_earlier_specification_of_the_network_does_not_count(site: Site, watched: Watched) -> None:
+    key = keys.configuration(site.red)
+    earlier = site.raw(key)
+    networks.update(site.store, "red", description="of now")
+    watched.settle()
+
+    def known() -> str:
+        view = watched.agent._network.view
+        assert view is not None
+        return view.specification.description
+
+    assert known() == "of now"
+    site.write(key, earlier)
+    watched.settle()
+    assert known() == "of now", "nor would encryption that was turned on be turned off again"
+    networks.update(site.store, "red", description="of later")
+    watched.settle()
+    assert known() == "of later"
+
+
 def test_where_a_host_is_cannot_be_told_for_it(site: Site, watched: Watched) -> None:
     """An override of cloud facts leads to a private way: written without the CA's key it changes nothing."""
     key, there = keys.cloud_override(site.red, "b"), CloudFacts(provider="aws", network_id="vpc-1", subnet_id="s-1")

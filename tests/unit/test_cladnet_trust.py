@@ -5,19 +5,20 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cladnet import keys
+from cladnet import keys, networks
 from cladnet.control import notary
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.cluster import TlsFiles
 from cladnet.model import (
+    CladnetSpecification,
     CladnetState,
     CloudFacts,
     EnrolledHost,
@@ -28,7 +29,7 @@ from cladnet.model import (
     Role,
 )
 from cladnet.trust import signature
-from cladnet.trust.acceptance import SKEW, accept
+from cladnet.trust.acceptance import SKEW, accept, is_earlier
 from cladnet.trust.revocations import NONE, Memory, merged
 from cladnet.trust.trust import Trust, Untrusted, own_certificate
 from larva import codec
@@ -329,3 +330,33 @@ def test_an_agent_forgets_no_revocation_that_a_restored_control_plane_does_not_k
     assert memory.hear(RevocationList(number=9, serials={"cd": NOW}))  # from a backup made before "ab" was removed
     assert Memory(tmp_path / "revocations.json").serials() == {"ab", "cd"}
     assert not memory.hear(RevocationList(number=9, serials={"ef": NOW}))
+
+
+VERSIONS = st.tuples(st.sampled_from([0, 1]), st.integers(0, 3))
+
+
+def _specification(life: int, version: int) -> CladnetSpecification:
+    return CladnetSpecification(
+        id="red", name="red", cidr=IPv4Network("10.0.0.0/24"), version=version,
+        created_at=datetime(2026, 1, 1 + life, tzinfo=UTC),
+    )  # fmt: skip
+
+
+@given(st.lists(VERSIONS, max_size=8))
+def test_what_is_known_of_a_network_never_goes_back(read: list[tuple[int, int]]) -> None:
+    known = None
+    for life, version in read:
+        heard, before = _specification(life, version), known
+        known = known if is_earlier(heard, known) else heard
+        assert before is None or (before.created_at, before.version) <= (known.created_at, known.version)
+        assert not is_earlier(known, known), "nor is the same refused"
+    if read:
+        assert known == _specification(*max(read))
+
+
+@given(
+    st.integers(0, 2**40), st.timedeltas(timedelta(days=-20_000), timedelta(days=20_000)).map(lambda past: NOW + past)
+)
+def test_a_change_has_a_higher_version_whatever_the_clock_says(before: int, now: datetime) -> None:
+    assert networks.next_version(before, now) > before
+    assert networks.next_version(before, now) >= int(now.timestamp())
