@@ -16,6 +16,8 @@ MOUNT = f"{ROOT}/mount/"
 MOUNT_EVERYWHERE = f"{ROOT}/mount-everywhere/"
 MOUNT_KEY = f"{ROOT}/mount-key/"
 MOUNT_STATE = f"{ROOT}/mount-state/"
+OSD_WISH = f"{ROOT}/osd-wish/"
+OSD_PROGRESS = f"{ROOT}/osd-progress/"
 
 
 def _group(group: str) -> str:
@@ -28,6 +30,10 @@ def _host(host: str) -> str:
 
 def _volume(volume: str) -> str:
     return segment(volume, what="volume name")
+
+
+def _osd(osd: int) -> str:
+    return segment(str(osd), what="OSD")
 
 
 def cluster(group: str) -> str:
@@ -148,6 +154,26 @@ def mount_states_on(group: str, host: str) -> str:
 def mount_states_of(group: str) -> str:
     """Prefix of every MountState of a group."""
     return f"{MOUNT_STATE}{_group(group)}/"
+
+
+def osd_wish(group: str, osd: int) -> str:
+    """OsdWish: what should become of an OSD."""
+    return f"{osd_wishes_of(group)}{_osd(osd)}"
+
+
+def osd_wishes_of(group: str) -> str:
+    """Prefix of every OsdWish of a group."""
+    return f"{OSD_WISH}{_group(group)}/"
+
+
+def osd_progress(group: str, osd: int) -> str:
+    """OsdProgress: how far that is."""
+    return f"{osd_progress_of(group)}{_osd(osd)}"
+
+
+def osd_progress_of(group: str) -> str:
+    """Prefix of every OsdProgress of a group."""
+    return f"{OSD_PROGRESS}{_group(group)}/"
 
 
 def host_and_volume(prefix: str, key: str) -> tuple[str, str] | None:

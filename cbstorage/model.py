@@ -101,6 +101,8 @@ class Daemon:
     running: bool
     device: str = ""
     """For an OSD: the file or block device behind it."""
+    uuid: str = ""
+    """For an OSD: its UUID."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +130,8 @@ class OsdState:
     """Every address it advertises, to clients and to other OSDs."""
     on_cladnet: bool
     """Whether each of them lies in the CLADNet's CIDR."""
+    uuid: str = ""
+    """Of this OSD; its id may be another's after it."""
 
 
 class Health(StrEnum):

@@ -26,6 +26,8 @@ STORAGE_TABLE = (
     Row(keys.CLUSTER_STATE + "{group}", Access.READ, "how the cluster is"),
     Row(keys.MOUNT + "{group}/", Access.READ, "watched, since it may become a monitor's host"),
     Row(keys.MOUNT_STATE + "{group}/", Access.READ, "watched, since it may become a monitor's host"),
+    Row(keys.OSD_WISH + "{group}/", Access.READ, "what should become of its OSDs"),
+    Row(keys.OSD_PROGRESS + "{group}/", Access.READ, "when it has to stop one"),
 )
 """Hosts of the role storage."""
 
@@ -39,6 +41,9 @@ MONITOR_TABLE = (
     Row(keys.VOLUME_STATE + "{group}/", Access.READ_WRITE, "it makes the volumes"),
     Row(keys.TRASH + "{group}/", Access.READ_WRITE, "it puts deleted volumes there, and destroys them in time"),
     Row(keys.MOUNT_KEY + "{group}/", Access.READ_WRITE, "it hands out the keys of mounts and takes them back"),
+    Row(keys.OSD_WISH + "{group}/", Access.READ_WRITE, "it removes what has been fulfilled"),
+    Row(keys.OSD_PROGRESS + "{group}/", Access.READ_WRITE, "it drains and removes OSDs"),
+    Row(keys.DAEMONS + "{group}/", Access.READ, "it waits until a removed OSD is gone from its host"),
 )
 """Storage hosts on which a cluster's specification puts a monitor: they hold Ceph's administrator key anyway."""
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 from cbstorage import keys
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
+from cbstorage.osd_model import OsdProgress, OsdWish
 from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Store, Versioned
 from larva.errors import MalformedData
@@ -87,6 +88,19 @@ def mount_states_of(store: Store, group: str) -> dict[tuple[str, str], Versioned
 def mount_keys_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[SealedKeys]]:
     """The keys that hosts were given for volumes of a group, by host and volume."""
     return _pairs(store, keys.mount_keys_of(group), SealedKeys)
+
+
+def osd_wishes(store: Store, group: str) -> dict[int, Versioned[OsdWish]]:
+    """What should become of single OSDs, by their ids."""
+    found = store.children(keys.osd_wishes_of(group), OsdWish)
+    agreed = agreeing(found, lambda name, wish: (wish.group, str(wish.osd)) == (group, name))
+    return {item.value.osd: item for item in agreed.values()}
+
+
+def osd_progress(store: Store, group: str) -> dict[int, OsdProgress]:
+    """How far that is, by the OSDs' ids."""
+    found = store.children(keys.osd_progress_of(group), OsdProgress)
+    return {item.value.osd: item.value for item in agreeing(found, lambda name, it: str(it.osd) == name).values()}
 
 
 def tell(store: Store, key: str, value: object) -> None:

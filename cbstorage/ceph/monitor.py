@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 CONNECT_S = 10
 COMMAND_S = 20
+TELL_S = 4
+"""For an OSD's own answer: one that is gone must not hold up what is asked of the others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +119,15 @@ class PoolEntry:
     size: int
     min_size: int
     crush_rule: int
+    pg_num: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PgOsds:
+    """OSDs that a placement group stands on for now, other than CRUSH says."""
+
+    pgid: str
+    osds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +138,8 @@ class OsdMap:
     pools: tuple[PoolEntry, ...]
     epoch: int = 0
     crush_version: int = 0
+    pg_temp: tuple[PgOsds, ...] = ()
+    pg_upmap: tuple[PgOsds, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +150,8 @@ class TreeNode:
     name: str
     type: str
     children: tuple[int, ...] = ()
+    crush_weight: float = 0
+    """Of an OSD: how much of the data it should hold, in TiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,6 +363,26 @@ class Monitors:
             raise _command_error(prefix, -code, words)
         return bytes(answer)
 
+    def ask_osd(self, osd: int, prefix: str, wanted: type[T], **arguments: object) -> T:
+        """Run a command of an OSD's own, as `perf dump`; errors as run(), Unavailable above all when it is down."""
+        return self._tell(f"osd.{osd}", prefix, self._cluster.osd_command, osd, wanted, arguments)
+
+    def ask_group(self, group: str, prefix: str, wanted: type[T], **arguments: object) -> T:
+        """Run a command of a placement group's own, as `query` of `2.1f`; its primary answers."""
+        return self._tell(f"pg {group}", prefix, self._cluster.pg_command, group, wanted, arguments)
+
+    def _tell(
+        self, whom: str, prefix: str, command: Any, target: object, wanted: type[T], arguments: Mapping[str, object]
+    ) -> T:
+        words = json.dumps({"prefix": prefix, "format": "json", **arguments})
+        try:
+            code, answer, told = command(target, words, b"", timeout=TELL_S)
+        except self._rados.Error as error:
+            raise Unavailable(f"{whom} does not answer: {error}", hint="is it up?") from error
+        if code != 0:
+            raise _command_error(f"tell {whom} {prefix}", -code, told)
+        return codec.decode(bytes(answer), wanted, source=f"ceph tell {whom} {prefix}")
+
 
 def _connect_error(error: Exception) -> LarvaError:
     number = getattr(error, "errno", None)
@@ -367,6 +402,7 @@ _ERRORS: Mapping[int, type[LarvaError]] = {
     errno.EINVAL: InvalidInput,
     errno.ETIMEDOUT: Unavailable,
     errno.EINTR: Unavailable,
+    errno.ENXIO: Unavailable,
 }
 
 

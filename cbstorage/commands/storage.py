@@ -8,6 +8,7 @@ import click
 
 from cbstorage.agent import StorageAgent
 from cbstorage.ceph import timing
+from cbstorage.commands.osd import osd
 from cbstorage.wanted import cluster, health_words, sizes
 from cbstorage.wanted.cluster import ClusterView
 from cbstorage.wanted.monitor_plan import MonitorPlan
@@ -97,22 +98,7 @@ def status(*, group: str | None, wait_s: float, osds: int | None, as_json: bool)
         _show(view)
 
 
-@storage.group()
-def osd() -> None:
-    """The daemons that hold the data."""
-
-
-@osd.command("list")
-@_GROUP
-@output.json_option
-def osd_list(*, group: str | None, as_json: bool) -> None:
-    """List the OSDs with their addresses."""
-    with Store.of_this_host() as store:
-        view = cluster.find(store, group)
-    if as_json:
-        output.show_json(view.state.osds if view.state else ())
-    else:
-        _show_osds(view)
+storage.add_command(osd)
 
 
 @storage.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, conf, sealed_keys
 from cbstorage.ceph.monitor import Monitors, QuorumStatus
-from cbstorage.host import claim, founding, local, mon, osd, preflight, services, systemd, tcp
+from cbstorage.host import claim, founding, local, mon, osd, osd_retire, preflight, services, systemd, tcp
 from cbstorage.leading import leader
 from cbstorage.model import Daemon, DaemonKind, HostDaemons, SealedKeys
 from cbstorage.view import View
@@ -63,7 +63,10 @@ class StorageHost:
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
-        return [*view.prefixes(self._group), keys.keyring(self._group, self._host)]
+        return [
+            *view.prefixes(self._group), keys.keyring(self._group, self._host), keys.osd_wishes_of(self._group),
+            keys.osd_progress_of(self._group),
+        ]  # fmt: skip
 
     def reconcile(self) -> float:
         """Bring this host's daemons nearer to the specification and report; return when to look again."""
@@ -148,9 +151,19 @@ class StorageHost:
 
     def _start_osds(self, monitors: Monitors | None, seen: View, problems: Problems) -> None:
         specification = seen.specification
-        for device in self._devices:
+        wishes = records.osd_wishes(self._store, self._group)
+        progress = records.osd_progress(self._store, self._group)
+        known = osd.records(specification.fsid)
+        for device in dict.fromkeys((*self._devices, *known)):
+            record = known.get(device)
+            osd_id = record.osd_id if record is not None else None
+            wish = wishes[osd_id].value if osd_id in wishes else None
+            told = progress.get(osd_id) if osd_id is not None else None
             with problems.kept():
-                osd.ensure(monitors, device, fsid=specification.fsid, file_bytes=specification.osd_file_bytes)
+                if record is not None and osd_retire.is_ending(record, wish, told):
+                    osd_retire.end(monitors, record, wish, fsid=specification.fsid)
+                else:
+                    osd.ensure(monitors, device, fsid=specification.fsid, file_bytes=specification.osd_file_bytes)
 
     def _reaches(self, seen: View) -> str:
         own = seen.address(self._host)
@@ -170,15 +183,13 @@ class StorageHost:
                 _log_failure(lambda one=daemon: systemd.start(local.unit(one.kind, one.id)))  # type: ignore[misc]
 
     def _daemons(self, fsid: str = "") -> tuple[Daemon, ...]:
-        devices = {}
-        for device in self._devices:
-            record = osd.recall(device, fsid) if fsid else None
-            if record is not None and record.osd_id is not None:
-                devices[str(record.osd_id)] = str(device)
+        known = osd.records(fsid) if fsid else {}
+        osds = {str(one.osd_id): one for one in known.values() if one.osd_id is not None}
         return tuple(
             Daemon(
                 kind=kind, id=name, running=systemd.running(local.unit(kind, name)),
-                device=devices.get(name, "") if kind is DaemonKind.OSD else "",
+                device=str(osds[name].device) if kind is DaemonKind.OSD and name in osds else "",
+                uuid=osds[name].uuid if kind is DaemonKind.OSD and name in osds else "",
             )
             for kind in DaemonKind
             for name in local.prepared(kind)

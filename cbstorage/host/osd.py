@@ -6,9 +6,12 @@ import os
 import stat
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import quote
+
+from msgspec import Meta
 
 from cbstorage.ceph import cephx
 from cbstorage.ceph.monitor import Monitors
@@ -21,6 +24,8 @@ from larva.errors import HostUnfit
 log = logging.getLogger(__name__)
 
 MKFS_S = 300
+FORGOTTEN = "forgotten"
+EMPTIED = "emptied"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,9 @@ class Record:
     osd_id: int | None = None
     made: bool = False
     """mkfs ran to its end."""
+    retired: Annotated[str, Meta(max_length=20)] = ""
+    """`FORGOTTEN` once the cluster has it no more, `EMPTIED` when its data is deleted too; then nothing is made here
+    again unless somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +163,26 @@ def _remember(record: Record, fsid: str) -> None:
     files.write_whole(_record_file(record.device, fsid), codec.encode(record), mode=files.SECRET)
 
 
+def records(fsid: str) -> dict[Path, Record]:
+    """Everything that is remembered of this cluster's OSDs, by device."""
+    found = {}
+    for path in sorted(local.private_directory("osd", fsid).glob("*.json")):
+        record = codec.decode(path.read_bytes(), Record, source=str(path))
+        found[record.device] = record
+    return found
+
+
+def retire(record: Record, fsid: str, how: str) -> Record:
+    """Write down how far the end of an OSD is; its key is kept no longer."""
+    new = replace(record, retired=how, key="")
+    if new != record:
+        _remember(new, fsid)
+    return new
+
+
 def _changed(record: Record, fsid: str, *, osd_id: int | None = None, made: bool | None = None) -> Record:
-    new = Record(
-        device=record.device, uuid=record.uuid, key=record.key,
+    new = replace(
+        record,
         osd_id=record.osd_id if osd_id is None else osd_id, made=record.made if made is None else made,
     )  # fmt: skip
     if new != record:

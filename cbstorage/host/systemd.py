@@ -45,6 +45,11 @@ def stop(unit: str) -> None:
     process.run(["systemctl", "reset-failed", unit], timeout=QUICK_S, ok_codes=(0, 1, 5))
 
 
+def disable(unit: str) -> None:
+    """Let no boot start a unit; one that does not exist, or that no boot starts, is no error."""
+    process.run(["systemctl", "disable", "--quiet", unit], timeout=QUICK_S, ok_codes=(0, 1, 5))
+
+
 def run_as_unit(unit: str, argv: Sequence[str | Path], *, properties: Sequence[str]) -> None:
     """Run a program as a transient unit, which outlives its caller and vanishes when it ends.
 

@@ -11,7 +11,7 @@ from cbstorage import ground, keys, records, view
 from cbstorage.ceph import cephx, sealed_keys, timing
 from cbstorage.ceph.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.host import services
-from cbstorage.leading import observe, pools, promise_pools, storage_paths, tuning
+from cbstorage.leading import observe, osd_keeper, pools, promise_pools, storage_paths, tuning
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -41,6 +41,7 @@ def lead(
     volumes = [item.value for item in records.volumes(store, seen.group).values()]
     promised = promise_pools.keep(monitors, seen, volumes, ground.measured(store, seen.group))
     _mute(monitors)
+    osd_keeper.tend(store, monitors, seen.group)
     paths = storage_paths.between(storage_paths.read(store, seen.group, storage_hosts), storage_hosts)
     current = _published(store, seen.group)
     round_trip_ms = timing.step(

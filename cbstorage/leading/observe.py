@@ -88,6 +88,7 @@ def _osd(entry: OsdEntry, host: str, cidr: IPv4Network) -> OsdState:
         is_in=entry.weight > 0,
         addresses=addresses,
         on_cladnet=bool(addresses) and all(address in cidr for address in addresses),
+        uuid=entry.uuid,
     )
 
 

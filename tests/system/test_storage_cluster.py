@@ -210,6 +210,13 @@ def test_bad_input_is_refused(demo: Demo, words: tuple[str, ...], said: str) -> 
     assert said in refused(demo, *words)
 
 
+def test_an_osd_that_no_other_stands_in_for_is_not_drained(demo: Demo) -> None:
+    assert "room for 2" in refused(demo, "storage", "osd", "drain", "osd.0")
+    assert "is up, so it is not lost" in refused(demo, "storage", "osd", "remove", "0", "--lost", "--yes")
+    assert "not being drained" in refused(demo, "storage", "osd", "undrain", "0")
+    assert "no osd.77" in refused(demo, "storage", "osd", "drain", "77")
+
+
 def test_a_path_that_is_not_empty_is_refused_by_its_host(demo: Demo, hosts: list[str]) -> None:
     demo.larva("volume", "create", "late", "--size", "16M", "--wait", "60", timeout=80)
     demo.run(hosts[0], ["sh", "-c", "mkdir -p /mnt/full && touch /mnt/full/there"])

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cbstorage.ceph.monitor
+import cbstorage.ceph.osds
 import cbstorage.host.claim
 import cbstorage.host.device
 import cbstorage.host.osd
@@ -25,6 +26,7 @@ import cbstorage.leading.tree
 import cbstorage.model
 import cbstorage.mount_model
 import cbstorage.mounting.mounts
+import cbstorage.osd_model
 import cbstorage.promise
 import cbstorage.volume_model
 import cladnet.agent.alarms
@@ -52,8 +54,9 @@ ROOMS: tuple[ModuleType, ...] = (
     cladnet.enrol.join_file, cladnet.enrol.enrolment, cbstorage.mount_model,
     cladnet.enrol.console_client, cbstorage.model, cbstorage.promise, cbstorage.host.claim, cbstorage.ceph.monitor,
     cbstorage.mounting.mounts, cbstorage.host.osd, cbstorage.host.preflight, cbstorage.leading.tree,
-    cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
-    web.api.status, web.api.volumes, web.enrolment, web.first_account,
+    cbstorage.host.device, cbstorage.osd_model, cbstorage.ceph.osds,
+    web.accounts, web.api.cladnets, web.api.enrolment_tokens, web.api.status, web.api.volumes, web.enrolment,
+    web.first_account,
 )  # fmt: skip
 LONGEST_MESSAGE = 700
 

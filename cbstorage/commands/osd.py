@@ -1,0 +1,132 @@
+"""`larva storage osd`: the daemons that hold the data, one by one."""
+
+import click
+
+from cbstorage.osd_model import OsdGoal, OsdPhase, OsdProgress, OsdWish
+from cbstorage.wanted import osds
+from cbstorage.wanted.osds import OsdView
+from cladnet.etcd.store import Store
+from larva import codec, output
+from larva.errors import InvalidInput
+
+_GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
+_OSD = click.argument("osd_id", metavar="OSD")
+_WAIT = click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until it is done.")
+
+
+@click.group()
+def osd() -> None:
+    """The daemons that hold the data."""
+
+
+@osd.command("list")
+@_GROUP
+@output.json_option
+def list_osds(*, group: str | None, as_json: bool) -> None:
+    """List the OSDs with their addresses, and what is being done with them."""
+    with Store.of_this_host() as store:
+        found = osds.views(store, group)
+    if as_json:
+        output.show_json([_as_json(view) for view in found])
+    else:
+        show(found)
+
+
+@osd.command()
+@_OSD
+@_GROUP
+@_WAIT
+@output.json_option
+def drain(*, osd_id: str, group: str | None, wait_s: float, as_json: bool) -> None:
+    """Move everything that an OSD holds to others; it stays, and is given nothing.
+
+    Refused where the others have no room for it.
+    """
+    with Store.of_this_host() as store:
+        wish = osds.ask(store, number(osd_id), OsdGoal.DRAINED, cladnet=group)
+        _finish(wish, osds.wait(store, wish, timeout_s=wait_s), as_json=as_json)
+
+
+@osd.command()
+@_OSD
+@_GROUP
+@output.json_option
+def undrain(*, osd_id: str, group: str | None, as_json: bool) -> None:
+    """Take back that an OSD is to be drained or removed; it gets its data again."""
+    osd = number(osd_id)
+    with Store.of_this_host() as store:
+        osds.take_back(store, osd, cladnet=group)
+    if as_json:
+        output.show_json({"osd": osd})
+    else:
+        click.echo(f"osd.{osd} gets its data again")
+
+
+@osd.command()
+@_OSD
+@_GROUP
+@click.option("--lost", is_flag=True, help="It will never come back: do without what only it holds.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_WAIT
+@output.json_option
+def remove(*, osd_id: str, group: str | None, lost: bool, yes: bool, wait_s: float, as_json: bool) -> None:
+    """Drain an OSD, take it out of the cluster, and delete its data on its host.
+
+    Nothing is deleted before the OSD itself says that it is empty. With --lost it is not asked: that is refused while
+    any data would be left with fewer copies than its pool needs, as far as can be known.
+    """
+    osd = number(osd_id)
+    if not yes:
+        click.confirm(f"Remove osd.{osd} and what its device holds?", abort=True)
+    with Store.of_this_host() as store:
+        wish = osds.ask(store, osd, OsdGoal.REMOVED, lost=lost, cladnet=group)
+        _finish(wish, osds.wait(store, wish, timeout_s=wait_s), as_json=as_json)
+
+
+def number(text: str) -> int:
+    """Return the id in `3` or `osd.3`; InvalidInput if there is none."""
+    digits = text.removeprefix("osd.")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) < 7):
+        raise InvalidInput(f"{text[:40]!r} is no OSD", hint="give its number, as 3 or osd.3; larva storage osd list")
+    return int(digits)
+
+
+def show(found: tuple[OsdView, ...]) -> None:
+    """Print OSDs as a table."""
+    output.show_table(
+        ["osd", "host", "up", "in", "addresses", "on the CLADNet", "device", "doing"],
+        [_row(view) for view in found],
+        empty="no OSD yet",
+    )
+
+
+def _row(view: OsdView) -> list[str]:
+    state = view.state
+    told = (
+        ["gone", "", "", ""]
+        if state is None
+        else [
+            "up" if state.up else "down", "in" if state.is_in else "out", " ".join(map(str, state.addresses)),
+            "yes" if state.on_cladnet else "NO",
+        ]
+    )  # fmt: skip
+    return [f"osd.{view.id}", view.host, *told, view.device, view.words]
+
+
+def _as_json(view: OsdView) -> dict[str, object]:
+    state = codec.to_builtins(view.state) if view.state is not None else {"id": view.id, "up": False, "is_in": False}
+    return {
+        **state, "host": view.host, "device": view.device, "wish": view.wish, "progress": view.progress,
+        "doing": view.words,
+    }  # fmt: skip
+
+
+def _finish(wish: OsdWish, progress: OsdProgress | None, *, as_json: bool) -> None:
+    if as_json:
+        output.show_json({"wish": wish, "progress": progress})
+        return
+    if progress is None or progress.phase in osds.ENOUGH[wish.goal]:
+        rest = f"; {progress.words}" if progress is not None and progress.phase is OsdPhase.GONE else ""
+        click.echo(f"osd.{wish.osd} is {wish.goal}{rest}")
+    else:
+        click.echo(f"osd.{wish.osd}: {progress.phase}; `larva storage osd list` shows how far it is")

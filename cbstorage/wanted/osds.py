@@ -1,0 +1,169 @@
+"""Single OSDs as desired state in etcd: what should become of them, and how far that is."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cbstorage import keys, records
+from cbstorage.model import DaemonKind, OsdState
+from cbstorage.osd_model import OsdGoal, OsdPhase, OsdProgress, OsdWish
+from cbstorage.wanted import cluster
+from cbstorage.wanted.cluster import ClusterView
+from cladnet.etcd.store import Store
+from larva.errors import Conflict, InvalidInput, NotFound, Refused, TimedOut
+
+POLL_S = 0.5
+ENOUGH = {OsdGoal.DRAINED: (OsdPhase.DRAINED,), OsdGoal.REMOVED: (OsdPhase.GONE,)}
+"""Phases in which a wish is fulfilled as far as the cluster goes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OsdView:
+    """One OSD as it is, and what somebody wants of it."""
+
+    id: int
+    host: str
+    device: str
+    state: OsdState | None
+    """None when the monitors know it no more."""
+    wish: OsdWish | None
+    progress: OsdProgress | None
+    """Of that wish."""
+
+    @property
+    def words(self) -> str:
+        """What is being done with it, for people."""
+        if self.wish is None:
+            return "its data comes back" if self.progress is not None else ""
+        if self.progress is None:
+            return f"to be {self.wish.goal}"
+        left = self.progress.groups_left
+        held = f", {left} placement groups left" if left else ""
+        return f"{self.progress.phase}{held}{f': {self.progress.words}' if self.progress.words else ''}"
+
+
+def views(store: Store, cladnet: str | None = None) -> tuple[OsdView, ...]:
+    """Return every OSD of a storage cluster, by id."""
+    found = cluster.find(store, cladnet)
+    group = found.specification.group
+    wishes, progress = records.osd_wishes(store, group), records.osd_progress(store, group)
+    states = {one.id: one for one in (found.state.osds if found.state else ())}
+    devices = _devices(found)
+    result = []
+    for osd in sorted({*states, *wishes}):
+        state, wish = states.get(osd), wishes[osd].value if osd in wishes else None
+        told = progress.get(osd)
+        result.append(
+            OsdView(
+                id=osd,
+                host=(state.host if state else "") or (wish.host if wish else "") or devices.get(osd, ("", ""))[0],
+                device=devices.get(osd, ("", ""))[1],
+                state=state,
+                wish=wish,
+                progress=told if told is not None and (wish is None or told.asked == wish.asked) else None,
+            )
+        )
+    return tuple(result)
+
+
+def ask(store: Store, osd: int, goal: OsdGoal, *, lost: bool = False, cladnet: str | None = None) -> OsdWish:
+    """Want something of an OSD; asking again for the same changes nothing.
+
+    Args:
+        lost: its data will never come back, so it is removed without being drained.
+        cladnet: id or name; the only one with a storage cluster without it.
+
+    Raises:
+        NotFound: no such storage cluster or OSD.
+        InvalidInput: nobody knows where it is.
+    """
+    group = cluster.find(store, cladnet).specification.group
+    view = _find(views(store, cladnet), osd)
+    if view.wish is not None and (view.wish.goal, view.wish.lost) == (goal, lost):
+        return view.wish
+    state = view.state
+    if state is None or not state.uuid:
+        raise Conflict(f"osd.{osd} is being removed already", hint="`larva storage osd list` shows how far that is")
+    if not view.host:
+        raise InvalidInput(
+            f"nobody knows on which host osd.{osd} is", hint=f"ceph osd find {osd}; it never started, or has no place"
+        )
+    wish = OsdWish(
+        group=group, osd=osd, uuid=state.uuid, host=view.host, goal=goal, lost=lost, asked=str(uuid.uuid4()),
+        asked_at=datetime.now(UTC),
+    )  # fmt: skip
+    store.put(keys.osd_wish(group, osd), wish)
+    return wish
+
+
+def take_back(store: Store, osd: int, *, cladnet: str | None = None) -> None:
+    """Want nothing of an OSD any more; a drained one gets its data back.
+
+    Raises:
+        NotFound: nothing is wanted of it.
+        Conflict: it is out of the cluster already.
+    """
+    group = cluster.find(store, cladnet).specification.group
+    view = _find(views(store, cladnet), osd)
+    if view.wish is None:
+        raise NotFound(f"osd.{osd} is not being drained or removed", hint="`larva storage osd list` shows what is")
+    if view.state is None or (view.progress is not None and view.progress.phase is OsdPhase.GONE):
+        raise Conflict(f"osd.{osd} is out of the cluster already", hint="add its device again when it is empty")
+    store.delete(keys.osd_wish(group, osd))
+
+
+def wait(store: Store, wish: OsdWish, *, timeout_s: float) -> OsdProgress | None:
+    """Wait until a wish is fulfilled and return its last progress; None when all of it is done.
+
+    A wish that is refused is taken back, since nothing was done for it.
+
+    Args:
+        timeout_s: for the whole; 0 waits only for the first word of the leading monitor's host.
+
+    Raises:
+        Refused: it cannot be; the message says why.
+        TimedOut: it is still being done, or nobody does it.
+    """
+    group, osd = wish.group, wish.osd
+    first_word, end = time.monotonic() + FIRST_WORD_S, time.monotonic() + timeout_s
+    while True:
+        now = store.get(keys.osd_wish(group, osd), OsdWish)
+        if now is None or now.value.asked != wish.asked:
+            return None
+        told = store.get(keys.osd_progress(group, osd), OsdProgress)
+        progress = told.value if told is not None and told.value.asked == wish.asked else None
+        if progress is not None and progress.phase is OsdPhase.REFUSED:
+            store.delete(now.key, revision=now.revision)
+            raise Refused(f"osd.{osd} stays as it is: {progress.words}")
+        if progress is not None and (timeout_s <= 0 or progress.phase in ENOUGH[wish.goal]):
+            return progress
+        if time.monotonic() > (end if progress is not None and timeout_s > 0 else max(first_word, end)):
+            words = (
+                f"{progress.phase}: {progress.words}" if progress is not None else "no monitor's host took it up yet"
+            )
+            raise TimedOut(f"osd.{osd} is not {wish.goal} yet ({words})", hint="it goes on; larva storage osd list")
+        time.sleep(POLL_S)
+
+
+FIRST_WORD_S = 45.0
+"""A leading monitor's host looks every ten seconds at least, and asks OSDs that may not answer."""
+
+
+def _find(found: Sequence[OsdView], osd: int) -> OsdView:
+    for view in found:
+        if view.id == osd:
+            return view
+    there = ", ".join(f"osd.{view.id}" for view in found)
+    raise NotFound(f"there is no osd.{osd}", hint=f"there are: {there}" if there else "there is no OSD yet")
+
+
+def _devices(found: ClusterView) -> dict[int, tuple[str, str]]:
+    """Host and device of each OSD, as the hosts report."""
+    return {
+        int(daemon.id): (host.host, daemon.device)
+        for host in found.hosts
+        for daemon in host.daemons
+        if daemon.kind is DaemonKind.OSD and daemon.id.isdecimal()
+    }
