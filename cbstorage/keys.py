@@ -18,6 +18,7 @@ MOUNT_KEY = f"{ROOT}/mount-key/"
 MOUNT_STATE = f"{ROOT}/mount-state/"
 OSD_WISH = f"{ROOT}/osd-wish/"
 OSD_PROGRESS = f"{ROOT}/osd-progress/"
+OSD_DEVICE = f"{ROOT}/osd-device/"
 
 
 def _group(group: str) -> str:
@@ -174,6 +175,16 @@ def osd_progress(group: str, osd: int) -> str:
 def osd_progress_of(group: str) -> str:
     """Prefix of every OsdProgress of a group."""
     return f"{OSD_PROGRESS}{_group(group)}/"
+
+
+def osd_device(group: str, host: str, digest: str) -> str:
+    """OsdAddition: this host should have an OSD on the device with this `osd_model.digest`."""
+    return f"{osd_devices_on(group, host)}{segment(digest, what='digest')}"
+
+
+def osd_devices_on(group: str, host: str) -> str:
+    """Prefix of the devices that one host was given."""
+    return f"{OSD_DEVICE}{_group(group)}/{_host(host)}/"
 
 
 def host_and_volume(prefix: str, key: str) -> tuple[str, str] | None:

@@ -106,6 +106,16 @@ class Daemon:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceProblem:
+    """Why a host has no OSD on a device, and will not have one before somebody does something."""
+
+    device: str
+    asked: str
+    """The addition that this answers; empty for a device of the join file."""
+    words: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostDaemons:
     """What runs on one storage host: `cb-storage/daemons/{group}/{host}`."""
 
@@ -113,6 +123,7 @@ class HostDaemons:
     address: IPv4Address | None
     """Its address in the CLADNet, once known."""
     daemons: tuple[Daemon, ...] = ()
+    devices: tuple[DeviceProblem, ...] = ()
     problem: str = ""
     """Why the host is not where the specification wants it, with the remedy; empty when it is."""
 

@@ -1,5 +1,6 @@
 """The values of a single OSD's life that travel through etcd: what is wanted of it, and how far that is."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -7,11 +8,18 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from cbstorage.model import Fsid, Name
+from cbstorage.model import Fsid, Name, Size
 from cladnet.trust.kinds import signed_by_ca
 
 OsdId = Annotated[int, Meta(ge=0, le=1 << 20)]
 Uuid = Fsid
+DevicePath = Annotated[str, Meta(pattern=r"\A(/[A-Za-z0-9_:@+-][A-Za-z0-9._:@+-]{0,99}){1,12}\Z", max_length=400)]
+"""Absolute and plain: it becomes an argument and a file of ours; no part is `..` or hidden."""
+
+
+def digest(device: str) -> str:
+    """What stands for a device in a key, since a path has slashes."""
+    return hashlib.sha256(device.encode(errors="replace")).hexdigest()[:32]
 
 
 class OsdGoal(StrEnum):
@@ -35,10 +43,33 @@ class OsdWish:
     host: Name
     """Where it lies."""
     goal: OsdGoal
+    device: DevicePath | None = None
+    """What it lies on, where its host told."""
     lost: bool = False
     """Its data will never come back: it is removed without being drained."""
     asked: Uuid
     """Names this wish, so that no answer to an earlier one is taken for an answer to it."""
+    asked_at: datetime
+
+
+@signed_by_ca
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OsdAddition:
+    """This host should have an OSD on this device: `cb-storage/osd-device/{group}/{host}/{digest}`.
+
+    So it should with each device of its join file; this is for those that came later.
+    """
+
+    group: Name
+    host: Name
+    device: DevicePath
+    """A block device, or a file, which is made if it is not there."""
+    size_bytes: Size | None = None
+    """Of a file that is not there yet; the cluster's default without it."""
+    destroy_data: bool = False
+    """What is on it may go. Once: an OSD made for this addition is never destroyed by it."""
+    asked: Uuid
+    """Names this addition: a device whose OSD was removed gets another one only if somebody asks again."""
     asked_at: datetime
 
 

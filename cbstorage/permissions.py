@@ -28,6 +28,7 @@ STORAGE_TABLE = (
     Row(keys.MOUNT_STATE + "{group}/", Access.READ, "watched, since it may become a monitor's host"),
     Row(keys.OSD_WISH + "{group}/", Access.READ, "what should become of its OSDs"),
     Row(keys.OSD_PROGRESS + "{group}/", Access.READ, "when it has to stop one"),
+    Row(keys.OSD_DEVICE + "{group}/{host}/", Access.READ, "devices that it should have OSDs on"),
 )
 """Hosts of the role storage."""
 
@@ -43,6 +44,7 @@ MONITOR_TABLE = (
     Row(keys.MOUNT_KEY + "{group}/", Access.READ_WRITE, "it hands out the keys of mounts and takes them back"),
     Row(keys.OSD_WISH + "{group}/", Access.READ_WRITE, "it removes what has been fulfilled"),
     Row(keys.OSD_PROGRESS + "{group}/", Access.READ_WRITE, "it drains and removes OSDs"),
+    Row(keys.OSD_DEVICE + "{group}/", Access.READ_WRITE, "a removed OSD's device is given no longer"),
     Row(keys.DAEMONS + "{group}/", Access.READ, "it waits until a removed OSD is gone from its host"),
 )
 """Storage hosts on which a cluster's specification puts a monitor: they hold Ceph's administrator key anyway."""

@@ -5,12 +5,13 @@ Whoever writes another's name into a value of its own would otherwise speak for 
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 from cbstorage import keys
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
-from cbstorage.osd_model import OsdProgress, OsdWish
+from cbstorage.osd_model import OsdAddition, OsdProgress, OsdWish, digest
 from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Store, Versioned
 from larva.errors import MalformedData
@@ -101,6 +102,16 @@ def osd_progress(store: Store, group: str) -> dict[int, OsdProgress]:
     """How far that is, by the OSDs' ids."""
     found = store.children(keys.osd_progress_of(group), OsdProgress)
     return {item.value.osd: item.value for item in agreeing(found, lambda name, it: str(it.osd) == name).values()}
+
+
+def osd_additions(store: Store, group: str, host: str) -> dict[Path, OsdAddition]:
+    """The devices that a host was given for OSDs besides those of its join file."""
+    found = store.children(keys.osd_devices_on(group, host), OsdAddition)
+    agreed = agreeing(
+        found,
+        lambda name, it: (it.group, it.host) == (group, host) and digest(it.device) == name,
+    )
+    return {Path(item.value.device): item.value for item in agreed.values()}
 
 
 def tell(store: Store, key: str, value: object) -> None:

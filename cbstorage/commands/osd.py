@@ -3,7 +3,7 @@
 import click
 
 from cbstorage.osd_model import OsdGoal, OsdPhase, OsdProgress, OsdWish
-from cbstorage.wanted import osds
+from cbstorage.wanted import osd_additions, osds, sizes
 from cbstorage.wanted.osds import OsdView
 from cladnet.etcd.store import Store
 from larva import codec, output
@@ -30,6 +30,40 @@ def list_osds(*, group: str | None, as_json: bool) -> None:
         output.show_json([_as_json(view) for view in found])
     else:
         show(found)
+
+
+@osd.command()
+@click.argument("host", metavar="HOST")
+@click.argument("device", metavar="DEVICE")
+@_GROUP
+@click.option("--size", metavar="SIZE", help="Of a file that is not there yet (8G, or what `init` was told).")
+@click.option("--destroy-data", metavar="DEVICE", help="What DEVICE holds may go; name it again.")
+@_WAIT
+@output.json_option
+def add(
+    *, host: str, device: str, group: str | None, size: str | None, destroy_data: str | None, wait_s: float,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Make an OSD on a block device of a storage host, or on a file, which is made if it is not there.
+
+    A device that holds anything is refused, unless --destroy-data names it.
+    """
+    if destroy_data is not None and destroy_data != device:
+        raise InvalidInput(
+            f"--destroy-data names {destroy_data[:80]}, not {device[:80]}", hint="name the same device twice"
+        )
+    size_bytes = sizes.parse(size) if size else None
+    with Store.of_this_host() as store:
+        addition = osd_additions.add(
+            store, host, device, size_bytes=size_bytes, destroy_data=destroy_data is not None, cladnet=group
+        )
+        added = osd_additions.wait(store, addition, timeout_s=wait_s)
+    if as_json:
+        output.show_json(added)
+    elif added.osd is not None and added.osd.up:
+        click.echo(f"osd.{added.osd.id} on {device} of {host} is up")
+    else:
+        click.echo(f"an OSD on {device} of {host} is being made; `larva storage osd list` shows how it is")
 
 
 @osd.command()

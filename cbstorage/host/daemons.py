@@ -1,49 +1,26 @@
 """The reconciler of a storage host: which Ceph daemons it should run, and the next step towards that."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, conf, sealed_keys
 from cbstorage.ceph.monitor import Monitors, QuorumStatus
-from cbstorage.host import claim, founding, local, mon, osd, osd_retire, preflight, services, systemd, tcp
+from cbstorage.host import claim, founding, local, mon, osd, osds, preflight, services, systemd, tcp
+from cbstorage.host.problems import Problems
 from cbstorage.leading import leader
-from cbstorage.model import Daemon, DaemonKind, HostDaemons, SealedKeys
+from cbstorage.model import Daemon, DaemonKind, DeviceProblem, HostDaemons, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
 from cladnet.member import Identity
-from larva.errors import LarvaError, MalformedData, SystemRefused, Unavailable
+from larva.errors import LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
 SETTLED_S = 10.0
 """Between two looks when nothing changed in etcd: Ceph itself may have changed."""
 UNSETTLED_S = 1.5
-
-
-@dataclass
-class Problems:
-    """What went wrong in this look; one part's trouble does not keep the others from their work."""
-
-    found: list[LarvaError] = field(default_factory=list)
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep an error of ours, or the system's refusal (a full disk), and go on behind the block."""
-        try:
-            yield
-        except LarvaError as error:
-            self.found.append(error)
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            self.found.append(SystemRefused(f"{where}{error.strerror or error}"))
-
-    def text(self) -> str:
-        """All of them for people."""
-        return "\n".join(f"{one.message}{f' ({one.hint})' if one.hint else ''}" for one in self.found)
 
 
 class StorageHost:
@@ -59,13 +36,14 @@ class StorageHost:
         self._host = host
         self._devices = devices
         self._last_problem = ""
+        self._device_problems: tuple[DeviceProblem, ...] = ()
         self._unsettled = 0
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
         return [
             *view.prefixes(self._group), keys.keyring(self._group, self._host), keys.osd_wishes_of(self._group),
-            keys.osd_progress_of(self._group),
+            keys.osd_progress_of(self._group), keys.osd_devices_on(self._group, self._host),
         ]  # fmt: skip
 
     def reconcile(self) -> float:
@@ -150,20 +128,8 @@ class StorageHost:
         return entity
 
     def _start_osds(self, monitors: Monitors | None, seen: View, problems: Problems) -> None:
-        specification = seen.specification
-        wishes = records.osd_wishes(self._store, self._group)
-        progress = records.osd_progress(self._store, self._group)
-        known = osd.records(specification.fsid)
-        for device in dict.fromkeys((*self._devices, *known)):
-            record = known.get(device)
-            osd_id = record.osd_id if record is not None else None
-            wish = wishes[osd_id].value if osd_id in wishes else None
-            told = progress.get(osd_id) if osd_id is not None else None
-            with problems.kept():
-                if record is not None and osd_retire.is_ending(record, wish, told):
-                    osd_retire.end(monitors, record, wish, fsid=specification.fsid)
-                else:
-                    osd.ensure(monitors, device, fsid=specification.fsid, file_bytes=specification.osd_file_bytes)
+        wanted = osds.read(self._store, self._group, self._host, self._devices)
+        self._device_problems = osds.tend(monitors, wanted, seen.specification, problems)
 
     def _reaches(self, seen: View) -> str:
         own = seen.address(self._host)
@@ -184,12 +150,12 @@ class StorageHost:
 
     def _daemons(self, fsid: str = "") -> tuple[Daemon, ...]:
         known = osd.records(fsid) if fsid else {}
-        osds = {str(one.osd_id): one for one in known.values() if one.osd_id is not None}
+        found = {str(one.osd_id): one for one in known.values() if one.osd_id is not None and not one.retired}
         return tuple(
             Daemon(
                 kind=kind, id=name, running=systemd.running(local.unit(kind, name)),
-                device=str(osds[name].device) if kind is DaemonKind.OSD and name in osds else "",
-                uuid=osds[name].uuid if kind is DaemonKind.OSD and name in osds else "",
+                device=str(found[name].device) if kind is DaemonKind.OSD and name in found else "",
+                uuid=found[name].uuid if kind is DaemonKind.OSD and name in found else "",
             )
             for kind in DaemonKind
             for name in local.prepared(kind)
@@ -203,6 +169,7 @@ class StorageHost:
             host=self._host,
             address=seen.address(self._host),
             daemons=self._daemons(seen.specification.fsid),
+            devices=self._device_problems,
             problem=problem,
         )
         key = keys.daemons(self._group, self._host)

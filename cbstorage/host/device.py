@@ -1,5 +1,6 @@
 """What a device that should carry an OSD holds already: ours, nothing, or somebody's data, which is never touched."""
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ _LABEL = b"bluestore block device\n"
 _LABEL_BYTES = 4096
 _LOOK_BYTES = 4 << 20
 SMALLEST_BYTES = 1 << 30
+_ZEROED_BYTES = 16 << 20
+"""Enough for labels, partition tables and the super blocks of file systems, at both ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,10 @@ class Contents:
     """The kind of file system or partition table on it."""
     blank: bool = False
     """Nothing but zeros at its beginning."""
+
+    def is_free(self) -> bool:
+        """Whether nothing of anybody is on it."""
+        return self.label is None and not self.signature and self.blank
 
 
 class Fate(StrEnum):
@@ -75,7 +82,8 @@ def decide(device: Path, contents: Contents, *, fsid: str, osd_uuid: str) -> Fat
     if contents.signature or not contents.blank:
         raise HostUnfit(
             f"{device} holds foreign data ({contents.signature or 'unknown content'})",
-            hint=f"name another device in join.toml, or empty it if its data may go: wipefs -a {device}",
+            hint=f"name another device, or empty it if its data may go: wipefs -a {device}; `larva storage osd add` "
+            "does so with --destroy-data",
         )
     if contents.size_bytes < SMALLEST_BYTES:
         raise HostUnfit(f"{device} has {contents.size_bytes} bytes", hint="an OSD needs 1 GiB at least")
@@ -110,6 +118,43 @@ def make_file(device: Path, size_bytes: int) -> None:
     with unfinished.open("wb") as file:
         file.truncate(size_bytes)
     unfinished.rename(device)
+
+
+def overwrite(path: Path) -> None:
+    """Make a device blank at both ends; a file loses all that is in it.
+
+    Raises:
+        HostUnfit: the kernel uses it, as a mount or a part of something else.
+        OSError: it is not there, or is broken.
+    """
+    size = _size(path)
+    if path.is_file():
+        with path.open("r+b") as file:
+            file.truncate(0)
+            file.truncate(size)
+            os.fsync(file.fileno())
+        return
+    # O_EXCL on a block device fails with EBUSY while the kernel uses it (open(2)).
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise HostUnfit(
+            f"{path} is in use", hint="`lsblk` shows by what: a mount, or a part of a bigger device"
+        ) from error
+    with os.fdopen(descriptor, "r+b", buffering=0) as file:
+        for start in (0, max(0, size - _ZEROED_BYTES)):
+            file.seek(start)
+            left = min(_ZEROED_BYTES, size - start)
+            while left > 0:
+                left -= file.write(bytes(min(left, 1 << 20)))
+        os.fsync(file.fileno())
+
+
+def _size(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.seek(0, os.SEEK_END)
 
 
 def _label(device: Path, head: bytes) -> Label:

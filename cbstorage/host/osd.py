@@ -14,18 +14,20 @@ from urllib.parse import quote
 from msgspec import Meta
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import Monitors
+from cbstorage.ceph.monitor import Monitors, OsdMap
 from cbstorage.host import local, systemd
-from cbstorage.host.device import Fate, decide, inspect, make_file
+from cbstorage.host.device import Fate, decide, inspect, make_file, overwrite
 from cbstorage.model import DaemonKind
+from cbstorage.osd_model import OsdAddition
 from larva import codec, files, process
-from larva.errors import HostUnfit
+from larva.errors import HostUnfit, Unavailable
 
 log = logging.getLogger(__name__)
 
 MKFS_S = 300
 FORGOTTEN = "forgotten"
 EMPTIED = "emptied"
+LEFT = "left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +40,11 @@ class Record:
     osd_id: int | None = None
     made: bool = False
     """mkfs ran to its end."""
+    addition: Annotated[str, Meta(max_length=60)] = ""
+    """The `OsdAddition.asked` that it was made for; empty for a device of the join file."""
     retired: Annotated[str, Meta(max_length=20)] = ""
-    """`FORGOTTEN` once the cluster has it no more, `EMPTIED` when its data is deleted too; then nothing is made here
-    again unless somebody asks for it."""
+    """`FORGOTTEN` once the cluster has it no more, `EMPTIED` when its data is deleted too; `LEFT` when the cluster
+    forgot it and nobody asked for its data to be deleted. Nothing is made here again unless somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,20 +52,27 @@ class _NewOsd:
     osdid: int
 
 
-def ensure(monitors: Monitors | None, device: Path, *, fsid: str, file_bytes: int) -> int:
+def ensure(
+    monitors: Monitors | None, device: Path, *, fsid: str, file_bytes: int, addition: OsdAddition | None = None
+) -> int:
     """Bring the OSD of a device up and return its id.
 
     Args:
         monitors: needed only to make a new OSD; a made one is started without.
         fsid: of the cluster.
         file_bytes: size of the sparse file to make where `device` is a file that is not there.
+        addition: what asked for it, where its join file does not.
 
     Raises:
         HostUnfit: the device is missing, too small, or holds foreign data.
+        Unavailable: no monitors, and it has to be made.
     """
     record = recall(device, fsid)
+    if record is not None and record.retired:
+        record = None
     if record is None or not record.made or record.osd_id is None:
-        record = _make(monitors, device, record, fsid=fsid, file_bytes=file_bytes)
+        file_bytes = (addition.size_bytes if addition else None) or file_bytes
+        record = _make(monitors, device, record, fsid=fsid, file_bytes=file_bytes, addition=addition)
     if record.osd_id is None:
         raise AssertionError("a made OSD has an id")
     _own(device)
@@ -75,18 +86,38 @@ def recall(device: Path, fsid: str) -> Record | None:
     return codec.decode(path.read_bytes(), Record, source=str(path)) if path.exists() else None
 
 
-def _make(monitors: Monitors | None, device: Path, record: Record | None, *, fsid: str, file_bytes: int) -> Record:
+def _make(
+    monitors: Monitors | None, device: Path, record: Record | None, *, fsid: str, file_bytes: int,
+    addition: OsdAddition | None,
+) -> Record:  # fmt: skip
     make_file(device, file_bytes)
     if record is None:
-        record = Record(device=device, uuid=str(uuid.uuid4()), key=cephx.new_key(created_s=int(time.time())))
+        record = Record(
+            device=device, uuid=str(uuid.uuid4()), key=cephx.new_key(created_s=int(time.time())),
+            addition=addition.asked if addition else "",
+        )  # fmt: skip
         contents = inspect(device)
         label = contents.label
         if label is not None and label.is_finished(fsid) and label.whoami.isdecimal():
-            return _adopt(device, label.osd_uuid, int(label.whoami), fsid)
+            if monitors is None or is_known(monitors, label.osd_uuid):
+                return _adopt(device, label.osd_uuid, int(label.whoami), fsid, addition=record.addition)
+            if addition is None or not addition.destroy_data:
+                raise removed(device, int(label.whoami))
+        if addition is not None and addition.destroy_data and not contents.is_free():
+            if monitors is None:
+                raise _not_yet(device)
+            if label is not None and is_known(monitors, label.osd_uuid):
+                raise HostUnfit(
+                    f"{device} carries an OSD of this cluster ({label.osd_uuid})",
+                    hint="remove that first: `osd remove`",
+                )
+            log.warning("what is on %s is destroyed, as it was asked for", device)
+            overwrite(device)
+            contents = inspect(device)
         decide(device, contents, fsid=fsid, osd_uuid=record.uuid)  # refuses before an id is taken
         _remember(record, fsid)
     if monitors is None:
-        raise HostUnfit(f"{device} has no OSD yet", hint="it is made as soon as the monitors answer")
+        raise _not_yet(device)
     # Uuid and key were written down first: asking again with both gives the same id.
     answer = monitors.ask("osd new", _NewOsd, uuid=record.uuid, stdin=json.dumps({"cephx_secret": record.key}).encode())
     record = _changed(record, fsid, osd_id=answer.osdid)
@@ -101,7 +132,24 @@ def _make(monitors: Monitors | None, device: Path, record: Record | None, *, fsi
     return _changed(record, fsid, made=True)
 
 
-def _adopt(device: Path, osd_uuid: str, osd_id: int, fsid: str) -> Record:
+def is_known(monitors: Monitors, osd_uuid: str) -> bool:
+    """Whether the cluster has an OSD of this UUID."""
+    return any(entry.uuid == osd_uuid for entry in monitors.ask("osd dump", OsdMap).osds)
+
+
+def removed(device: Path, osd_id: int) -> HostUnfit:
+    """What to say of a device whose OSD the cluster knows no more."""
+    return HostUnfit(
+        f"{device} carries osd.{osd_id}, which was removed from the cluster",
+        hint=f"if its data may go: `larva storage osd add HOST {device} --destroy-data {device}`",
+    )
+
+
+def _not_yet(device: Path) -> Unavailable:
+    return Unavailable(f"{device} has no OSD yet", hint="it is made as soon as the monitors answer")
+
+
+def _adopt(device: Path, osd_uuid: str, osd_id: int, fsid: str, *, addition: str) -> Record:
     """Take over a finished OSD of this cluster whose host was installed anew; its label holds its key."""
     directory = local.data_directory(DaemonKind.OSD, str(osd_id))
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -109,7 +157,7 @@ def _adopt(device: Path, osd_uuid: str, osd_id: int, fsid: str) -> Record:
     _lead(directory, device)
     local.give_to_ceph(directory)
     log.info("took over osd.%d on %s", osd_id, device)
-    record = Record(device=device, uuid=osd_uuid, key="", osd_id=osd_id, made=True)
+    record = Record(device=device, uuid=osd_uuid, key="", osd_id=osd_id, made=True, addition=addition)
     _remember(record, fsid)
     return record
 

@@ -13,7 +13,7 @@ from cbstorage.ceph.osds import OsdMetadata
 from cbstorage.leading import osd_losses, osd_moves, osd_plan
 from cbstorage.leading.osd_plan import Act, Facts, Step
 from cbstorage.model import DaemonKind, HostDaemons
-from cbstorage.osd_model import OsdProgress, OsdWish
+from cbstorage.osd_model import OsdGoal, OsdProgress, OsdWish, digest
 from cladnet.etcd.store import Condition, Delete, Store, Versioned
 from larva.errors import LarvaError, NotFound, Unavailable
 
@@ -131,11 +131,14 @@ def full_weight(size: str) -> float:
 
 
 def _forget(store: Store, group: str, item: Versioned[OsdWish]) -> None:
-    osd = item.value.osd
-    store.transact(
-        [Condition(item.key, item.revision)], [Delete(item.key), Delete(keys.osd_progress(group, osd))]
-    )  # fmt: skip
-    log.info("osd.%d: done", osd)
+    wish = item.value
+    gone = [item.key, keys.osd_progress(group, wish.osd)]
+    if wish.goal is OsdGoal.REMOVED and wish.device is not None:
+        gone.append(
+            keys.osd_device(group, wish.host, digest(wish.device))
+        )  # else a host installed anew would make one again
+    store.transact([Condition(item.key, item.revision)], [Delete(key) for key in gone])
+    log.info("osd.%d: done", wish.osd)
 
 
 def _entry(osd_map: OsdMap, osd: int, uuid: str) -> OsdEntry | None:

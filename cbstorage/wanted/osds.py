@@ -91,8 +91,8 @@ def ask(store: Store, osd: int, goal: OsdGoal, *, lost: bool = False, cladnet: s
             f"nobody knows on which host osd.{osd} is", hint=f"ceph osd find {osd}; it never started, or has no place"
         )
     wish = OsdWish(
-        group=group, osd=osd, uuid=state.uuid, host=view.host, goal=goal, lost=lost, asked=str(uuid.uuid4()),
-        asked_at=datetime.now(UTC),
+        group=group, osd=osd, uuid=state.uuid, host=view.host, goal=goal, lost=lost, device=view.device or None,
+        asked=str(uuid.uuid4()), asked_at=datetime.now(UTC),
     )  # fmt: skip
     store.put(keys.osd_wish(group, osd), wish)
     return wish

@@ -217,6 +217,36 @@ def test_an_osd_that_no_other_stands_in_for_is_not_drained(demo: Demo) -> None:
     assert "no osd.77" in refused(demo, "storage", "osd", "drain", "77")
 
 
+def test_an_osd_comes_and_goes_while_the_cluster_runs(demo: Demo, hosts: list[str]) -> None:
+    """A device that holds data is refused unless it is named twice; a removed OSD leaves nothing behind."""
+    host, device = hosts[0], "/var/lib/more/osd.img"
+    add = ("storage", "osd", "add", host, device)
+    demo.run(host, ["sh", "-c", f"mkdir -p /var/lib/more && echo precious >{device}"])
+    assert "holds foreign data" in refused(demo, *add)
+    assert demo.run(host, ["cat", device]).strip() == "precious"
+    assert "name the same device twice" in refused(demo, *add, "--destroy-data", "/var/lib/other.img")
+    assert "no storage host is called" in refused(demo, "storage", "osd", "add", "nobody", device)
+    assert "belongs to the system" in refused(demo, "storage", "osd", "add", host, "/etc/passwd")
+    demo.run(host, ["truncate", "--size=2G", device])
+    added = json.loads(demo.larva(*add, "--destroy-data", device, "--wait", "180", "--json", timeout=220))["osd"]
+    assert added["host"] in ("", host)
+    assert f"carries osd.{added['id']}" in refused(demo, *add)
+    expected = write(demo, host, "moved", b"moved" * 100_000)
+    demo.larva("storage", "osd", "remove", str(added["id"]), "--yes", "--wait", "240", timeout=280)
+    wait_for(
+        "its host deleted its data",
+        lambda: {one["id"] for one in demo.ask("storage", "osd", "list")} == set(range(len(hosts))),
+        seconds=120,
+    )
+    assert demo.run(host, ["head", "-c", "4096", device]).strip("\0") == ""
+    assert demo.run(host, ["ls", "/var/lib/ceph/osd"]).split() == [f"ceph-{hosts_osd(demo, host)}"]
+    assert {each: digest(demo, each, "moved") for each in hosts} == dict.fromkeys(hosts, expected)
+
+
+def hosts_osd(demo: Demo, host: str) -> int:
+    return next(int(one["id"]) for one in demo.ask("storage", "osd", "list") if one["host"] == host)
+
+
 def test_a_path_that_is_not_empty_is_refused_by_its_host(demo: Demo, hosts: list[str]) -> None:
     demo.larva("volume", "create", "late", "--size", "16M", "--wait", "60", timeout=80)
     demo.run(hosts[0], ["sh", "-c", "mkdir -p /mnt/full && touch /mnt/full/there"])
