@@ -228,7 +228,7 @@ def test_an_osd_comes_and_goes_while_the_cluster_runs(demo: Demo, hosts: list[st
     assert "no storage host is called" in refused(demo, "storage", "osd", "add", "nobody", device)
     assert "belongs to the system" in refused(demo, "storage", "osd", "add", host, "/etc/passwd")
     demo.run(host, ["truncate", "--size=2G", device])
-    added = json.loads(demo.larva(*add, "--destroy-data", device, "--wait", "180", "--json", timeout=220))["osd"]
+    added = demo.ask(*add, "--destroy-data", device, "--wait", "180", timeout=220)["osd"]
     assert added["host"] in ("", host)
     assert f"carries osd.{added['id']}" in refused(demo, *add)
     expected = write(demo, host, "moved", b"moved" * 100_000)
