@@ -104,7 +104,7 @@ class OsdEntry:
     osd: int
     uuid: str
     up: int
-    weight: float = 0
+    weight: float = 0.0
     """Zero when it is out."""
     public_addrs: AddressVector = field(default_factory=AddressVector)
     cluster_addrs: AddressVector = field(default_factory=AddressVector)
@@ -150,7 +150,7 @@ class TreeNode:
     name: str
     type: str
     children: tuple[int, ...] = ()
-    crush_weight: float = 0
+    crush_weight: float = 0.0
     """Of an OSD: how much of the data it should hold, in TiB."""
 
 
