@@ -138,11 +138,14 @@ class Drill:
 
     def _go_on(self, hosts: Iterable[str], records: int = RECORDS) -> None:
         """Wait until each of these writers has more acknowledged."""
-        before = {host: self._workload.count(host) for host in hosts}
+        before = {}
+        for host in hosts:
+            wait(f"{host} answers", lambda host=host: self._workload.count(host) > 0)
+            before[host] = self._workload.count(host)
         for host, count in before.items():
             wait(
                 f"the writer of {host} goes on",
-                lambda host=host, count=count: self._workload.count(host) >= count + records or self._said(host),  # type: ignore[misc]
+                lambda host=host, count=count: self._workload.count(host) >= count + records or self._said(host),
             )
 
     def _said(self, host: str) -> str:
@@ -182,12 +185,12 @@ class Drill:
         for unit in (*CEPH, *OURS, CLIENT):
             self._crash(host, unit)
             self._go_on(self._storage)
-            wait(f"{unit} of {host} runs again", lambda unit=unit: self._runs(host, unit))  # type: ignore[misc]
+            wait(f"{unit} of {host} runs again", lambda unit=unit: self._runs(host, unit))
 
     def _without_etcd(self, host: str) -> None:
         nodes = [node.name for node in self._demo.control_nodes]
         for node in nodes:
-            self._demo.run(node, ["systemctl", "stop", ETCD])
+            self._demo.run(node, ["systemctl", "stop", ETCD], timeout=150)
         try:
             self._go_on(self._storage)
             self._crash(host, CLIENT)
