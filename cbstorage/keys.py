@@ -12,6 +12,8 @@ DAEMONS = f"{ROOT}/daemons/"
 VOLUME = f"{ROOT}/volume/"
 VOLUME_STATE = f"{ROOT}/volume-state/"
 TRASH = f"{ROOT}/trash/"
+SNAPSHOT = f"{ROOT}/snapshot/"
+SNAPSHOT_SCHEDULE = f"{ROOT}/snapshot-schedule/"
 MOUNT = f"{ROOT}/mount/"
 MOUNT_EVERYWHERE = f"{ROOT}/mount-everywhere/"
 MOUNT_KEY = f"{ROOT}/mount-key/"
@@ -100,6 +102,31 @@ def trashed(group: str, volume_id: str) -> str:
 def trash_of(group: str) -> str:
     """Prefix of every deleted volume of a group."""
     return f"{TRASH}{_group(group)}/"
+
+
+def snapshot(group: str, volume_id: str, name: str) -> str:
+    """Snapshot: a volume, by its id, as it was once."""
+    return f"{snapshots_of_volume(group, volume_id)}{segment(name, what='snapshot name')}"
+
+
+def snapshots_of_volume(group: str, volume_id: str) -> str:
+    """Prefix of the snapshots of one volume."""
+    return f"{snapshots_of(group)}{segment(volume_id, what='volume id')}/"
+
+
+def snapshots_of(group: str) -> str:
+    """Prefix of every snapshot of a group."""
+    return f"{SNAPSHOT}{_group(group)}/"
+
+
+def snapshot_schedule(group: str, volume_id: str) -> str:
+    """SnapshotSchedule: how often snapshots of a volume are made."""
+    return f"{snapshot_schedules_of(group)}{segment(volume_id, what='volume id')}"
+
+
+def snapshot_schedules_of(group: str) -> str:
+    """Prefix of every schedule of a group."""
+    return f"{SNAPSHOT_SCHEDULE}{_group(group)}/"
 
 
 def mount(group: str, host: str, volume: str) -> str:

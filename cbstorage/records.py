@@ -12,7 +12,7 @@ from cbstorage import keys
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
 from cbstorage.osd_model import OsdAddition, OsdProgress, OsdWish, digest
-from cbstorage.volume_model import Trashed
+from cbstorage.volume_model import Snapshot, SnapshotSchedule, Trashed
 from cladnet.etcd.store import Store, Versioned
 from larva.errors import MalformedData
 
@@ -43,6 +43,18 @@ def trash(store: Store, group: str) -> dict[str, Versioned[Trashed]]:
     """The deleted volumes of a group, by id."""
     found = store.children(keys.trash_of(group), Trashed)
     return agreeing(found, lambda name, entry: (entry.volume.group, entry.volume.id) == (group, name))
+
+
+def snapshots(store: Store, group: str) -> dict[tuple[str, str], Versioned[Snapshot]]:
+    """The snapshots of a group, by volume id and name."""
+    found = _pairs(store, keys.snapshots_of(group), Snapshot)
+    return agreeing(found, lambda pair, one: (one.volume_id, one.name) == pair)
+
+
+def snapshot_schedules(store: Store, group: str) -> dict[str, Versioned[SnapshotSchedule]]:
+    """The schedules of a group, by volume id."""
+    found = store.children(keys.snapshot_schedules_of(group), SnapshotSchedule)
+    return agreeing(found, lambda name, one: one.volume_id == name)
 
 
 def mounts_on(store: Store, group: str, host: str) -> dict[str, Versioned[MountSpecification]]:

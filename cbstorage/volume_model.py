@@ -1,9 +1,13 @@
-"""What travels through etcd of a volume besides itself: its stay in the trash."""
+"""What travels through etcd of a volume besides itself: its stay in the trash, its snapshots and their schedule."""
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
 
-from cbstorage.model import KeepS, Size, VolumeSpecification
+from msgspec import Meta
+
+from cbstorage.model import KeepS, Name, Size, VolumeId, VolumeSpecification
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,3 +25,36 @@ class Trashed:
     """For how long leading hosts saw it lie here, by their own counting."""
     purging: bool = False
     """It is being destroyed: there is no way back. Set before the first file goes."""
+
+
+class SnapshotPhase(StrEnum):
+    """How far a snapshot is."""
+
+    WANTED = "wanted"
+    MADE = "made"
+    DELETING = "deleting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A volume as it was once: `cb-storage/snapshot/{group}/{volume id}/{name}`."""
+
+    volume_id: VolumeId
+    name: Name
+    """Also the name of its directory in the volume's `.snap`."""
+    phase: SnapshotPhase = SnapshotPhase.WANTED
+    scheduled: bool = False
+    """The schedule made it, and removes it in time; what people made is theirs to remove."""
+    asked_at: datetime
+    made_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSchedule:
+    """How often snapshots are made, and how many stay: `cb-storage/snapshot-schedule/{group}/{volume id}`."""
+
+    volume_id: VolumeId
+    every_s: Annotated[int, Meta(ge=300, le=366 * 86400)]
+    """Seconds between two."""
+    keep: Annotated[int, Meta(ge=1, le=48)]
+    """A directory has room for about a hundred (`mds_max_snaps_per_dir`); people's own need some of it."""

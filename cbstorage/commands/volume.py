@@ -2,7 +2,7 @@
 
 import click
 
-from cbstorage.commands import promise_words, volume_trash
+from cbstorage.commands import promise_words, volume_snapshots, volume_trash
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
 from cbstorage.model import MountPhase
 from cbstorage.wanted import mounting, promises, resizing, sizes, volumes
@@ -176,6 +176,8 @@ volume.add_command(volume_trash.delete)
 volume.add_command(volume_trash.trash)
 volume.add_command(volume_trash.undelete)
 volume.add_command(volume_trash.purge)
+volume.add_command(volume_snapshots.snapshot)
+volume.add_command(volume_snapshots.schedule)
 
 
 def _hosts(hosts: tuple[str, ...], *, everywhere: bool) -> tuple[str, ...] | None:

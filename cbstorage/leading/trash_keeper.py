@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from cbstorage.model import VolumeSpecification
 from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Store, Versioned
 from larva.errors import Conflict
@@ -36,12 +37,12 @@ class TrashKeeper:
     """Counts, and destroys what is due.
 
     Args:
-        purge: destroys a directory of the trash; False when it must go on later.
+        purge: destroys a volume that lies in the trash; False when it must go on later.
         clock: monotonic, in seconds.
     """
 
     def __init__(
-        self, store: Store, purge: Callable[[str], bool], *, clock: Callable[[], float] = time.monotonic
+        self, store: Store, purge: Callable[[VolumeSpecification], bool], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._purge = purge
@@ -82,7 +83,7 @@ class TrashKeeper:
 
     def _destroy(self, item: Versioned[Trashed]) -> bool:
         volume = item.value.volume
-        if not self._purge(volume.trash_path):
+        if not self._purge(volume):
             log.info("volume %s of id %s is still being destroyed", volume.name, volume.id)
             return False
         self._store.delete(item.key, revision=item.revision)

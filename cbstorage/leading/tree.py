@@ -47,6 +47,14 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Snap:
+    """A snapshot of a directory."""
+
+    path: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evict:
     """End every session of an identity, and shut the addresses out from which it came."""
 
@@ -68,6 +76,8 @@ class Order:
     purge: tuple[str, ...] = ()
     """Directories of the trash to be destroyed with all in them."""
     evict: tuple[Evict, ...] = ()
+    snap: tuple[Snap, ...] = ()
+    unsnap: tuple[Snap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +165,16 @@ class Tree:
             else:
                 self._fs.rename(wish.path, wish.trash)
 
+    def snap(self, wish: Snap) -> None:
+        """Make a snapshot, if it is not there; nobody's key for the volume can make or remove one."""
+        with contextlib.suppress(self._errors.ObjectExists):
+            self._fs.mksnap(wish.path, wish.name, 0o755)
+
+    def unsnap(self, wish: Snap) -> None:
+        """Remove a snapshot, if it is there."""
+        with contextlib.suppress(self._errors.ObjectNotFound):
+            self._fs.rmsnap(wish.path, wish.name)
+
     def purge(self, path: str, *, deadline: float) -> bool:
         """Destroy a directory of the trash and all in it; False when time ran out.
 
@@ -163,6 +183,9 @@ class Tree:
         """
         if posixpath.dirname(path) != TRASH:
             raise InvalidInput(f"{path} is not in the trash")
+        for name in self._names(f"{path}/.snap".encode()):
+            if not name.startswith(b"_"):  # one of a directory above
+                self.unsnap(Snap(path=path, name=name.decode()))
         return self._purge(path.encode(), deadline)
 
     def _is_there(self, path: str) -> bool:
@@ -192,8 +215,8 @@ class Tree:
             self._fs.rmdir(top)
         return True
 
-    def _unlink_files(self, path: bytes, deadline: float) -> list[bytes] | None:
-        """Remove what is no directory and return the directories; None when time ran out."""
+    def _names(self, path: bytes) -> list[bytes]:
+        """What is in a directory; nothing if it is not there."""
         try:
             handle = self._fs.opendir(path)
         except self._errors.ObjectNotFound:
@@ -203,8 +226,12 @@ class Tree:
             if entry.d_name not in (b".", b".."):
                 names.append(entry.d_name)
         self._fs.closedir(handle)
+        return names
+
+    def _unlink_files(self, path: bytes, deadline: float) -> list[bytes] | None:
+        """Remove what is no directory and return the directories; None when time ran out."""
         directories = []
-        for name in names:
+        for name in self._names(path):
             if time.monotonic() > deadline:
                 return None
             child = path + b"/" + name
@@ -224,6 +251,10 @@ def run(order: Order) -> Answer:
             tree.make(wish)
         for one in order.evict:
             tree.evict(one)
+        for snapshot in order.snap:
+            tree.snap(snapshot)
+        for snapshot in order.unsnap:
+            tree.unsnap(snapshot)
         for gone in order.discard:
             tree.discard(gone)
         unfinished = tuple(path for path in order.purge if not tree.purge(path, deadline=time.monotonic() + PURGE_S))

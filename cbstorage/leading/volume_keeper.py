@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -13,6 +13,7 @@ from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
 from cbstorage.leading import promise_pools, tree
 from cbstorage.leading.patience import Patience
+from cbstorage.leading.snapshot_keeper import SnapshotKeeper
 from cbstorage.leading.trash_keeper import TrashKeeper
 from cbstorage.leading.volume_plan import Desired, is_made, lingering, plan
 from cbstorage.model import (
@@ -50,6 +51,7 @@ class VolumeKeeper:
         self._group = group
         self._host = host
         self._last_words = ""
+        self._snapshots = SnapshotKeeper(store, group, self._snap)
         self._trash = TrashKeeper(store, self._purge)
         self._patience = Patience[tuple[str, str]](LINGER_S)
 
@@ -62,6 +64,8 @@ class VolumeKeeper:
             keys.mounts_everywhere_of(self._group),
             keys.mount_states_of(self._group),
             keys.trash_of(self._group),
+            keys.snapshots_of(self._group),
+            keys.snapshot_schedules_of(self._group),
         ]
 
     def reconcile(self) -> float:
@@ -120,7 +124,14 @@ class VolumeKeeper:
             settled &= self._apart(partial(self._take_back, monitors, active, back))
         for item in todo.remove:
             settled &= self._try(item.value, partial(self._discard, item))
-        self._count(desired)
+        made = [
+            item.value
+            for item in desired.volumes
+            if item.value.phase is VolumePhase.ACTIVE and is_made(item.value, desired.states.get(item.value.name))
+        ]
+        for volume, changes in self._snapshots.due(made):
+            settled &= self._try(volume, partial(self._snapshots.carry_out, volume, changes)) and not changes.again
+        self._count(made)
         return settled
 
     def _apart(self, action: Callable[[], None]) -> bool:
@@ -155,6 +166,8 @@ class VolumeKeeper:
         discard: tuple[tree.Discard, ...] = (),
         purge: tuple[str, ...] = (),
         evict: tuple[tree.Evict, ...] = (),
+        snap: tuple[tree.Snap, ...] = (),
+        unsnap: tuple[tree.Snap, ...] = (),
     ) -> tree.Answer:
         order = tree.Order(
             entity=cephx.ADMIN,
@@ -164,6 +177,8 @@ class VolumeKeeper:
             discard=discard,
             purge=purge,
             evict=evict,
+            snap=snap,
+            unsnap=unsnap,
         )
         return tree.carry_out(order)
 
@@ -248,15 +263,16 @@ class VolumeKeeper:
         )
         log.info("volume %s is in the trash for %d s", volume.name, volume.keep_s)
 
-    def _purge(self, path: str) -> bool:
-        return not self._order(purge=(path,)).unfinished
+    def _purge(self, volume: VolumeSpecification) -> bool:
+        if self._order(purge=(volume.trash_path,)).unfinished:
+            return False
+        self._snapshots.forget(volume.id)
+        return True
 
-    def _count(self, desired: Desired) -> None:
-        made = [
-            item.value
-            for item in desired.volumes
-            if item.value.phase is VolumePhase.ACTIVE and is_made(item.value, desired.states.get(item.value.name))
-        ]
+    def _snap(self, made: tuple[tree.Snap, ...], removed: tuple[tree.Snap, ...]) -> None:
+        self._order(snap=made, unsnap=removed)
+
+    def _count(self, made: Sequence[VolumeSpecification]) -> None:
         if not made:
             return
         answer = self._order(count=tuple(volume.path for volume in made))

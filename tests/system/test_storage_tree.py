@@ -60,9 +60,11 @@ def key_for(small: SmallCeph, made: VolumeSpecification, host: str) -> tuple[str
 
 @contextlib.contextmanager
 def mounted(small: SmallCeph, made: VolumeSpecification, host: str) -> Iterator[Mount]:
+    """One host's mount; afterwards nothing is left open, as the leading host sees to before it goes on."""
     entity, key = key_for(small, made, host)
     with small.mount(made.path, entity=entity, key=key) as mount:
         yield mount
+    carry_out(small, evict=[{"entity": entity, "servers": [MDS]}])
 
 
 def test_a_quota_grows_and_shrinks_under_a_mount(small_ceph: SmallCeph) -> None:
@@ -122,14 +124,43 @@ def test_a_deleted_volume_comes_back_and_is_destroyed_in_the_end(small_ceph: Sma
             carry_out(small_ceph, purge=[path])
 
 
+def test_a_snapshot_stays_as_it_was_wherever_its_volume_goes(small_ceph: SmallCeph) -> None:
+    made = make(small_ceph, "past")
+    one = {"path": made.path, "name": "one"}
+    with mounted(small_ceph, made, "aws-1") as mount:
+        mount.write("note", b"before")
+        for _ in range(2):  # a second time changes nothing
+            carry_out(small_ceph, snap=[one])
+            mount.write("note", b"after!")
+        assert mount.read(".snap/one/note") == b"before"
+        for words in (["mkdir", ".snap/mine"], ["rmdir", ".snap/one"], ["sh", "-c", "echo x >.snap/one/note"]):
+            with pytest.raises(LarvaError):
+                mount.run(words)
+    carry_out(small_ceph, discard=[{"path": made.path, "trash": made.trash_path}])
+    back = {"path": made.path, "namespace": made.namespace, "size_bytes": made.size_bytes, "trash": made.trash_path}
+    carry_out(small_ceph, make=[back])
+    with mounted(small_ceph, made, "aws-1") as mount:
+        assert mount.read(".snap/one/note") == b"before"
+        for _ in range(2):
+            carry_out(small_ceph, unsnap=[one])
+        assert mount.run(["ls", ".snap"]).split() == []
+    carry_out(small_ceph, snap=[one, {"path": made.path, "name": "two"}])
+    carry_out(small_ceph, discard=[{"path": made.path, "trash": made.trash_path}])
+    assert carry_out(small_ceph, purge=[made.trash_path])["unfinished"] == []
+    assert carry_out(small_ceph, count=[made.trash_path])["missing"] == [made.trash_path]
+
+
 def test_no_key_opens_another_volume(small_ceph: SmallCeph) -> None:
     """Neither through the file system nor past it, in the objects themselves."""
     mine, theirs = make(small_ceph, "data"), make(small_ceph, "data")
     with mounted(small_ceph, theirs, "gcp-1") as mount:
         mount.write("secret", b"theirs")
         inode = int(mount.run(["stat", "--format=%i", "secret"]))
+        carry_out(small_ceph, snap=[{"path": theirs.path, "name": "one"}])
+        assert mount.read(".snap/one/secret") == b"theirs"
     entity, key = key_for(small_ceph, mine, "aws-1")
-    for path in (theirs.path, "/", "/volumes", "/volumes/demo"):
+    outside = ("/", "/volumes", "/volumes/demo", "/trash")
+    for path in (theirs.path, f"{theirs.path}/.snap/one", f"{mine.path}/../{theirs.path.rsplit('/', 1)[1]}", *outside):
         with pytest.raises(LarvaError), small_ceph.mount(path, entity=entity, key=key):
             pass
     keyring = f"/run/{entity}.keyring"
@@ -147,3 +178,8 @@ def test_no_key_opens_another_volume(small_ceph: SmallCeph) -> None:
         for words in (("ls",), ("get", found, "-"), ("put", found, "/etc/hostname"), ("rm", found)):
             with pytest.raises(LarvaError, match="not permitted"):
                 rados(pool, namespace, *words)
+    carry_out(small_ceph, discard=[{"path": theirs.path, "trash": theirs.trash_path}])
+    with pytest.raises(LarvaError), small_ceph.mount(theirs.trash_path, entity=entity, key=key):
+        pass
+    with pytest.raises(LarvaError, match="not permitted"):
+        rados(pools.DATA_POOL, theirs.namespace, "get", found, "-")

@@ -16,6 +16,7 @@ from cbstorage.ceph import sealed_keys
 from cbstorage.ceph.cephx import ADMIN, MON
 from cbstorage.host import founding
 from cbstorage.leading import tree
+from cbstorage.leading.snapshot_keeper import SnapshotKeeper
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.model import (
     ClusterSpecification,
@@ -30,7 +31,7 @@ from cbstorage.model import (
     VolumeState,
 )
 from cbstorage.mounting.mounts import MountKeeper
-from cbstorage.wanted import cluster, mounting, promises, resizing, trash, volumes
+from cbstorage.wanted import cluster, mounting, promises, resizing, snapshots, trash, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -306,6 +307,49 @@ def test_what_is_destroyed_does_not_come_back(store: Store, made: ClusterSpecifi
         trash.wait_purged(store, GROUP, kept[0].id, timeout_s=0)
     with pytest.raises(NotFound):
         trash.purge(store, GROUP, "nothing")
+
+
+def test_snapshots_are_asked_for_made_and_removed(store: Store, made: ClusterSpecification) -> None:
+    created = volumes.create(store, GROUP, "data", GIB)
+    asked = list[tuple[tree.Snap, ...]]()
+    keeper = SnapshotKeeper(store, GROUP, lambda *orders: asked.extend(orders))
+
+    def look() -> None:
+        for volume, todo in keeper.due([created]):
+            keeper.carry_out(volume, todo)
+
+    snapshots.create(store, GROUP, "data", "mine")
+    snapshots.schedule(store, GROUP, "data", every_s=3600, keep=1)
+    with pytest.raises(TimedOut, match="no storage host has made it"):
+        snapshots.wait_made(store, GROUP, "data", "mine", timeout_s=0)
+    for _ in range(3):
+        look()
+    assert next(one.name for orders in asked for one in orders if one.path == created.path) == "mine"
+    snapshots.wait_made(store, GROUP, "data", "mine", timeout_s=5)
+    found = snapshots.list_all(store, GROUP, "data")
+    assert sorted(one.scheduled for one in found.snapshots) == [False, True]
+    assert all(one.made_at for one in found.snapshots)
+    assert keeper.due([created]) == []
+
+    with pytest.raises(Conflict, match="has a snapshot 'mine' already"):
+        snapshots.create(store, GROUP, "data", "mine")
+    with pytest.raises(InvalidInput, match="the schedule's"):
+        snapshots.create(store, GROUP, "data", "auto-1")
+    with pytest.raises(InvalidInput, match="not usable"):
+        snapshots.create(store, GROUP, "data", "a/b")
+    for every_s, keep in ((1, 1), (3600, 0), (3600, 49)):
+        with pytest.raises(InvalidInput):
+            snapshots.schedule(store, GROUP, "data", every_s=every_s, keep=keep)
+    with pytest.raises(NotFound, match="no snapshot"):
+        snapshots.delete(store, GROUP, "data", "other")
+
+    snapshots.delete(store, GROUP, "data", "mine")
+    snapshots.unschedule(store, GROUP, "data")
+    look()
+    snapshots.wait_gone(store, GROUP, "data", "mine", timeout_s=5)
+    assert [one.scheduled for one in snapshots.list_all(store, GROUP, "data").snapshots] == [True]
+    keeper.forget(created.id)
+    assert snapshots.list_all(store, GROUP, "data").snapshots == ()
 
 
 def test_clashes_are_named(store: Store, made: ClusterSpecification) -> None:

@@ -40,6 +40,7 @@ import cladnet.quality
 import web.accounts
 import web.api.cladnets
 import web.api.enrolment_tokens
+import web.api.snapshots
 import web.api.status
 import web.api.volumes
 import web.enrolment
@@ -57,6 +58,8 @@ ROOMS: tuple[ModuleType, ...] = (
     cbstorage.host.device, cbstorage.osd_model, cbstorage.ceph.osds,
     web.accounts, web.api.cladnets, web.api.enrolment_tokens, web.api.status, web.api.volumes, web.enrolment,
     web.first_account,
+    cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
+    web.api.status, web.api.volumes, web.api.snapshots, web.enrolment, web.first_account,
 )  # fmt: skip
 LONGEST_MESSAGE = 700
 

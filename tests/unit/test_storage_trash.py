@@ -53,10 +53,10 @@ class Leader:
         self.done = True
         self.keeper = TrashKeeper(store, self.purge, clock=self.clock)  # type: ignore[arg-type]
 
-    def purge(self, path: str) -> bool:
+    def purge(self, volume: VolumeSpecification) -> bool:
         assert self.store.item is not None
         assert self.store.item.value.purging, "the way back is closed before the first file goes"
-        self.purged.append(path)
+        self.purged.append(volume.trash_path)
         return self.done
 
     def look(self, seconds: float, *, every: float = 30) -> None:
