@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -31,7 +32,9 @@ SEED = int(os.environ.get("LARVA_SEED", "1"))
 PATIENCE_S = 120.0
 CONTROLLERS = 3
 STEPS = 80
-HOSTS = 25
+HOSTS = 40
+BURST = 8
+"""Hosts that come at once: what one controller has seen of them, another has not yet."""
 KILLED = 0.4
 """The part of the steps after which a controller is killed, if one is at work: they take a second to start."""
 LEAST_KILLED = 8
@@ -66,7 +69,7 @@ class Crowd:
         staying = [host for host in self.hosts.values() if host.is_in]
         left = [host for host in self.hosts.values() if not host.is_in]
         whats: list[tuple[Callable[[Any], None], list[Any]]] = [
-            (self.join, [f"h{len(self.hosts) + len(self.removed)}"] * (len(self.hosts) < HOSTS)),
+            (self.join, [self._new_name()] * (len(self.hosts) < HOSTS)),
             (self.leave, staying),
             (self.come_back, left),
             (self.remove, [*staying, *left]),
@@ -82,8 +85,25 @@ class Crowd:
         what(chosen)
         return f"{what.__name__} {chosen if isinstance(chosen, str) else chosen.name}"
 
+    def _new_name(self) -> str:
+        return f"{self.dice.choice('abcdefghij')}{len(self.hosts) + len(self.removed)}"
+
+    def burst(self) -> None:
+        """Many new hosts at once."""
+        new = []
+        for _ in range(BURST):
+            name = self._new_name()
+            self._enrol(name)
+            new.append(self.hosts[name])
+        with ThreadPoolExecutor(BURST) as at_once:
+            list(at_once.map(self._say, new))
+
     def join(self, name: str) -> None:
         """A new host, or one that is installed anew: with new keys."""
+        self._enrol(name)
+        self._say(self.hosts[name])
+
+    def _enrol(self, name: str) -> None:
         secret = enrolment.create_token(self.store, group=self.group, roles=(Role.MEMBER,), ttl_s=600, uses=1)
         key, directory = authority.new_key(), self.directory / secrets.token_hex(4)
         given = enrolment.redeem(
@@ -101,7 +121,6 @@ class Crowd:
         )  # fmt: skip
         self.removed.discard(name)
         self.hosts[name] = Host(name, tls, SharedStore(self.store, tls, {}), information)
-        self._say(self.hosts[name])
 
     def leave(self, host: Host) -> None:
         membership.leave_group(self.store, host=host.name, group=self.group)
@@ -222,6 +241,8 @@ def test_controllers_that_are_killed_at_any_moment_give_no_address_twice(
             steps, deadline = 0, time.monotonic() + PATIENCE_S
             while steps < STEPS or controllers.killed < LEAST_KILLED:
                 assert time.monotonic() < deadline, f"only {controllers.killed} controllers were at work"
+                if steps and steps % (STEPS // 4) == 0 and len(crowd.hosts) < HOSTS:
+                    crowd.burst()
                 print(crowd.step())
                 steps += 1
                 time.sleep(dice.uniform(0, 0.1))  # controllers see one change, or several at once
