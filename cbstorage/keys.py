@@ -17,6 +17,8 @@ SNAPSHOT_SCHEDULE = f"{ROOT}/snapshot-schedule/"
 MOUNT = f"{ROOT}/mount/"
 MOUNT_EVERYWHERE = f"{ROOT}/mount-everywhere/"
 MOUNT_KEY = f"{ROOT}/mount-key/"
+CONNECTION = f"{ROOT}/connection/"
+CONNECTION_KEY = f"{ROOT}/connection-key/"
 MOUNT_STATE = f"{ROOT}/mount-state/"
 OSD_WISH = f"{ROOT}/osd-wish/"
 OSD_PROGRESS = f"{ROOT}/osd-progress/"
@@ -212,6 +214,26 @@ def osd_device(group: str, host: str, digest: str) -> str:
 def osd_devices_on(group: str, host: str) -> str:
     """Prefix of the devices that one host was given."""
     return f"{OSD_DEVICE}{_group(group)}/{_host(host)}/"
+
+
+def connection(group: str, volume: str, machine: str) -> str:
+    """OutsideConnection: a machine that does not run the appliance should have this volume."""
+    return f"{connections_of(group)}{_volume(volume)}/{segment(machine, what='machine')}"
+
+
+def connections_of(group: str) -> str:
+    """Prefix of every OutsideConnection of a group."""
+    return f"{CONNECTION}{_group(group)}/"
+
+
+def connection_key(group: str, volume: str, machine: str) -> str:
+    """SealedKeys: its cephx key, sealed to whoever asked for it."""
+    return f"{connection_keys_of(group)}{_volume(volume)}/{segment(machine, what='machine')}"
+
+
+def connection_keys_of(group: str) -> str:
+    """Prefix of every key of machines outside."""
+    return f"{CONNECTION_KEY}{_group(group)}/"
 
 
 def host_and_volume(prefix: str, key: str) -> tuple[str, str] | None:

@@ -43,6 +43,8 @@ MONITOR_TABLE = (
     Row(keys.TRASH + "{group}/", Access.READ_WRITE, "it puts deleted volumes there, and destroys them in time"),
     Row(keys.SNAPSHOT + "{group}/", Access.READ_WRITE, "it makes and removes snapshots"),
     Row(keys.SNAPSHOT_SCHEDULE + "{group}/", Access.READ_WRITE, "when; a destroyed volume's goes with it"),
+    Row(keys.CONNECTION + "{group}/", Access.READ, "which machines outside have volumes"),
+    Row(keys.CONNECTION_KEY + "{group}/", Access.READ_WRITE, "it makes their keys, and takes them back"),
     Row(keys.MOUNT_KEY + "{group}/", Access.READ_WRITE, "it hands out the keys of mounts and takes them back"),
     Row(keys.OSD_WISH + "{group}/", Access.READ_WRITE, "it removes what has been fulfilled"),
     Row(keys.OSD_PROGRESS + "{group}/", Access.READ_WRITE, "it drains and removes OSDs"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cbstorage import keys
+from cbstorage.connection_model import OutsideConnection
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
 from cbstorage.osd_model import OsdAddition, OsdProgress, OsdWish, digest
@@ -124,6 +125,17 @@ def osd_additions(store: Store, group: str, host: str) -> dict[Path, OsdAddition
         lambda name, it: (it.group, it.host) == (group, host) and digest(it.device) == name,
     )
     return {Path(item.value.device): item.value for item in agreed.values()}
+
+
+def connections_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[OutsideConnection]]:
+    """The machines outside that should have volumes, by volume and machine."""
+    found = _pairs(store, keys.connections_of(group), OutsideConnection)
+    return agreeing(found, lambda pair, wish: (wish.volume, wish.machine) == pair)
+
+
+def connection_keys_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[SealedKeys]]:
+    """The keys that were made for machines outside, by volume and machine."""
+    return _pairs(store, keys.connection_keys_of(group), SealedKeys)
 
 
 def tell(store: Store, key: str, value: object) -> None:

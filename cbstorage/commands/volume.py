@@ -2,7 +2,7 @@
 
 import click
 
-from cbstorage.commands import promise_words, volume_snapshots, volume_trash
+from cbstorage.commands import promise_words, volume_connection, volume_snapshots, volume_trash
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
 from cbstorage.model import MountPhase
 from cbstorage.wanted import mounting, promises, resizing, sizes, volumes
@@ -172,6 +172,9 @@ def unmount(
         _show(volumes.find(store, chosen, name), as_json=as_json)
 
 
+volume.add_command(volume_connection.connection)
+volume.add_command(volume_connection.connections)
+volume.add_command(volume_connection.disconnect)
 volume.add_command(volume_trash.delete)
 volume.add_command(volume_trash.trash)
 volume.add_command(volume_trash.undelete)

@@ -12,6 +12,7 @@ from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
 from cbstorage.leading import promise_pools, tree
+from cbstorage.leading.connection_keeper import ConnectionKeeper
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
 from cbstorage.leading.trash_keeper import TrashKeeper
@@ -53,6 +54,7 @@ class VolumeKeeper:
         self._last_words = ""
         self._snapshots = SnapshotKeeper(store, group, self._snap)
         self._trash = TrashKeeper(store, self._purge)
+        self._connections = ConnectionKeeper(store, group, self._end_sessions)
         self._patience = Patience[tuple[str, str]](LINGER_S)
 
     def prefixes(self) -> list[str]:
@@ -66,6 +68,7 @@ class VolumeKeeper:
             keys.trash_of(self._group),
             keys.snapshots_of(self._group),
             keys.snapshot_schedules_of(self._group),
+            *self._connections.prefixes(),
         ]
 
     def reconcile(self) -> float:
@@ -78,13 +81,14 @@ class VolumeKeeper:
             return LOOK_S  # this host's keys and ceph.conf are another cluster's
         desired = self._desired(seen)
         trash = records.trash(self._store, self._group)
-        if not desired.volumes and not desired.handed_out and not trash:
+        if not desired.volumes and not desired.handed_out and not trash and self._connections.is_idle():
             return LOOK_S
         try:
             with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring) as monitors:
                 if monitors.ask("quorum_status", QuorumStatus).quorum_leader_name != self._host:
                     return LOOK_S / 3
                 settled = self._act(monitors, seen, desired)
+                settled &= self._connections.act(monitors, {item.value.name: item.value for item in desired.volumes})
                 return LOOK_S if self._trash.keep(trash) and settled else UNSETTLED_S
         except Unavailable as error:
             # While the cluster comes up this is no failure to back off from: whoever waits for a volume waits for us.
@@ -242,6 +246,10 @@ class VolumeKeeper:
         for (host, name), given in back.items():
             self._store.delete(given.key, revision=given.revision)
             log.info("took the key for volume %s back from %s", name, host)
+
+    def _end_sessions(self, monitors: Monitors, entities: Sequence[str]) -> None:
+        active = _active_metadata_servers(monitors)
+        self._order(evict=tuple(tree.Evict(entity=entity, servers=active) for entity in entities))
 
     def _discard(self, item: Versioned[VolumeSpecification]) -> None:
         """Put a volume into the trash; from there it comes back, or is destroyed in time. Its name is free then."""

@@ -151,7 +151,13 @@ def delete(store: Store, group: str, name: str, *, force: bool = False, keep_s: 
     if (mounts or of_all) and not force:
         where = "every host" if of_all else ", ".join(sorted(item.value.host for item in mounts))
         raise Conflict(f"volume {name} is mounted on {where}", hint=f"larva volume unmount {name} --all, or --force")
-    remove(store, [item.key for item in mounts])  # when it is interrupted here, the volume was unmounted
+    outside = [item for (other, _), item in records.connections_of(store, group).items() if other == name]
+    if outside and not force:
+        machines = ", ".join(sorted(item.value.machine for item in outside))
+        raise Conflict(f"{machines} outside is connected to volume {name}", hint="larva volume disconnect, or --force")
+    remove(
+        store, [*(item.key for item in mounts), *(item.key for item in outside)]
+    )  # when it is interrupted here, the volume was unmounted
     deleting = Put(volume.key, replace(volume.value, phase=VolumePhase.DELETING, keep_s=keep_s))
     operations: list[Operation] = [deleting, *([Delete(of_all.key)] if of_all else [])]
     if not store.transact([Condition(volume.key, volume.revision)], operations):

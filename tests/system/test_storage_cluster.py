@@ -278,6 +278,24 @@ def test_a_volume_for_every_host_to_read_only(demo: Demo, hosts: list[str]) -> N
     demo.larva("volume", "delete", "late", "--yes", "--force", "--wait", "60", timeout=80)
 
 
+def test_a_machine_outside_has_a_volume_until_it_is_disconnected(demo: Demo, hosts: list[str]) -> None:
+    """A storage host plays it: all that it uses is what was printed."""
+    expected = write(demo, hosts[0], "outside", b"outside")
+    words = ("volume", "connection", up.VOLUME, "--for", "laptop", "--at", "/mnt/laptop")
+    shown = demo.ask(*words)
+    assert "has a key for volume" in refused(demo, *words)
+    assert [one["machine"] for one in demo.ask("volume", "connections")] == ["laptop"]
+    demo.run(hosts[1], ["sh", "-euc", shown["fuse_commands"]], timeout=80)
+    seen = demo.run(hosts[1], ["sha256sum", "/mnt/laptop/outside"], timeout=60)
+    assert seen.split()[0] == expected
+    demo.larva("volume", "disconnect", up.VOLUME, "laptop", "--wait", "90", timeout=110)
+    with pytest.raises(LarvaError):
+        demo.run(hosts[1], ["timeout", "60", "cat", "/mnt/laptop/outside"], timeout=80)
+    demo.run(hosts[1], ["umount", "--lazy", "/mnt/laptop"])
+    assert demo.ask(*words)["key"] != shown["key"]
+    demo.larva("volume", "disconnect", up.VOLUME, "laptop", "--wait", "90", timeout=110)
+
+
 def test_a_volume_is_removed_whatever_was_put_in_it(demo: Demo, hosts: list[str]) -> None:
     deep = "import os\nfor _ in range(200):\n os.mkdir('d'); open('f', 'w').close(); os.chdir('d')"
     demo.larva("volume", "create", "late", "--size", "64M", "--wait", "60", timeout=80)

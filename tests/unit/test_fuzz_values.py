@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import cbstorage.ceph.monitor
 import cbstorage.ceph.osds
+import cbstorage.connection_model
 import cbstorage.host.claim
 import cbstorage.host.device
 import cbstorage.host.osd
@@ -52,7 +53,7 @@ from larva.errors import MalformedData
 
 ROOMS: tuple[ModuleType, ...] = (
     cladnet.model, cladnet.quality, cladnet.agent.alarms, cladnet.member, cladnet.agent.rule_cache,
-    cladnet.enrol.join_file, cladnet.enrol.enrolment, cbstorage.mount_model,
+    cladnet.enrol.join_file, cladnet.enrol.enrolment, cbstorage.connection_model, cbstorage.mount_model,
     cladnet.enrol.console_client, cbstorage.model, cbstorage.promise, cbstorage.host.claim, cbstorage.ceph.monitor,
     cbstorage.mounting.mounts, cbstorage.host.osd, cbstorage.host.preflight, cbstorage.leading.tree,
     cbstorage.host.device, cbstorage.osd_model, cbstorage.ceph.osds,
