@@ -42,6 +42,8 @@ class ClusterSpecification:
     mon_hosts: tuple[Name, ...]
     mgr_hosts: tuple[Name, ...]
     mds_hosts: tuple[Name, ...]
+    leaving_mon_hosts: tuple[Name, ...] = ()
+    """Where monitors were before they were placed anew: looked for until the others are there."""
     osd_file_bytes: Size = 8 << 30
     """Size of a sparse file that a host names as an OSD device and that does not exist yet."""
     created_at: datetime

@@ -32,8 +32,9 @@ class View:
         return rule.address if rule else None
 
     def monitors(self) -> tuple[Monitor, ...]:
-        """Every monitor that is wanted and has an address."""
-        pairs = ((host, self.address(host)) for host in self.specification.mon_hosts)
+        """Every monitor to look for that has an address: those that are wanted, and those on their way out."""
+        hosts = dict.fromkeys((*self.specification.mon_hosts, *self.specification.leaving_mon_hosts))
+        pairs = ((host, self.address(host)) for host in hosts)
         return tuple(Monitor(host=host, address=address) for host, address in pairs if address is not None)
 
     def cluster(self) -> conf.Cluster:

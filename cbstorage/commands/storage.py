@@ -9,6 +9,7 @@ import click
 from cbstorage.agent import StorageAgent
 from cbstorage.ceph import timing
 from cbstorage.commands.osd import osd
+from cbstorage.commands.place import place
 from cbstorage.wanted import cluster, health_words, sizes
 from cbstorage.wanted.cluster import ClusterView
 from cbstorage.wanted.monitor_plan import MonitorPlan
@@ -99,6 +100,7 @@ def status(*, group: str | None, wait_s: float, osds: int | None, as_json: bool)
 
 
 storage.add_command(osd)
+storage.add_command(place)
 
 
 @storage.command()

@@ -7,9 +7,9 @@ from pathlib import Path
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, conf, sealed_keys
 from cbstorage.ceph.monitor import Monitors, QuorumStatus
-from cbstorage.host import claim, founding, local, mon, osd, osds, preflight, services, systemd, tcp
+from cbstorage.host import claim, founding, local, mon, osd, osds, preflight, retirement, services, systemd, tcp
 from cbstorage.host.problems import Problems
-from cbstorage.leading import leader
+from cbstorage.leading import leader, monitor_moves
 from cbstorage.model import Daemon, DaemonKind, DeviceProblem, HostDaemons, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -79,7 +79,7 @@ class StorageHost:
             with problems.kept():
                 if not identities.keys() >= {cephx.MON, cephx.ADMIN}:
                     raise Unavailable("this host has not been given a monitor's keys yet")
-                mon.ensure(self._host, seen.founding, identities)
+                mon.ensure(self._host, seen.founding, identities, is_new=not self._is_founding(seen))
         try:
             connection = Monitors(local.CONFIGURATION, entity=entity, keyring=local.keyring_of(entity))
         except Unavailable as error:
@@ -93,6 +93,8 @@ class StorageHost:
     ) -> None:
         specification = seen.specification
         self._start_osds(monitors, seen, problems)
+        with problems.kept():
+            retirement.tend(monitors, specification, self._host)
         if self._host in specification.mds_hosts:
             with problems.kept():
                 services.ensure_metadata_server(monitors, self._host)
@@ -101,9 +103,15 @@ class StorageHost:
                 services.ensure_manager(monitors, self._host)
         if self._host in specification.mon_hosts:
             quorum = monitors.ask("quorum_status", QuorumStatus)
-            if quorum.quorum_leader_name == self._host:
+            if monitor_moves.leads(
+                self._host, leader=quorum.quorum_leader_name, quorum=quorum.quorum_names, wanted=specification.mon_hosts
+            ):
                 with problems.kept():
                     leader.lead(self._store, monitors, seen, quorum, identities)
+
+    def _is_founding(self, seen: View) -> bool:
+        """Whether the cluster is still being founded: nobody has ever seen it."""
+        return seen.founding is not None and not self._store.exists(keys.cluster_state(self._group))
 
     def _identities(self, seen: View) -> dict[str, cephx.Identity]:
         """The keys sealed to this host; the first monitors' hosts try to found the cluster when there are none."""

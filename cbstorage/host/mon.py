@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cbstorage.ceph import cephx, conf
-from cbstorage.ceph.monitor import Monitors
+from cbstorage.ceph.monitor import Monitors, QuorumStatus
 from cbstorage.host import local, systemd
+from cbstorage.leading import monitor_moves
 from cbstorage.model import DaemonKind, Founding
 from larva import files, process
 from larva.errors import Unavailable
@@ -15,30 +16,33 @@ from larva.errors import Unavailable
 MKFS_S = 120
 
 
-def ensure(host: str, founding: Founding, identities: Mapping[str, cephx.Identity]) -> None:
+def ensure(host: str, founding: Founding, identities: Mapping[str, cephx.Identity], *, is_new: bool) -> None:
     """Bring this host's monitor up.
 
     Args:
         identities: the keys of `mon.` and `client.admin`.
+        is_new: the cluster runs already, so its present map counts and not the first one.
 
     Raises:
-        Unavailable: the monitor is not of the founding ones, and no quorum gives it the present map.
+        Unavailable: no quorum gives a new monitor the present map, or it would be too early for one more.
     """
     directory = local.data_directory(DaemonKind.MON, host)
     if not directory.exists():
-        _make(directory, host, founding, identities)
+        _make(directory, host, founding, identities, is_new=is_new)
     systemd.start(local.unit(DaemonKind.MON, host))
 
 
-def _make(directory: Path, host: str, founding: Founding, identities: Mapping[str, cephx.Identity]) -> None:
+def _make(
+    directory: Path, host: str, founding: Founding, identities: Mapping[str, cephx.Identity], *, is_new: bool
+) -> None:
     # On /run: keys lie in memory only, and are gone with this block.
     # No log file either: root would own it, and the monitor, which runs as ceph, could not write its own.
     with tempfile.TemporaryDirectory(prefix="larva-mon-", dir="/run") as scratch:
         monmap = Path(scratch) / "monmap"
-        if host in {monitor.host for monitor in founding.monitors}:
+        if host in {monitor.host for monitor in founding.monitors} and not is_new:
             _first_map(monmap, founding)
         else:
-            _present_map(monmap)
+            _present_map(monmap, host)
         keyring = Path(scratch) / "keyring"
         files.write_whole(keyring, _keyring(identities), mode=files.SECRET)
         for left in directory.parent.glob(f".{directory.name}.*"):  # of a mkfs that was killed: there is a key in it
@@ -70,9 +74,19 @@ def _first_map(path: Path, founding: Founding) -> None:
     process.run(["monmaptool", "--create", "--clobber", "--fsid", founding.fsid, *members, path], timeout=30)
 
 
-def _present_map(path: Path) -> None:
+def _present_map(path: Path, host: str) -> None:
     try:
         with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=local.keyring_of(cephx.ADMIN)) as monitors:
+            _check_join(host, monitors.ask("quorum_status", QuorumStatus))
             path.write_bytes(monitors.run("mon getmap"))
     except Unavailable as error:
         raise Unavailable(f"a further monitor waits for the first ones: {error.message}", hint=error.hint) from error
+
+
+def _check_join(host: str, quorum: QuorumStatus) -> None:
+    names = [one.name for one in quorum.monmap.mons]
+    if host not in names and not monitor_moves.may_join(in_map=names, quorum=quorum.quorum_names):
+        raise Unavailable(
+            f"one more monitor could cost the majority: {', '.join(quorum.quorum_names)} of {', '.join(names)} answer",
+            hint="bring the others back, or place monitors without them: `larva storage place`",
+        )

@@ -11,7 +11,7 @@ from cbstorage import ground, keys, records, view
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
-from cbstorage.leading import promise_pools, tree
+from cbstorage.leading import monitor_moves, promise_pools, tree
 from cbstorage.leading.connection_keeper import ConnectionKeeper
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
@@ -85,7 +85,11 @@ class VolumeKeeper:
             return LOOK_S
         try:
             with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring) as monitors:
-                if monitors.ask("quorum_status", QuorumStatus).quorum_leader_name != self._host:
+                quorum = monitors.ask("quorum_status", QuorumStatus)
+                if not monitor_moves.leads(
+                    self._host, leader=quorum.quorum_leader_name, quorum=quorum.quorum_names,
+                    wanted=seen.specification.mon_hosts,
+                ):  # fmt: skip
                     return LOOK_S / 3
                 settled = self._act(monitors, seen, desired)
                 settled &= self._connections.act(monitors, {item.value.name: item.value for item in desired.volumes})
