@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cbstorage.host import departure
 from cbstorage.host.daemons import StorageHost
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.mounting.mounts import MountKeeper, remembered_groups
@@ -67,6 +68,8 @@ class StorageAgent:
         if told is not None:
             for group in remembered_groups() - told:
                 MountKeeper(self._store, group, self._member.host).release()
+            if Role.STORAGE in self._member.roles:
+                departure.depart(told)
 
     def _told(self) -> set[str] | None:
         """This host's CLADNets as etcd has them; None while nobody tells: then those of its enrolment count."""

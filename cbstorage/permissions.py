@@ -49,7 +49,7 @@ MONITOR_TABLE = (
     Row(keys.OSD_WISH + "{group}/", Access.READ_WRITE, "it removes what has been fulfilled"),
     Row(keys.OSD_PROGRESS + "{group}/", Access.READ_WRITE, "it drains and removes OSDs"),
     Row(keys.OSD_DEVICE + "{group}/", Access.READ_WRITE, "a removed OSD's device is given no longer"),
-    Row(keys.DAEMONS + "{group}/", Access.READ, "it waits until a removed OSD is gone from its host"),
+    Row(keys.DAEMONS + "{group}/", Access.READ_WRITE, "it looks who has what, and forgets hosts that left"),
 )
 """Storage hosts on which a cluster's specification puts a monitor: they hold Ceph's administrator key anyway."""
 

@@ -1,5 +1,6 @@
 """A monitor on this host: its data made once, from the first map or the running cluster's, then its unit started."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -12,6 +13,8 @@ from cbstorage.leading import monitor_moves
 from cbstorage.model import DaemonKind, Founding
 from larva import files, process
 from larva.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 MKFS_S = 120
 
@@ -27,9 +30,13 @@ def ensure(host: str, founding: Founding, identities: Mapping[str, cephx.Identit
         Unavailable: no quorum gives a new monitor the present map, or it would be too early for one more.
     """
     directory = local.data_directory(DaemonKind.MON, host)
+    unit = local.unit(DaemonKind.MON, host)
+    if directory.exists() and is_new and not systemd.running(unit) and _was_removed(host):
+        log.info("monitor %s was taken out of the map and is made anew", host)
+        shutil.rmtree(directory)  # it would end itself for ever: Ceph lets none back in by itself
     if not directory.exists():
         _make(directory, host, founding, identities, is_new=is_new)
-    systemd.start(local.unit(DaemonKind.MON, host))
+    systemd.start(unit)
 
 
 def _make(
@@ -81,6 +88,15 @@ def _present_map(path: Path, host: str) -> None:
             path.write_bytes(monitors.run("mon getmap"))
     except Unavailable as error:
         raise Unavailable(f"a further monitor waits for the first ones: {error.message}", hint=error.hint) from error
+
+
+def _was_removed(host: str) -> bool:
+    """Whether the others have no such monitor in their map; False when nobody answers."""
+    try:
+        with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=local.keyring_of(cephx.ADMIN)) as monitors:
+            return host not in {one.name for one in monitors.ask("quorum_status", QuorumStatus).monmap.mons}
+    except Unavailable:
+        return False
 
 
 def _check_join(host: str, quorum: QuorumStatus) -> None:

@@ -23,9 +23,8 @@ def _ensure(monitors: Monitors, kind: DaemonKind, name: str, caps: Mapping[str, 
     unit = local.unit(kind, name)
     if systemd.running(unit):
         return
-    entity = f"{kind}.{name}"
-    if not (local.data_directory(kind, name) / "keyring").exists():
-        local.write_daemon_keyring(kind, name, get_or_create(monitors, entity, caps))
+    # Asked for before every start: a host that left and came back has a key that was taken from it.
+    local.write_daemon_keyring(kind, name, get_or_create(monitors, f"{kind}.{name}", caps))
     systemd.start(unit)
 
 

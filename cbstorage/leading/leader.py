@@ -11,7 +11,7 @@ from cbstorage import ground, keys, records, view
 from cbstorage.ceph import cephx, sealed_keys, timing
 from cbstorage.ceph.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.host import services
-from cbstorage.leading import monitor_moves, observe, osd_keeper, pools, promise_pools, storage_paths, tuning
+from cbstorage.leading import leavers, monitor_moves, observe, osd_keeper, pools, promise_pools, storage_paths, tuning
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -42,7 +42,8 @@ def lead(
     promised = promise_pools.keep(monitors, seen, volumes, ground.measured(store, seen.group))
     _mute(monitors)
     osd_keeper.tend(store, monitors, seen.group)
-    _retire_monitor(monitors, quorum, seen)
+    leavers.tend(store, monitors, seen.group)
+    _retire_monitor(store, monitors, quorum, seen)
     paths = storage_paths.between(storage_paths.read(store, seen.group, storage_hosts), storage_hosts)
     current = _published(store, seen.group)
     round_trip_ms = timing.step(
@@ -73,12 +74,13 @@ def _mute(monitors: Monitors) -> None:
         monitors.run("health mute", code=_NO_MODULES, sticky=True)
 
 
-def _retire_monitor(monitors: Monitors, quorum: QuorumStatus, seen: View) -> None:
-    """Take out of the map the next monitor that is wanted no more."""
+def _retire_monitor(store: Store, monitors: Monitors, quorum: QuorumStatus, seen: View) -> None:
+    """Take out of the map the next monitor that is wanted no more, or whose host left."""
+    wanted = [host for host in seen.specification.mon_hosts if not leavers.has_left(store, seen.group, host)]
     gone = monitor_moves.next_to_go(
         in_map=[one.name for one in quorum.monmap.mons],
         quorum=quorum.quorum_names,
-        wanted=seen.specification.mon_hosts,
+        wanted=wanted,
     )
     if gone is not None:
         monitors.run("mon remove", name=gone)

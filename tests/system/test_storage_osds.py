@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from small_ceph import PLACES, Image, SmallCeph, running
 
+import cladnet.keys
 from cbstorage import keys
 from cbstorage.ceph.crush import Place
-from cbstorage.model import ClusterSpecification
+from cbstorage.model import ClusterSpecification, HostDaemons, SealedKey, SealedKeys
 from cbstorage.osd_model import OsdGoal, OsdPhase
 from cbstorage.wanted import osds
 from cladnet.etcd.store import Store
@@ -37,6 +38,18 @@ with (
     store.put(keys.cluster_state(group), state)
 """
 
+LEAVE = """
+from cbstorage.ceph.monitor import Monitors
+from cbstorage.host import local
+from cbstorage.leading import leavers
+from cladnet.etcd.store import Store
+with (
+    Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors,
+    Store(endpoints) as store,
+):
+    leavers.tend(store, monitors, group)
+"""
+
 
 @pytest.fixture(scope="module")
 def small(ceph_image: Image) -> Iterator[SmallCeph]:
@@ -50,7 +63,7 @@ class Cluster:
     def __init__(self, small: SmallCeph, endpoints: list[str], store: Store) -> None:
         self.small = small
         self.store = store
-        self._endpoints = endpoints
+        self.endpoints = endpoints
         specification = ClusterSpecification(
             group=GROUP, fsid=small.fsid, cidr=small.network, mon_hosts=("aws-1",), mgr_hosts=(), mds_hosts=("aws-1",),
             created_at=datetime.now(UTC),
@@ -59,7 +72,7 @@ class Cluster:
         self.look()
 
     def look(self) -> None:
-        self.small.python(LOOK, endpoints=self._endpoints, group=GROUP, cidr=str(self.small.network))
+        self.small.python(LOOK, endpoints=self.endpoints, group=GROUP, cidr=str(self.small.network))
 
     def phase(self, osd: int) -> OsdPhase | None:
         """What is said of an OSD after another look; None when nothing is wanted of it."""
@@ -84,6 +97,28 @@ class Cluster:
 def cluster(small: SmallCeph, etcd_factory: Any) -> Cluster:
     etcd = etcd_factory(address=str(small.outside))
     return Cluster(small, etcd.endpoints, etcd.store())
+
+
+def test_a_host_that_left_logs_in_no_more_and_its_osds_are_out(cluster: Cluster) -> None:
+    small, store = cluster.small, cluster.store
+    store.put(keys.daemons(GROUP, "aws-2"), HostDaemons(host="aws-2", address=None))
+    store.put(keys.keyring(GROUP, "aws-2"), SealedKeys(seal_key="k", keys=(SealedKey(entity="e", box="b"),)))
+    store.put(cladnet.keys.rule(GROUP, "aws-2"), "what nobody can read is no sign that it left")
+    small.ceph("auth", "get-or-create", "client.storage.aws-2", "mon", "allow r")
+    small.python(LEAVE, endpoints=cluster.endpoints, group=GROUP)
+    assert store.exists(keys.keyring(GROUP, "aws-2"))
+    store.delete(cladnet.keys.rule(GROUP, "aws-2"))
+    small.python(LEAVE, endpoints=cluster.endpoints, group=GROUP)
+    assert store.exists(keys.daemons(GROUP, "aws-2")), "its OSD is up still"
+    cluster.stop(3)
+    small.python(LEAVE, endpoints=cluster.endpoints, group=GROUP)
+    assert not store.exists(keys.keyring(GROUP, "aws-2"))
+    assert not store.exists(keys.daemons(GROUP, "aws-2"))
+    assert "client.storage.aws-2" not in {one["entity"] for one in small.ceph("auth", "ls")["auth_dump"]}
+    assert [one["in"] for one in small.ceph("osd", "dump")["osds"]] == [1, 1, 1, 0]
+    small.start_daemon("osd.3")
+    small.ceph("osd", "in", "osd.3")
+    small.wait("it is back", lambda: small.ceph("osd", "stat")["num_up_osds"] == 4)
 
 
 def test_an_osd_that_nothing_can_stand_in_for_stays(cluster: Cluster) -> None:
