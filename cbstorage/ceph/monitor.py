@@ -89,6 +89,13 @@ class WireAddress:
         except AddressValueError as error:
             raise MalformedData(f"{self.addr[:60]!r} is no address of a daemon") from error
 
+    def port(self) -> int:
+        """The port; MalformedData if there is none."""
+        digits = self.addr.rsplit(":", 1)[-1]
+        if not (digits.isascii() and digits.isdecimal() and len(digits) < 6):
+            raise MalformedData(f"{self.addr[:60]!r} has no port")
+        return int(digits)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressVector:

@@ -8,6 +8,7 @@ import click
 
 from cbstorage.agent import StorageAgent
 from cbstorage.ceph import timing
+from cbstorage.commands.check import check
 from cbstorage.commands.osd import osd
 from cbstorage.commands.place import place
 from cbstorage.wanted import cluster, health_words, sizes
@@ -101,6 +102,7 @@ def status(*, group: str | None, wait_s: float, osds: int | None, as_json: bool)
 
 storage.add_command(osd)
 storage.add_command(place)
+storage.add_command(check)
 
 
 @storage.command()

@@ -101,7 +101,7 @@ class Reach:
     words: str
 
 
-def reach(own: IPv4Address, peer: IPv4Address, *, port: int = MON_PORT) -> Reach:
+def reach(own: IPv4Address, peer: IPv4Address, port: int = MON_PORT) -> Reach:
     """Try a TCP connection from this host's CLADNet address to a peer's."""
     try:
         with socket.create_connection((str(peer), port), timeout=CONNECT_S, source_address=(str(own), 0)):
@@ -110,5 +110,5 @@ def reach(own: IPv4Address, peer: IPv4Address, *, port: int = MON_PORT) -> Reach
         return Reach(answers=False, words="does not answer: no way over the CLADNet, or a firewall drops it")
     except OSError as error:
         if error.errno == errno.ECONNREFUSED:
-            return Reach(answers=False, words="is reachable, but no monitor listens there yet")
+            return Reach(answers=False, words="is reachable, but nothing listens there yet")
         return Reach(answers=False, words=error.strerror or str(error))

@@ -22,6 +22,7 @@ import cbstorage.connection_model
 import cbstorage.host.claim
 import cbstorage.host.device
 import cbstorage.host.osd
+import cbstorage.host.peers
 import cbstorage.host.preflight
 import cbstorage.leading.tree
 import cbstorage.model
@@ -56,7 +57,7 @@ ROOMS: tuple[ModuleType, ...] = (
     cladnet.enrol.join_file, cladnet.enrol.enrolment, cbstorage.connection_model, cbstorage.mount_model,
     cladnet.enrol.console_client, cbstorage.model, cbstorage.promise, cbstorage.host.claim, cbstorage.ceph.monitor,
     cbstorage.mounting.mounts, cbstorage.host.osd, cbstorage.host.preflight, cbstorage.leading.tree,
-    cbstorage.host.device, cbstorage.osd_model, cbstorage.ceph.osds,
+    cbstorage.host.device, cbstorage.osd_model, cbstorage.ceph.osds, cbstorage.host.peers,
     web.accounts, web.api.cladnets, web.api.enrolment_tokens, web.api.status, web.api.volumes, web.enrolment,
     web.first_account,
     cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
