@@ -29,6 +29,13 @@ class OsdGoal(StrEnum):
     """It holds nothing, and stays."""
     REMOVED = "removed"
     """It is gone from the cluster, and its data from its host."""
+    REPLACED = "replaced"
+    """It lies on another device of its host, under the same number."""
+
+    @property
+    def ends(self) -> bool:
+        """Whether what lies on its present device goes."""
+        return self is not OsdGoal.DRAINED
 
 
 @signed_by_ca
@@ -66,6 +73,8 @@ class OsdAddition:
     """A block device, or a file, which is made if it is not there."""
     size_bytes: Size | None = None
     """Of a file that is not there yet; the cluster's default without it."""
+    osd: OsdId | None = None
+    """The number that the OSD is to have, where it replaces another one."""
     destroy_data: bool = False
     """What is on it may go. Once: an OSD made for this addition is never destroyed by it."""
     asked: Uuid

@@ -48,10 +48,7 @@ def add(
 
     A device that holds anything is refused, unless --destroy-data names it.
     """
-    if destroy_data is not None and destroy_data != device:
-        raise InvalidInput(
-            f"--destroy-data names {destroy_data[:80]}, not {device[:80]}", hint="name the same device twice"
-        )
+    _check_destroy(device, destroy_data)
     size_bytes = sizes.parse(size) if size else None
     with Store.of_this_host() as store:
         addition = osd_additions.add(
@@ -115,6 +112,43 @@ def remove(*, osd_id: str, group: str | None, lost: bool, yes: bool, wait_s: flo
     with Store.of_this_host() as store:
         wish = osds.ask(store, osd, OsdGoal.REMOVED, lost=lost, cladnet=group)
         _finish(wish, osds.wait(store, wish, timeout_s=wait_s), as_json=as_json)
+
+
+@osd.command()
+@_OSD
+@click.argument("device", metavar="DEVICE")
+@_GROUP
+@click.option("--size", metavar="SIZE", help="Of a file that is not there yet.")
+@click.option("--destroy-data", metavar="DEVICE", help="What DEVICE holds may go; name it again.")
+@click.option("--lost", is_flag=True, help="Its present device will never come back.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_WAIT
+@output.json_option
+def replace(
+    *, osd_id: str, device: str, group: str | None, size: str | None, destroy_data: str | None, lost: bool, yes: bool,
+    wait_s: float, as_json: bool,
+) -> None:  # fmt: skip
+    """Make an OSD anew on another device of its host, under the same number.
+
+    It is drained first; with --lost it is not, and what --lost means for `remove` holds.
+    """
+    osd = number(osd_id)
+    _check_destroy(device, destroy_data)
+    if not yes:
+        click.confirm(f"Replace osd.{osd} and delete what its device holds?", abort=True)
+    with Store.of_this_host() as store:
+        wish = osds.replace(
+            store, osd, device, size_bytes=sizes.parse(size) if size else None, destroy_data=destroy_data is not None,
+            lost=lost, cladnet=group,
+        )  # fmt: skip
+        _finish(wish, osds.wait(store, wish, timeout_s=wait_s), as_json=as_json)
+
+
+def _check_destroy(device: str, destroy_data: str | None) -> None:
+    if destroy_data is not None and destroy_data != device:
+        raise InvalidInput(
+            f"--destroy-data names {destroy_data[:80]}, not {device[:80]}", hint="name the same device twice"
+        )
 
 
 def number(text: str) -> int:

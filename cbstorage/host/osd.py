@@ -119,7 +119,10 @@ def _make(
     if monitors is None:
         raise _not_yet(device)
     # Uuid and key were written down first: asking again with both gives the same id.
-    answer = monitors.ask("osd new", _NewOsd, uuid=record.uuid, stdin=json.dumps({"cephx_secret": record.key}).encode())
+    # With a number it takes the place of an OSD that was destroyed; monitors refuse it before that.
+    number = {"id": addition.osd} if addition is not None and addition.osd is not None else {}
+    secret = json.dumps({"cephx_secret": record.key}).encode()
+    answer = monitors.ask("osd new", _NewOsd, uuid=record.uuid, stdin=secret, **number)
     record = _changed(record, fsid, osd_id=answer.osdid)
     _lay_out(device, record, answer.osdid)
     if decide(device, inspect(device), fsid=fsid, osd_uuid=record.uuid) is Fate.MAKE:

@@ -12,7 +12,7 @@ from pathlib import Path
 from cbstorage.host import device, local, osd, systemd
 from cbstorage.host.osd import Record
 from cbstorage.model import DaemonKind
-from cbstorage.osd_model import OsdGoal, OsdPhase, OsdProgress, OsdWish
+from cbstorage.osd_model import OsdPhase, OsdProgress, OsdWish
 from larva.errors import HostUnfit
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def is_ending(record: Record, wish: OsdWish | None, progress: OsdProgress | None
     """Whether an OSD must not be started any more: by what is wanted of it, and how far that is."""
     if record.retired:
         return True
-    if wish is None or wish.goal is not OsdGoal.REMOVED or wish.uuid != record.uuid:
+    if wish is None or not wish.goal.ends or wish.uuid != record.uuid:
         return False
     if wish.lost:
         return progress is not None and progress.asked == wish.asked and progress.phase is not OsdPhase.REFUSED

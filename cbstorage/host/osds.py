@@ -10,7 +10,7 @@ from cbstorage.host import osd, osd_retire
 from cbstorage.host.osd import Record
 from cbstorage.host.problems import Problems, words
 from cbstorage.model import ClusterSpecification, DeviceProblem
-from cbstorage.osd_model import OsdAddition, OsdProgress, OsdWish
+from cbstorage.osd_model import OsdAddition, OsdGoal, OsdPhase, OsdProgress, OsdWish
 from cladnet.etcd.store import Store
 from larva.errors import HostUnfit, Unavailable
 
@@ -87,7 +87,20 @@ def _should_run(device: Path, known: Mapping[Path, Record], wanted: Wanted) -> b
             raise osd.removed(device, record.osd_id)
         return False
     _refuse_while_ending(known.values())
-    return True
+    return addition is None or _may_begin(addition, wanted)
+
+
+def _may_begin(addition: OsdAddition, wanted: Wanted) -> bool:
+    """Whether the OSD that this one replaces is out of the way: nothing is done to the device before."""
+    if addition.osd is None:
+        return True
+    wish, told = wanted.wishes.get(addition.osd), wanted.progress.get(addition.osd)
+    return (
+        wish is not None
+        and wish.goal is OsdGoal.REPLACED
+        and told is not None
+        and (told.asked, told.phase) == (wish.asked, OsdPhase.GONE)
+    )
 
 
 def _refuse_while_ending(known: Iterable[Record]) -> None:

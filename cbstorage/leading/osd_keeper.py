@@ -13,7 +13,7 @@ from cbstorage.ceph.osds import OsdMetadata
 from cbstorage.leading import osd_losses, osd_moves, osd_plan
 from cbstorage.leading.osd_plan import Act, Facts, Step
 from cbstorage.model import DaemonKind, HostDaemons
-from cbstorage.osd_model import OsdGoal, OsdProgress, OsdWish, digest
+from cbstorage.osd_model import OsdProgress, OsdWish, digest
 from cladnet.etcd.store import Condition, Delete, Store, Versioned
 from larva.errors import LarvaError, NotFound, Unavailable
 
@@ -68,7 +68,10 @@ def _facts(store: Store, monitors: Monitors, group: str, wish: OsdWish) -> Facts
     entry = _entry(osd_map, wish.osd, wish.uuid)
     on_host = _is_on_host(store, group, wish)
     if entry is None:
-        return Facts(there=False, on_host=on_host)
+        successor = any(one.osd == wish.osd and one.up for one in osd_map.osds)
+        return Facts(
+            there=False, on_host=on_host, successor=successor, weighs=successor and _weight(monitors, wish.osd) > 0
+        )
     weighs = _weight(monitors, wish.osd) > 0
     groups = osds.held(monitors, wish.osd, epoch=osd_map.epoch) if entry.up and not weighs else None
     refusal = loss = ""
@@ -96,10 +99,14 @@ def _carry_out(monitors: Monitors, wish: OsdWish, step: Step) -> None:
         monitors.run("osd crush reweight", name=name, weight=0.0)
         log.info("%s weighs nothing now; its data moves away", name)
         return
-    if step.act is Act.PURGE_LOST:
+    if step.act is Act.WEIGH:
+        _weigh(monitors, wish.osd)
+        return
+    if wish.lost:
         monitors.run("osd lost", id=wish.osd, yes_i_really_mean_it=True)
-    # Monitors refuse this for an OSD that is up.
-    monitors.run("osd purge-actual", id=wish.osd, yes_i_really_mean_it=True)
+    # Monitors refuse both for an OSD that is up.
+    end = "osd destroy-actual" if step.act is Act.DESTROY else "osd purge-actual"
+    monitors.run(end, id=wish.osd, yes_i_really_mean_it=True)
     log.info("%s is out of the cluster", name)
 
 
@@ -114,13 +121,17 @@ def _take_back(store: Store, monitors: Monitors, group: str, before: OsdProgress
     entry = _entry(osd_map, before.osd, before.uuid)
     facts = Facts(there=entry is not None, weighs=entry is not None and _weight(monitors, before.osd) > 0)
     if osd_plan.restores(before, facts):
-        weight = full_weight(monitors.ask("osd metadata", OsdMetadata, id=before.osd).bluestore_bdev_size)
-        monitors.run("osd crush reweight", name=f"osd.{before.osd}", weight=weight)
-        log.info("osd.%d weighs %g again", before.osd, weight)
+        _weigh(monitors, before.osd)
     key = keys.osd_progress(group, before.osd)
     current = store.get(key, OsdProgress)
     if current is not None and current.value == before:  # else a new wish was answered meanwhile
         store.delete(key, revision=current.revision)
+
+
+def _weigh(monitors: Monitors, osd: int) -> None:
+    weight = full_weight(monitors.ask("osd metadata", OsdMetadata, id=osd).bluestore_bdev_size)
+    monitors.run("osd crush reweight", name=f"osd.{osd}", weight=weight)
+    log.info("osd.%d weighs %g again", osd, weight)
 
 
 def full_weight(size: str) -> float:
@@ -133,7 +144,7 @@ def full_weight(size: str) -> float:
 def _forget(store: Store, group: str, item: Versioned[OsdWish]) -> None:
     wish = item.value
     gone = [item.key, keys.osd_progress(group, wish.osd)]
-    if wish.goal is OsdGoal.REMOVED and wish.device is not None:
+    if wish.goal.ends and wish.device is not None:
         gone.append(
             keys.osd_device(group, wish.host, digest(wish.device))
         )  # else a host installed anew would make one again

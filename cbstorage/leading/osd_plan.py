@@ -18,8 +18,10 @@ class Act(StrEnum):
     """Give it no weight in the CRUSH map: its data moves away."""
     PURGE = "purge"
     """Take it out of the cluster: maps, CRUSH and key."""
-    PURGE_LOST = "purge-lost"
-    """Declare its data lost first."""
+    DESTROY = "destroy"
+    """Take its key and UUID; its number and place wait for another device."""
+    WEIGH = "weigh"
+    """Give it the weight of its device."""
     FORGET = "forget"
     """The wish is fulfilled."""
 
@@ -39,6 +41,8 @@ class Facts:
     """The map sends a placement group to it whatever CRUSH says."""
     on_host: bool = False
     """Its host reports that it has its data."""
+    successor: bool = False
+    """Another OSD is up under its number."""
     refusal: str = ""
     """Why the others cannot take its data; looked into while it weighs."""
     loss: str = ""
@@ -74,7 +78,7 @@ def step(wish: OsdWish, facts: Facts, before: OsdProgress | None) -> Step:
         return Step(act=Act.NONE, phase=OsdPhase.DRAINING, words="it has not said yet what it holds")
     if facts.groups or facts.pinned:
         return Step(act=Act.NONE, phase=OsdPhase.DRAINING)
-    if wish.goal is OsdGoal.DRAINED:
+    if not wish.goal.ends:
         return Step(act=Act.NONE, phase=OsdPhase.DRAINED)
     return Step(act=Act.NONE, phase=OsdPhase.STOPPING)
 
@@ -85,8 +89,12 @@ def restores(before: OsdProgress, facts: Facts) -> bool:
 
 
 def _gone(wish: OsdWish, facts: Facts) -> Step:
-    if wish.goal is OsdGoal.REMOVED and facts.on_host:
+    if wish.goal.ends and facts.on_host:
         return Step(act=Act.NONE, phase=OsdPhase.GONE, words=f"{wish.host} deletes its data")
+    if wish.goal is OsdGoal.REPLACED and not facts.successor:
+        return Step(act=Act.NONE, phase=OsdPhase.GONE, words=f"{wish.host} makes it anew on the other device")
+    if wish.goal is OsdGoal.REPLACED and not facts.weighs:
+        return Step(act=Act.WEIGH, phase=OsdPhase.GONE)
     return Step(act=Act.FORGET, phase=OsdPhase.GONE)
 
 
@@ -99,14 +107,18 @@ def _lost(wish: OsdWish, facts: Facts) -> Step:
         )
     if facts.loss:
         return Step(act=Act.NONE, phase=OsdPhase.REFUSED, words=facts.loss)
-    return Step(act=Act.PURGE_LOST, phase=OsdPhase.STOPPING)
+    return Step(act=_end_of(wish), phase=OsdPhase.STOPPING)
+
+
+def _end_of(wish: OsdWish) -> Act:
+    return Act.DESTROY if wish.goal is OsdGoal.REPLACED else Act.PURGE
 
 
 def _down(wish: OsdWish, facts: Facts, before: OsdProgress | None) -> Step:
     was_empty = before is not None and before.asked == wish.asked and before.phase is OsdPhase.STOPPING
-    if wish.goal is OsdGoal.REMOVED and was_empty and not facts.pinned:
+    if wish.goal.ends and was_empty and not facts.pinned:
         # It weighs nothing since before it was found empty, so nothing came to it while it stopped.
-        return Step(act=Act.PURGE, phase=OsdPhase.STOPPING)
+        return Step(act=_end_of(wish), phase=OsdPhase.STOPPING)
     return Step(
         act=Act.NONE, phase=OsdPhase.DRAINING,
         words=f"osd.{wish.osd} is down and cannot say whether it is empty: start it, or remove it with --lost "

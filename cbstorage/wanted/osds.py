@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from cbstorage import keys, records
 from cbstorage.model import DaemonKind, OsdState
-from cbstorage.osd_model import OsdGoal, OsdPhase, OsdProgress, OsdWish
-from cbstorage.wanted import cluster
+from cbstorage.osd_model import OsdAddition, OsdGoal, OsdPhase, OsdProgress, OsdWish, digest
+from cbstorage.wanted import cluster, osd_additions
 from cbstorage.wanted.cluster import ClusterView
-from cladnet.etcd.store import Store
+from cladnet.etcd.store import Put, Store
 from larva.errors import Conflict, InvalidInput, NotFound, Refused, TimedOut
 
 POLL_S = 0.5
-ENOUGH = {OsdGoal.DRAINED: (OsdPhase.DRAINED,), OsdGoal.REMOVED: (OsdPhase.GONE,)}
+ENOUGH = {OsdGoal.DRAINED: (OsdPhase.DRAINED,), OsdGoal.REMOVED: (OsdPhase.GONE,), OsdGoal.REPLACED: ()}
 """Phases in which a wish is fulfilled as far as the cluster goes."""
 
 
@@ -83,19 +83,56 @@ def ask(store: Store, osd: int, goal: OsdGoal, *, lost: bool = False, cladnet: s
     view = _find(views(store, cladnet), osd)
     if view.wish is not None and (view.wish.goal, view.wish.lost) == (goal, lost):
         return view.wish
-    state = view.state
-    if state is None or not state.uuid:
-        raise Conflict(f"osd.{osd} is being removed already", hint="`larva storage osd list` shows how far that is")
-    if not view.host:
-        raise InvalidInput(
-            f"nobody knows on which host osd.{osd} is", hint=f"ceph osd find {osd}; it never started, or has no place"
-        )
-    wish = OsdWish(
-        group=group, osd=osd, uuid=state.uuid, host=view.host, goal=goal, lost=lost, device=view.device or None,
-        asked=str(uuid.uuid4()), asked_at=datetime.now(UTC),
-    )  # fmt: skip
+    wish = _wish(group, view, goal, lost=lost)
     store.put(keys.osd_wish(group, osd), wish)
     return wish
+
+
+def replace(
+    store: Store, osd: int, device: str, *, size_bytes: int | None = None, destroy_data: bool = False,
+    lost: bool = False, cladnet: str | None = None,
+) -> OsdWish:  # fmt: skip
+    """Want an OSD on another device of its host, under the same number and in the same place.
+
+    It is drained first, or with `lost` done without. Asked again while it waits for its device, it takes another one.
+
+    Args:
+        device, size_bytes, destroy_data: as osd_additions.add().
+
+    Raises:
+        NotFound, InvalidInput: as ask(), or this can be no device.
+        Conflict: the device carries an OSD, or something else is wanted of this one.
+    """
+    osd_additions.check(device, size_bytes)
+    found = cluster.find(store, cladnet)
+    group = found.specification.group
+    view = _find(views(store, cladnet), osd)
+    if (other := osd_additions.on_device(found, view.host, device)) is not None:
+        raise Conflict(f"{device} of {view.host} carries osd.{other}", hint="name another device")
+    if view.wish is not None and view.wish.goal is not OsdGoal.REPLACED:
+        raise Conflict(f"osd.{osd} is to be {view.wish.goal}", hint=f"larva storage osd undrain {osd}")
+    wish = view.wish or _wish(group, view, OsdGoal.REPLACED, lost=lost)
+    addition = OsdAddition(
+        group=group, host=wish.host, device=device, size_bytes=size_bytes, destroy_data=destroy_data, osd=osd,
+        asked=str(uuid.uuid4()), asked_at=datetime.now(UTC),
+    )  # fmt: skip
+    key = keys.osd_device(group, wish.host, digest(device))
+    store.transact([], [Put(keys.osd_wish(group, osd), wish), Put(key, addition)])
+    return wish
+
+
+def _wish(group: str, view: OsdView, goal: OsdGoal, *, lost: bool) -> OsdWish:
+    state = view.state
+    if state is None or not state.uuid:
+        raise Conflict(f"osd.{view.id} is being removed already", hint="`larva storage osd list` shows how far that is")
+    if not view.host:
+        raise InvalidInput(
+            f"nobody knows on which host osd.{view.id} is", hint="it never started, or has no place in the CRUSH map"
+        )
+    return OsdWish(
+        group=group, osd=view.id, uuid=state.uuid, host=view.host, goal=goal, lost=lost, device=view.device or None,
+        asked=str(uuid.uuid4()), asked_at=datetime.now(UTC),
+    )  # fmt: skip
 
 
 def take_back(store: Store, osd: int, *, cladnet: str | None = None) -> None:
@@ -105,13 +142,12 @@ def take_back(store: Store, osd: int, *, cladnet: str | None = None) -> None:
         NotFound: nothing is wanted of it.
         Conflict: it is out of the cluster already.
     """
-    group = cluster.find(store, cladnet).specification.group
     view = _find(views(store, cladnet), osd)
     if view.wish is None:
         raise NotFound(f"osd.{osd} is not being drained or removed", hint="`larva storage osd list` shows what is")
     if view.state is None or (view.progress is not None and view.progress.phase is OsdPhase.GONE):
         raise Conflict(f"osd.{osd} is out of the cluster already", hint="add its device again when it is empty")
-    store.delete(keys.osd_wish(group, osd))
+    _forget(store, view.wish)
 
 
 def wait(store: Store, wish: OsdWish, *, timeout_s: float) -> OsdProgress | None:
@@ -135,7 +171,7 @@ def wait(store: Store, wish: OsdWish, *, timeout_s: float) -> OsdProgress | None
         told = store.get(keys.osd_progress(group, osd), OsdProgress)
         progress = told.value if told is not None and told.value.asked == wish.asked else None
         if progress is not None and progress.phase is OsdPhase.REFUSED:
-            store.delete(now.key, revision=now.revision)
+            _forget(store, wish, revision=now.revision)
             raise Refused(f"osd.{osd} stays as it is: {progress.words}")
         if progress is not None and (timeout_s <= 0 or progress.phase in ENOUGH[wish.goal]):
             return progress
@@ -149,6 +185,15 @@ def wait(store: Store, wish: OsdWish, *, timeout_s: float) -> OsdProgress | None
 
 FIRST_WORD_S = 45.0
 """A leading monitor's host looks every ten seconds at least, and asks OSDs that may not answer."""
+
+
+def _forget(store: Store, wish: OsdWish, *, revision: int | None = None) -> None:
+    """Take a wish back, and with it the devices that its successor would have had."""
+    if not store.delete(keys.osd_wish(wish.group, wish.osd), revision=revision):
+        return
+    for device, addition in records.osd_additions(store, wish.group, wish.host).items():
+        if wish.goal is OsdGoal.REPLACED and addition.osd == wish.osd:
+            store.delete(keys.osd_device(wish.group, wish.host, digest(str(device))))
 
 
 def _find(found: Sequence[OsdView], osd: int) -> OsdView:

@@ -1,5 +1,7 @@
 """OSDs drained and removed on a real Ceph, with its wishes in a real etcd: nothing is lost, and refusals say why."""
 
+import json
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +11,7 @@ from small_ceph import PLACES, Image, SmallCeph, running
 
 import cladnet.keys
 from cbstorage import keys
+from cbstorage.ceph import cephx
 from cbstorage.ceph.crush import Place
 from cbstorage.model import ClusterSpecification, HostDaemons, SealedKey, SealedKeys
 from cbstorage.osd_model import OsdGoal, OsdPhase
@@ -140,6 +143,26 @@ def test_a_drained_osd_is_empty_and_can_be_taken_back(cluster: Cluster) -> None:
     assert cluster.weight(3) == pytest.approx(before, abs=1e-4)
     with pytest.raises(NotFound):
         osds.take_back(cluster.store, 3)
+
+
+def test_a_replaced_osd_comes_back_under_its_number(cluster: Cluster) -> None:
+    small, before = cluster.small, cluster.weight(3)
+    wish = osds.replace(cluster.store, 3, "/srv/new.img")
+    small.wait("it was found empty", lambda: cluster.phase(3) is OsdPhase.STOPPING)
+    cluster.stop(3)
+    small.wait("its number is free", lambda: cluster.phase(3) is OsdPhase.GONE)
+    successor, key = str(uuid.uuid4()), cephx.new_key(created_s=1)
+    small.run(["rm", "-r", "/var/lib/ceph/osd/ceph-3"])
+    made = small.run(
+        ["ceph", "osd", "new", successor, "3", "-i", "-"], input=json.dumps({"cephx_secret": key}).encode()
+    )
+    assert made.strip() == "3"
+    small.write("/var/lib/ceph/osd/ceph-3/keyring", cephx.keyring(cephx.Identity(entity="osd.3", key=key)))
+    small.run(["ceph-osd", "--mkfs", "--id", "3", "--osd-uuid", successor], timeout=120)
+    small.start_daemon("osd.3")
+    small.wait("nothing is left to do", lambda: cluster.phase(3) is None)
+    assert cluster.weight(3) == pytest.approx(before, abs=1e-4)
+    assert osds.wait(cluster.store, wish, timeout_s=0) is None
 
 
 def test_a_removed_osd_is_emptied_then_stopped_then_forgotten(cluster: Cluster) -> None:

@@ -76,9 +76,9 @@ class World:
         self.done.append(step.act)
         if step.act is Act.WEIGH_NOTHING:
             self.weighs = False
-        elif step.act in (Act.PURGE, Act.PURGE_LOST):
+        elif step.act is Act.PURGE:
             assert not self.up, "monitors refuse this"
-            assert step.act is Act.PURGE_LOST or self.groups == 0, "data would be gone"
+            assert self.groups == 0, "data would be gone"
             self.there = False
 
     def settle(self) -> None:
@@ -188,7 +188,22 @@ def test_a_lost_osd_is_purged_only_while_it_is_down_and_missed_by_nobody() -> No
     lost = wish(lost=True)
     assert osd_plan.step(lost, Facts(there=True, up=True, weighs=True), None).phase is OsdPhase.REFUSED
     assert osd_plan.step(lost, Facts(there=True, weighs=True, loss="data"), None).phase is OsdPhase.REFUSED
-    assert osd_plan.step(lost, Facts(there=True, weighs=True), None).act is Act.PURGE_LOST
+    assert osd_plan.step(lost, Facts(there=True, weighs=True), None).act is Act.PURGE
+
+
+@pytest.mark.parametrize(
+    ("facts", "act"),
+    [
+        (Facts(there=True), Act.DESTROY),
+        (Facts(there=False, on_host=True), Act.NONE),
+        (Facts(there=False), Act.NONE),
+        (Facts(there=False, successor=True), Act.WEIGH),
+        (Facts(there=False, successor=True, weighs=True), Act.FORGET),
+    ],
+)
+def test_a_replaced_osd_keeps_its_number_and_place(facts: Facts, act: Act) -> None:
+    assert osd_plan.step(wish(OsdGoal.REPLACED), facts, progress(OsdPhase.STOPPING)).act is act
+    assert osd_plan.step(wish(OsdGoal.REPLACED, lost=True), Facts(there=True, weighs=True), None).act is Act.DESTROY
 
 
 def osd_map(*up: int, size: int = 3, min_size: int = 2) -> OsdMap:
