@@ -20,7 +20,7 @@ from cbstorage.host.device import Fate, decide, inspect, make_file, overwrite
 from cbstorage.model import DaemonKind
 from cbstorage.osd_model import OsdAddition
 from larva import codec, files, process
-from larva.errors import HostUnfit, Unavailable
+from larva.errors import HostUnfit, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,11 @@ def records(fsid: str) -> dict[Path, Record]:
     """Everything that is remembered of this cluster's OSDs, by device."""
     found = {}
     for path in sorted(local.private_directory("osd", fsid).glob("*.json")):
-        record = codec.decode(path.read_bytes(), Record, source=str(path))
+        try:
+            record = codec.decode(path.read_bytes(), Record, source=str(path))
+        except MalformedData as error:  # the others have to run; its own device says so too, by recall()
+            log.warning("%s", error.message)
+            continue
         found[record.device] = record
     return found
 
