@@ -88,6 +88,8 @@ class HostCondition:
     console_problem: str = ""
     certificate_until: datetime | None = None
     """None where there is none to read."""
+    servers_until: Mapping[str, datetime] = field(default_factory=dict)
+    """On a control node: what a certificate of its servers is for → when it ends."""
     units: Mapping[str, str] = field(default_factory=dict)
     """systemd unit of this host's roles → its ActiveState; none where systemd does not run."""
     firewall_loaded: bool | None = None

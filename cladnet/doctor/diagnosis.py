@@ -18,7 +18,7 @@ _NAMED = 5
 
 def diagnose(condition: HostCondition) -> tuple[Finding, ...]:
     """Return everything that is wrong on this host, and what is good to know."""
-    found = [*_control_plane(condition), *_certificate(condition), *_services(condition)]
+    found = [*_control_plane(condition), *_certificate(condition), *_servers(condition), *_services(condition)]
     if not condition.cladnets and {Role.MEMBER, Role.STORAGE} & set(condition.roles) and not condition.removed:
         found.append(
             _warning("cladnet", "this host is in no CLADNet", "`larva net list` shows them, `larva net join` adds one")
@@ -78,6 +78,20 @@ def _certificate(condition: HostCondition) -> Iterator[Finding]:
             "the agent renews it at any console and could not: `journalctl -u larva-agent` says why; restarted, it "
             "asks again at once (`systemctl restart larva-agent`)",
         )
+
+
+def _servers(condition: HostCondition) -> Iterator[Finding]:
+    """They end all together if nobody looks: the whole control plane would be gone at once."""
+    for use, until in condition.servers_until.items():
+        left = until - condition.looked_at
+        if left < CERTIFICATE_WARNING:
+            kind, ends = (_problem, "expired") if left <= timedelta() else (_warning, "expires")
+            yield kind(
+                "certificate",
+                f"that for {use} {ends} on {until:%Y-%m-%d}",
+                "`larva control renew` renews it at once, without a restart, or says why it cannot; "
+                "`journalctl -u larva-renew` says why its timer did not",
+            )
 
 
 def _services(condition: HostCondition) -> Iterator[Finding]:

@@ -40,6 +40,7 @@ from cladnet.model import (
     HostNetworkInformation,
     HostState,
     NetworkingRule,
+    Role,
 )
 from cladnet.trust.acceptance import Accepted, accept
 from cladnet.trust.revocations import Memory, revocations_file
@@ -76,7 +77,8 @@ def inspect() -> HostCondition:
         removed=removed,
         clock_ahead_s=ahead,
         console_problem=console_problem,
-        certificate_until=_certificate_until(),
+        certificate_until=_until(tls_files().certificate),
+        servers_until=_servers_until(member),
         units=_units(member),
         firewall_loaded=_firewall_loaded(),
         cladnets=cladnets,
@@ -128,12 +130,21 @@ def _groups(store: Store | None, member: Member) -> tuple[bool, dict[str, int]]:
     return False, assigned(indexes, tuple(group for group in record.value.groups if keys.is_segment(group)))
 
 
-def _certificate_until() -> datetime | None:
+def _until(certificate: Path) -> datetime | None:
     try:
-        return x509.load_pem_x509_certificate(tls_files().certificate.read_bytes()).not_valid_after_utc
+        return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
     except (OSError, ValueError) as error:
-        log.debug("no client certificate to read: %s", error)
+        log.debug("no certificate to read: %s", error)
         return None
+
+
+def _servers_until(member: Member) -> dict[str, datetime]:
+    if Role.CONTROL not in member.roles:
+        return {}
+    from cladnet.control.own_certificates import Use, paths  # with what it needs most hosts do without
+
+    found = {use: _until(path) for use, path in paths().items() if use is not Use.CLIENT}
+    return {use: until for use, until in found.items() if until is not None}
 
 
 def _units(member: Member) -> dict[str, str]:

@@ -34,6 +34,8 @@ def test_a_control_node_is_well_until_its_parts_stop(node, as_host) -> None:
         assert abs(condition.clock_ahead_s) < 60
         assert condition.certificate_until is not None
         assert timedelta(days=300) < condition.certificate_until - condition.looked_at <= LEAF_LIFETIME
+        assert len(condition.servers_until) == 4
+        assert all(until - condition.looked_at > timedelta(days=300) for until in condition.servers_until.values())
         assert condition.cladnets == ()
 
         node.stop_console()

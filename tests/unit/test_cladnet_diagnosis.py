@@ -73,6 +73,11 @@ def test_a_host_that_is_well_is_told_only_what_carries_its_packets() -> None:
         (replace(HOST, certificate_until=None), "problem", "no client certificate", "larva join"),
         (replace(HOST, certificate_until=NOW + timedelta(days=10)), "warning", "in 10 days", "restart"),
         (replace(HOST, certificate_until=NOW), "problem", "expired on 2026-01-01", "larva join"),
+        (
+            replace(HOST, servers_until={"console": NOW + timedelta(days=9), "etcd": NOW + timedelta(days=90)}),
+            "warning", "that for console expires on 2026-01-10", "larva control renew",
+        ),
+        (replace(HOST, servers_until={"etcd": NOW}), "problem", "that for etcd expired", "larva-renew"),
         (replace(HOST, units={"larva-agent.service": "failed"}), "problem", "is failed", "journalctl -u larva-agent"),
         (replace(HOST, firewall_loaded=False), "problem", "every port", "restart larva-firewall"),
         (replace(HOST, cladnets=()), "warning", "in no CLADNet", "larva net join"),
