@@ -41,12 +41,17 @@ class View:
         """What every ceph.conf says."""
         return conf.Cluster(fsid=self.specification.fsid, cidr=self.specification.cidr, monitors=self.monitors())
 
+    def known_place(self, host: str) -> Place | None:
+        """A host's place, or None before the controller knows it."""
+        rule = self.rules.get(host)
+        return place(host, rule.cloud) if rule else None
+
     def place(self, host: str) -> Place:
         """A host's place in the CRUSH map; NotFound for one that has no rule yet."""
-        rule = self.rules.get(host)
-        if rule is None:
+        found = self.known_place(host)
+        if found is None:
             raise NotFound(f"host {host} has no networking rule yet", hint="the controller gives one when it joined")
-        return place(host, rule.cloud)
+        return found
 
 
 def prefixes(group: str) -> list[str]:

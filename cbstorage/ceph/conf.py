@@ -111,10 +111,15 @@ def render(cluster: Cluster, host: Host) -> str:
     return _text(sections)
 
 
-def render_client(cluster: Cluster) -> str:
-    """Return the configuration file of a host that only mounts volumes."""
+def render_client(cluster: Cluster, place: Place | None = None) -> str:
+    """Return the configuration file of a host that only mounts volumes.
+
+    Args:
+        place: where it is, so that it reads the nearest copy; the primary is read where nobody knows.
+    """
     settings = {**_common(cluster), **{key: value for key, value in _FAILURE.items() if key.startswith("mon_client")}}
-    return _text({"global": settings, "client": CLIENT})
+    located = {} if place is None else {"crush_location": place.location()}
+    return _text({"global": settings, "client": {**CLIENT, **located}})
 
 
 def address_vector(address: IPv4Address) -> str:

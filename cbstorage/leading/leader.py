@@ -11,7 +11,17 @@ from cbstorage import ground, keys, records, view
 from cbstorage.ceph import cephx, sealed_keys, timing
 from cbstorage.ceph.monitor import HealthReport, Monitors, QuorumStatus
 from cbstorage.host import services
-from cbstorage.leading import leavers, monitor_moves, observe, osd_keeper, pools, promise_pools, storage_paths, tuning
+from cbstorage.leading import (
+    leavers,
+    locations,
+    monitor_moves,
+    observe,
+    osd_keeper,
+    pools,
+    promise_pools,
+    storage_paths,
+    tuning,
+)  # fmt: skip
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -37,6 +47,7 @@ def lead(
             raise
         except LarvaError as error:  # one host's odd seal key keeps nobody else waiting
             log.warning("storage host %s has no keys: %s", host, error.message)
+    locations.ensure(monitors, seen)
     pools.ensure(monitors, storage_hosts)
     volumes = [item.value for item in records.volumes(store, seen.group).values()]
     promised = promise_pools.keep(monitors, seen, volumes, ground.measured(store, seen.group))

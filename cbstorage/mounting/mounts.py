@@ -229,7 +229,9 @@ class MountKeeper:
     def _remember(self, known: Known, identity: cephx.Identity, seen: view.View) -> None:
         directory = self._directory(known.specification.volume)
         files.write_if_changed(directory / "keyring", cephx.keyring(identity), mode=files.SECRET)
-        files.write_if_changed(directory / "ceph.conf", conf.render_client(seen.cluster()))
+        files.write_if_changed(
+            directory / "ceph.conf", conf.render_client(seen.cluster(), seen.known_place(self._host))
+        )
         files.write_if_changed(directory / "mount.json", codec.encode(known))
 
     def _remembered(self) -> dict[str, Known]:

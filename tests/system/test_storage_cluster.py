@@ -157,6 +157,25 @@ def test_a_volume_s_key_opens_no_other_volume(demo: Demo, hosts: list[str]) -> N
     assert "other" not in {one["name"] for one in demo.ask("volume", "list")}
 
 
+def test_a_promised_volume_lies_in_its_pool_with_its_primaries_at_home(demo: Demo, hosts: list[str]) -> None:
+    home = demo.topology.clouds[1].provider
+    listed = json.loads(demo.larva("volume", "promises", "--home", home, "--json", timeout=60))
+    possible = {one["survive"]: not one["missing"] for one in listed["options"]}
+    assert possible["csp"]
+    promise = ("--survive", "csp", "--home", home, "--yes", "--wait", "120")
+    demo.larva("volume", "create", "promised", "--size", "64M", *promise, timeout=150)
+    demo.larva("volume", "mount", "promised", "--on", hosts[0], "--at", "/mnt/promised", "--wait", "60", timeout=80)
+    demo.run(hosts[0], ["sh", "-c", "echo kept >/mnt/promised/note && sync /mnt/promised/note"], timeout=60)
+    pool = f"cladfs.data.csp.home.{home}"
+    found = ceph(demo, hosts[0], "osd", "map", pool, "anything")
+    assert len(found["up"]) == 3
+    at = [ceph(demo, hosts[0], "osd", "find", str(osd))["crush_location"]["region"] for osd in found["up"]]
+    assert at[0] == f"csp.{home}"
+    assert sorted(at) == sorted(f"csp.{cloud.provider}" for cloud in demo.topology.clouds)
+    assert demo.run(hosts[0], ["rados", "--pool", pool, "--all", "ls"], timeout=60).strip()
+    demo.larva("volume", "delete", "promised", "--yes", "--force", "--wait", "60", timeout=80)
+
+
 def test_a_quota_holds(demo: Demo, hosts: list[str]) -> None:
     demo.larva("volume", "create", "small", "--size", "16M", "--wait", "60", timeout=80)
     demo.larva("volume", "mount", "small", "--on", hosts[0], "--at", "/mnt/small", "--wait", "60", timeout=80)

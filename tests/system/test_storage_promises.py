@@ -130,3 +130,53 @@ def test_a_promise_that_is_not_kept_is_told_of(small_ceph: SmallCeph) -> None:
     )
     assert {name: pool["crush_rule"] for name, pool in pools(small_ceph).items()} == rules
     assert keep(small_ceph, make=False) == []
+
+
+MOVE = """
+from cbstorage.ceph.monitor import Monitors
+from cbstorage.host import local
+from cbstorage.leading import locations
+from cbstorage.view import View
+from cladnet.model import CloudFacts, NetworkingRule
+from ipaddress import IPv4Address
+rule = NetworkingRule(host="gcp-1", address=IPv4Address("10.0.0.1"), public_key="", endpoints=(),
+                      cloud=CloudFacts(provider="gcp", region="asia-east1", zone=zone))
+seen = View(group="demo", founding=None, specification=None, rules={"gcp-1": rule}, hosts={})
+with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
+    locations.ensure(monitors, seen)
+"""
+
+
+def test_a_host_whose_zone_changes_moves_in_the_map(small_ceph: SmallCeph) -> None:
+    def zone() -> str:
+        nodes = small_ceph.ceph("osd", "tree")["nodes"]
+        host = next(node["id"] for node in nodes if node["name"] == "gcp-1")
+        return str(next(node["name"] for node in nodes if host in node.get("children", ())))
+
+    assert zone() == "dc.gcp.asia-east1.a"
+    for each in ("b", "b", "", "a"):
+        small_ceph.python(MOVE, zone=each)
+        assert zone() == f"dc.gcp.asia-east1.{each or 'b'}"
+
+
+def test_a_client_reads_the_copy_beside_it(small_ceph: SmallCeph) -> None:
+    def reads() -> dict[str, int]:
+        nodes = small_ceph.ceph("osd", "tree")["nodes"]
+        osds = {node["name"]: node["children"][0] for node in nodes if node["type"] == "host"}
+        return {
+            host: small_ceph.ceph("tell", f"osd.{osd}", "perf", "dump")["osd"]["op_r"] for host, osd in osds.items()
+        }
+
+    # A copy beside the primary answers for an object once a later write of its placement group told it that all
+    # copies have the object (PrimaryLogPG, can_serve_replica_read): hence the later files.
+    files, later = 40, 400
+    with small_ceph.mount("/") as writer:
+        writer.run(["sh", "-c", f"mkdir near && for n in $(seq {files}); do echo $n >near/$n; done && sync"])
+        writer.run(["sh", "-c", f"mkdir later && for n in $(seq {later}); do echo $n >later/$n; done && sync"])
+    place = PLACES[2]
+    before = reads()
+    near = ["--localize-reads", f"--crush_location={place.location()}"]
+    with small_ceph.mount("/", options=near) as reader:
+        assert len(reader.run(["sh", "-c", "cat near/*"]).split()) == files
+    beside = reads()[place.host] - before[place.host]
+    assert beside > files * 3 // 4, "no more than the primaries that are there by chance, a third"

@@ -67,6 +67,12 @@ def test_a_client_is_told_no_address_of_its_own() -> None:
     assert parsed(text)["global"]["fsid"] == CLUSTER.fsid
 
 
+def test_a_client_that_knows_where_it_is_reads_the_nearest_copy() -> None:
+    assert "crush_location" not in parsed(conf.render_client(CLUSTER))["client"]
+    located = parsed(conf.render_client(CLUSTER, HOST.place))["client"]
+    assert located["crush_location"] == HOST.place.location()
+
+
 def test_a_key_has_ceph_s_form() -> None:
     raw = base64.b64decode(cephx.new_key(created_s=1_700_000_000))
     kind, seconds, nanoseconds, length = struct.unpack("<HIIH", raw[:12])

@@ -1,11 +1,12 @@
 """Where daemons and copies go: monitors spread over providers, copies over the widest domain that can hold them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cbstorage.ceph.crush import Domain, Place, Replication, place, replication, widen
 from cbstorage.ceph.monitor import CrushTree
-from cbstorage.leading import pools
+from cbstorage.leading import locations, pools
 from cbstorage.wanted import assignment
 from cbstorage.wanted.assignment import Candidate
 from cladnet.model import CloudFacts
@@ -134,3 +135,24 @@ def test_places_are_read_from_the_crush_map() -> None:
     )
     there = place("aws-1", CloudFacts(provider="aws", region="r", zone="a"))
     assert pools.places(tree) == [there, there]
+
+
+@pytest.mark.parametrize(
+    ("told", "moved"),
+    [
+        (CloudFacts(provider="aws", region="r", zone="a"), False),
+        (CloudFacts(provider="aws", region="r", zone="b"), True),
+        (CloudFacts(provider="gcp", region="r", zone="a"), True),
+        (CloudFacts(provider="aws", region="r"), False),
+        (CloudFacts(provider="aws"), False),
+        (CloudFacts(), False),
+    ],
+)
+def test_a_host_moves_in_the_map_when_it_says_so_and_not_when_it_says_less(told: CloudFacts, moved: bool) -> None:
+    old = place("h", CloudFacts(provider="aws", region="r", zone="a"))
+    found = locations.moves([old, old], {"h": place("h", told)}, {"h": told})
+    assert found == ((place("h", told),) if moved else ())
+
+
+def test_an_osd_of_a_stranger_stays_where_it_is() -> None:
+    assert locations.moves([place("h", CloudFacts())], {}, {}) == ()
