@@ -122,7 +122,8 @@ def fuse_command(mount: Mount) -> list[str | Path]:
     """What mounts with ceph-fuse (ceph-fuse(8)) and stays while it does."""
     return [
         "ceph-fuse", "-f", "--conf", mount.configuration, "--name", mount.identity.entity, "--keyring", mount.keyring,
-        "--client_fs", FILE_SYSTEM, "--localize-reads", "-r", mount.source, *(["-o", "ro"] if mount.read_only else []), mount.path,
+        "--client_fs", FILE_SYSTEM, "--localize-reads", "-r", mount.source,
+        *(["-o", "ro"] if mount.read_only else []), mount.path,
     ]  # fmt: skip
 
 

@@ -105,17 +105,18 @@ def test_copies_are_spread_over_providers(demo: Demo, hosts: list[str]) -> None:
 
 
 def test_every_daemon_has_the_patience_that_the_paths_ask_for(demo: Demo, hosts: list[str]) -> None:
-    state = demo.ask("storage", "status")["state"]
-    wanted = timing.settings(state["round_trip_ms"])
-    daemons = [
-        *(f"mon.{host}" for host in hosts),
-        *(f"osd.{osd['id']}" for osd in state["osds"]),
-        "mds." + active_mds(demo)[0],
-    ]
+    osds = demo.ask("storage", "status")["state"]["osds"]
+    daemons = [*(f"mon.{host}" for host in hosts), *(f"osd.{osd['id']}" for osd in osds), "mds." + active_mds(demo)[0]]
     names = ("mon_lease", "osd_heartbeat_grace", "mds_beacon_grace")
-    for daemon in daemons:
+
+    def patient(daemon: str) -> bool:
+        """What paths ask for may change while we look, and a daemon hears of it a moment later."""
+        wanted = timing.settings(demo.ask("storage", "status")["state"]["round_trip_ms"])
         found = {name: float(ceph(demo, hosts[0], "tell", daemon, "config", "get", name)[name]) for name in names}
-        assert found == {name: float(wanted[name]) for name in names}, daemon
+        return found == {name: float(wanted[name]) for name in names}
+
+    for daemon in daemons:
+        wait_for(f"{daemon} has the paths' patience", lambda daemon=daemon: patient(daemon), seconds=60)
     assert ceph(demo, hosts[0], "mon", "dump")["election_strategy"] == 3  # connectivity
 
 
