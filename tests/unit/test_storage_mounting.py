@@ -50,7 +50,8 @@ def test_the_kernel_s_client_is_told_msgr2_and_never_its_key() -> None:
 def test_ceph_fuse_is_told_what_and_where_and_how() -> None:
     assert clients.fuse_command(replace(MOUNT, read_only=True)) == [
         "ceph-fuse", "-f", "--conf", Path("/c/ceph.conf"), "--name", "client.data.11112222.aws-1",
-        "--keyring", Path("/c/keyring"), "--client_fs", "cladfs", "--localize-reads", "-r", "/volumes/demo/data.11112222",
+        "--keyring", Path("/c/keyring"), "--client_fs", "cladfs", "--localize-reads",
+        "-r", "/volumes/demo/data.11112222",
         "-o", "ro", Path("/srv/data"),
     ]  # fmt: skip
     assert "-o" not in clients.fuse_command(MOUNT)
