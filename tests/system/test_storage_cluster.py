@@ -160,7 +160,7 @@ def test_a_volume_s_key_opens_no_other_volume(demo: Demo, hosts: list[str]) -> N
 
 def test_a_promised_volume_lies_in_its_pool_with_its_primaries_at_home(demo: Demo, hosts: list[str]) -> None:
     home = demo.topology.clouds[1].provider
-    listed = json.loads(demo.larva("volume", "promises", "--home", home, "--json", timeout=60))
+    listed = demo.ask("volume", "promises", "--home", home)
     possible = {one["survive"]: not one["missing"] for one in listed["options"]}
     assert possible["csp"]
     promise = ("--survive", "csp", "--home", home, "--yes", "--wait", "120")
