@@ -7,20 +7,20 @@ from cbstorage.ceph import layout
 from cbstorage.ceph.layout import Survey
 from cbstorage.model import OsdState
 from cladnet.etcd.store import Store
-from cladnet.model import HostStatus, NetworkingRule
+from cladnet.model import CloudFacts, HostStatus
 from cladnet.placement.candidates import distances
 from cladnet.placement.model import Rtt
 
 
-def survey(osds: Iterable[OsdState], rules: Mapping[str, NetworkingRule], rtts: Iterable[Rtt], *, up: bool) -> Survey:
+def survey(osds: Iterable[OsdState], clouds: Mapping[str, CloudFacts], rtts: Iterable[Rtt], *, up: bool) -> Survey:
     """Return the ground. OSDs that are out are being emptied, or given up: nothing stands on them.
 
     Args:
-        rules: of the hosts, which say where they are.
+        clouds: where hosts are, by name; one that is not among them counts for nothing.
         up: whether an OSD that is down counts for nothing, as for a new promise; what is kept waits for it.
     """
     hosts = {osd.host for osd in osds if osd.is_in and (osd.up or not up)}
-    return layout.survey({host: rules[host].cloud for host in hosts & rules.keys()}, tuple(rtts))
+    return layout.survey({host: clouds[host] for host in hosts & clouds.keys()}, tuple(rtts))
 
 
 def measured(store: Store, group: str) -> tuple[Rtt, ...]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from cladnet.model import CloudFacts
 
 MOST_COPIES = 3
+_UNTOLD = "none"
 
 
 class Domain(StrEnum):
@@ -62,6 +63,28 @@ def place(host: str, cloud: CloudFacts) -> Place:
     )
 
 
+def facts(stands: Place) -> CloudFacts:
+    """Return what the CRUSH map knows of where a host is: the reverse of place(), but for letters CRUSH cannot bear."""
+    region, zone = (*stands.region.split(".", 2), "", "")[2], (*stands.zone.split(".", 3), "", "", "")[3]
+    names = (stands.provider.removeprefix("csp."), region, zone)
+    provider, region, zone = ("" if name == _UNTOLD else name for name in names)
+    return CloudFacts(provider=provider, region=region, zone=zone)
+
+
+def known(told: CloudFacts | None, stands: Place) -> CloudFacts:
+    """Return what a host says of where it is, unless it says less than the CRUSH map knows.
+
+    A cloud's metadata that does not answer for a while moves no data.
+    """
+    before = facts(stands)
+    if told is None or (before.provider and not told.provider):
+        return before
+    same_region = place("", told).region == stands.region
+    if before.region and not told.region and word(told.provider) == word(before.provider):
+        return before
+    return before if same_region and before.zone and not told.zone else told
+
+
 def replication(places: Iterable[Place]) -> Replication:
     """Return the widest domain that can hold three copies, or as many as there are.
 
@@ -99,4 +122,4 @@ def word(text: str) -> str:
 
     CrushWrapper::is_valid_crush_name allows no more than these.
     """
-    return re.sub(r"[^A-Za-z0-9_-]", "-", text) or "none"
+    return re.sub(r"[^A-Za-z0-9_-]", "-", text) or _UNTOLD

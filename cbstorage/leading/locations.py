@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 
-from cbstorage.ceph.crush import Place
+from cbstorage.ceph.crush import Place, known, place
 from cbstorage.ceph.monitor import CrushTree, Monitors
 from cbstorage.leading import pools
 from cbstorage.view import View
@@ -16,8 +16,7 @@ log = logging.getLogger(__name__)
 def ensure(monitors: Monitors, seen: View) -> None:
     """Move every host that stands elsewhere than its facts say; one that cannot be moved keeps no other."""
     there = pools.places(monitors.ask("osd tree", CrushTree))
-    clouds = {host: rule.cloud for host, rule in seen.rules.items()}
-    for to in moves(there, {host: place for host in clouds if (place := seen.known_place(host))}, clouds):
+    for to in moves(there, {host: rule.cloud for host, rule in seen.rules.items()}):
         try:
             monitors.run("osd crush move", name=to.host, args=to.location().split()[:-1])
             log.info("host %s moved in the CRUSH map: %s", to.host, to.location())
@@ -27,16 +26,11 @@ def ensure(monitors: Monitors, seen: View) -> None:
             log.warning("host %s is not where it should be in the CRUSH map: %s", to.host, error.message)
 
 
-def moves(there: Iterable[Place], wanted: Mapping[str, Place], clouds: Mapping[str, CloudFacts]) -> tuple[Place, ...]:
-    """Return where hosts should stand that stand elsewhere.
-
-    A host that tells less than the map knows (its cloud's metadata did not answer) stays: moving it would move data.
-    """
+def moves(there: Iterable[Place], told: Mapping[str, CloudFacts]) -> tuple[Place, ...]:
+    """Return where hosts should stand that stand elsewhere; one that tells less than the map knows stays."""
     found = {}
     for old in there:
-        new = wanted.get(old.host)
-        if new is not None and new != old and clouds[old.host].provider and clouds[old.host].region:
-            same_region = new.region == old.region
-            if not (same_region and old.zone and not clouds[old.host].zone):
-                found[old.host] = new
+        new = place(old.host, known(told.get(old.host), old))
+        if new != old and told.get(old.host) is not None:
+            found[old.host] = new
     return tuple(found[host] for host in sorted(found))

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 
 from cbstorage import ground
 from cbstorage.ceph import crush_map
-from cbstorage.ceph.crush import MOST_COPIES
+from cbstorage.ceph.crush import MOST_COPIES, known
 from cbstorage.ceph.layout import NEEDED, Layout, Survey, holds, lay, shortage
 from cbstorage.ceph.monitor import CrushRule, CrushTree, FileSystems, Monitors, OsdMap
 from cbstorage.leading import observe, pools
-from cbstorage.model import FILE_SYSTEM, Health, HealthCheck, OsdState, VolumePhase, VolumeSpecification, data_pool
+from cbstorage.model import FILE_SYSTEM, Health, HealthCheck, VolumePhase, VolumeSpecification, data_pool
 from cbstorage.promise import Promise
 from cbstorage.view import View
 from cladnet.placement.model import Rtt
@@ -22,10 +22,12 @@ _NAMED = 5
 """Volumes that a health item names; the rest are counted."""
 
 
-def osds(monitors: Monitors, seen: View) -> tuple[OsdState, ...]:
-    """Every OSD as the monitors have it."""
+def survey(monitors: Monitors, seen: View, rtts: Sequence[Rtt], *, up: bool) -> Survey:
+    """The ground that the OSDs make as the monitors have them; see ground.survey()."""
     osd_map, tree = monitors.ask("osd dump", OsdMap), monitors.ask("osd tree", CrushTree)
-    return observe.osd_states(osd_map, tree, seen.specification.cidr)
+    told = {host: rule.cloud for host, rule in seen.rules.items()}
+    clouds = {stands.host: known(told.get(stands.host), stands) for stands in pools.places(tree)}
+    return ground.survey(observe.osd_states(osd_map, tree, seen.specification.cidr), clouds, rtts, up=up)
 
 
 def ensure(monitors: Monitors, promise: Promise, there: Survey) -> None:
@@ -77,8 +79,7 @@ def keep(
             promised.setdefault(volume.promise, []).append(volume.name)
     if not promised:
         return ()
-    there = osds(monitors, seen)
-    lasting, now = (ground.survey(there, seen.rules, rtts, up=up) for up in (False, True))
+    lasting, now = (survey(monitors, seen, rtts, up=up) for up in (False, True))
     made = {pool.pool_name for pool in monitors.ask("osd dump", OsdMap).pools}
     checks = []
     for promise, names in sorted(promised.items(), key=lambda item: item[0].label):

@@ -193,8 +193,7 @@ class VolumeKeeper:
     def _make(self, monitors: Monitors, seen: View, volume: VolumeSpecification) -> None:
         if volume.promise is not None:
             rtts = ground.measured(self._store, self._group)
-            there = ground.survey(promise_pools.osds(monitors, seen), seen.rules, rtts, up=False)
-            promise_pools.ensure(monitors, volume.promise, there)
+            promise_pools.ensure(monitors, volume.promise, promise_pools.survey(monitors, seen, rtts, up=False))
         wish = tree.Make(
             path=volume.path, namespace=volume.namespace, size_bytes=volume.size_bytes, trash=volume.trash_path,
             pool=volume.data_pool if volume.promise else "",

@@ -107,7 +107,8 @@ def _present(store: Store, group: str) -> tuple[View, Survey]:
     state = store.get(keys.cluster_state(group), ClusterState)
     if state is None:
         raise Unavailable("the storage cluster is not up yet: nothing can be promised", hint="larva storage status")
-    return seen, ground.survey(state.value.osds, seen.rules, ground.measured(store, group), up=True)
+    clouds = {host: rule.cloud for host, rule in seen.rules.items()}
+    return seen, ground.survey(state.value.osds, clouds, ground.measured(store, group), up=True)
 
 
 def _remarks(store: Store, seen: View, there: Survey, options: tuple[Option, ...]) -> list[str]:

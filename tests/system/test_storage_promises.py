@@ -19,7 +19,6 @@ ANYWHERE = Promise(survive=Survive.CSP)
 KEEP = """
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
-from cbstorage import ground
 from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.leading import promise_pools
@@ -45,7 +44,7 @@ volumes = [
                         created_at=datetime.now(UTC)) for number, one in enumerate(promises)
 ]
 with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
-    lasting = ground.survey(promise_pools.osds(monitors, seen), rules, rtts, up=False)
+    lasting = promise_pools.survey(monitors, seen, rtts, up=False)
     for one in promises if make else []:
         promise_pools.ensure(monitors, one, lasting)
     result = [[check.code, check.summary] for check in promise_pools.keep(monitors, seen, volumes, rtts)]

@@ -1,5 +1,7 @@
 """Volumes as desired state, on a real etcd: life cycle, clashes, and what waits say."""
 
+import contextlib
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import cladnet.keys
 from cbstorage import keys, records, view
 from cbstorage.ceph import sealed_keys
 from cbstorage.ceph.cephx import ADMIN, MON
+from cbstorage.commands.volume import volume as volume_command
 from cbstorage.host import founding
 from cbstorage.leading import tree
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
@@ -572,3 +576,22 @@ def test_monitors_that_outlive_less_than_a_volume_are_named(store: Store, networ
     stand(store)
     remarks = promises.preview(store, GROUP).remarks
     assert any("the monitors (aws-1) do not outlive host, region, csp, csp+region" in remark for remark in remarks)
+
+
+def test_the_command_shows_what_a_promise_costs_and_asks(
+    store: Store, made: ClusterSpecification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand(store)
+    monkeypatch.setattr(Store, "of_this_host", lambda: contextlib.nullcontext(store))
+    words = ["create", "v", "--size", "1G", "--survive", "csp"]
+    refused = CliRunner().invoke(volume_command, words, input="n\n")
+    assert refused.exit_code == 1
+    assert "a write takes" in refused.output
+    assert "3 zones with OSDs are needed" in refused.output
+    assert volumes.list_all(store, GROUP) == ()
+    unasked = CliRunner().invoke(volume_command, [*words, "--json"])
+    assert isinstance(unasked.exception, InvalidInput)
+    assert CliRunner().invoke(volume_command, words, input="y\n").exit_code == 0
+    assert volumes.find(store, GROUP, "v").promise == promises.parse("csp")
+    told = CliRunner().invoke(volume_command, ["create", "w", *words[2:], "--home", "aws", "--yes", "--json"])
+    assert json.loads(told.stdout)["promise"] == {"survive": "csp", "home": "aws"}

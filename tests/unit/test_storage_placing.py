@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage.ceph.crush import Domain, Place, Replication, place, replication, widen
+from cbstorage.ceph.crush import Domain, Place, Replication, facts, known, place, replication, widen
 from cbstorage.ceph.monitor import CrushTree
 from cbstorage.leading import locations, pools
 from cbstorage.wanted import assignment
@@ -145,14 +145,28 @@ def test_places_are_read_from_the_crush_map() -> None:
         (CloudFacts(provider="gcp", region="r", zone="a"), True),
         (CloudFacts(provider="aws", region="r"), False),
         (CloudFacts(provider="aws"), False),
+        (CloudFacts(provider="gcp"), True),
         (CloudFacts(), False),
     ],
 )
 def test_a_host_moves_in_the_map_when_it_says_so_and_not_when_it_says_less(told: CloudFacts, moved: bool) -> None:
     old = place("h", CloudFacts(provider="aws", region="r", zone="a"))
-    found = locations.moves([old, old], {"h": place("h", told)}, {"h": told})
+    found = locations.moves([old, old], {"h": told})
     assert found == ((place("h", told),) if moved else ())
 
 
 def test_an_osd_of_a_stranger_stays_where_it_is() -> None:
-    assert locations.moves([place("h", CloudFacts())], {}, {}) == ()
+    assert locations.moves([place("h", CloudFacts())], {}) == ()
+
+
+@given(CLOUDS, st.sampled_from(["a", "b", ""]))
+def test_what_the_map_knows_is_what_it_was_told(cloud: CloudFacts, zone: str) -> None:
+    told = CloudFacts(provider=cloud.provider, region=cloud.region, zone=zone)
+    assert facts(place("h", told)) == told
+    assert known(told, place("h", told)) == told
+    assert known(None, place("h", told)) == told
+    assert known(CloudFacts(), place("h", told)) == told
+
+
+def test_a_map_from_before_zones_knows_none() -> None:
+    assert facts(Place(provider="csp.aws", region="zone.aws.r", zone="", host="h")).zone == ""
