@@ -13,6 +13,7 @@ VOLUME = f"{ROOT}/volume/"
 VOLUME_STATE = f"{ROOT}/volume-state/"
 TRASH = f"{ROOT}/trash/"
 SNAPSHOT = f"{ROOT}/snapshot/"
+COPY = f"{ROOT}/copy/"
 SNAPSHOT_SCHEDULE = f"{ROOT}/snapshot-schedule/"
 MOUNT = f"{ROOT}/mount/"
 MOUNT_EVERYWHERE = f"{ROOT}/mount-everywhere/"
@@ -129,6 +130,16 @@ def snapshot_schedule(group: str, volume_id: str) -> str:
 def snapshot_schedules_of(group: str) -> str:
     """Prefix of every schedule of a group."""
     return f"{SNAPSHOT_SCHEDULE}{_group(group)}/"
+
+
+def copy(group: str, volume_id: str) -> str:
+    """CopyWish: what a volume, by its id, is to be filled with."""
+    return f"{copies_of(group)}{segment(volume_id, what='volume id')}"
+
+
+def copies_of(group: str) -> str:
+    """Prefix of every copy that is not done yet."""
+    return f"{COPY}{_group(group)}/"
 
 
 def mount(group: str, host: str, volume: str) -> str:

@@ -42,6 +42,7 @@ MONITOR_TABLE = (
     Row(keys.VOLUME_STATE + "{group}/", Access.READ_WRITE, "it makes the volumes"),
     Row(keys.TRASH + "{group}/", Access.READ_WRITE, "it puts deleted volumes there, and destroys them in time"),
     Row(keys.SNAPSHOT + "{group}/", Access.READ_WRITE, "it makes and removes snapshots"),
+    Row(keys.COPY + "{group}/", Access.READ_WRITE, "it fills volumes, and says how far it is"),
     Row(keys.SNAPSHOT_SCHEDULE + "{group}/", Access.READ_WRITE, "when; a destroyed volume's goes with it"),
     Row(keys.CONNECTION + "{group}/", Access.READ, "which machines outside have volumes"),
     Row(keys.CONNECTION_KEY + "{group}/", Access.READ_WRITE, "it makes their keys, and takes them back"),

@@ -13,7 +13,7 @@ from cbstorage.connection_model import OutsideConnection
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
 from cbstorage.osd_model import OsdAddition, OsdProgress, OsdWish, digest
-from cbstorage.volume_model import Snapshot, SnapshotSchedule, Trashed
+from cbstorage.volume_model import CopyWish, Snapshot, SnapshotSchedule, Trashed
 from cladnet.etcd.store import Store, Versioned
 from larva.errors import MalformedData
 
@@ -56,6 +56,14 @@ def snapshot_schedules(store: Store, group: str) -> dict[str, Versioned[Snapshot
     """The schedules of a group, by volume id."""
     found = store.children(keys.snapshot_schedules_of(group), SnapshotSchedule)
     return agreeing(found, lambda name, one: one.volume_id == name)
+
+
+def copies(store: Store, group: str) -> dict[str, Versioned[CopyWish]]:
+    """What is to be copied in a group, by the id of the volume that is filled."""
+    found = store.children(keys.copies_of(group), CopyWish)
+    return agreeing(
+        found, lambda name, wish: wish.volume_id == name and wish.source_path.startswith(f"/volumes/{group}/")
+    )
 
 
 def mounts_on(store: Store, group: str, host: str) -> dict[str, Versioned[MountSpecification]]:

@@ -1,4 +1,4 @@
-"""What travels through etcd of a volume besides itself: its stay in the trash, its snapshots and their schedule."""
+"""What travels through etcd of a volume besides itself: its stay in the trash, its snapshots, copies of them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,3 +58,27 @@ class SnapshotSchedule:
     """Seconds between two."""
     keep: Annotated[int, Meta(ge=1, le=48)]
     """A directory has room for about a hundred (`mds_max_snaps_per_dir`); people's own need some of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyWish:
+    """A volume is to hold what a snapshot does: `cb-storage/copy/{group}/{volume id}`.
+
+    Nobody has it mounted until that is done; then the key goes.
+    """
+
+    volume_id: VolumeId
+    """The volume that is filled."""
+    source_id: VolumeId
+    source_path: Annotated[str, Meta(pattern=r"\A/volumes/[a-z0-9-]{1,63}/[a-z0-9-]{1,63}\.[0-9a-f]{8}\Z")]
+    """The directory of the volume that the snapshot is of; the same volume's for a restoration in its place."""
+    snapshot: Name
+    copied_files: Annotated[int, Meta(ge=0)] = 0
+    copied_bytes: Annotated[int, Meta(ge=0)] = 0
+    problem: str = ""
+    """Why it does not go on; it is tried again all the same."""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether a volume goes back to a snapshot of its own."""
+        return self.volume_id == self.source_id

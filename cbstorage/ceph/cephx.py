@@ -67,6 +67,15 @@ def storage_host(host: str) -> str:
     return f"client.storage.{host}"
 
 
+def copy_caps(*, file_system: str) -> dict[str, str]:
+    """What a copier may do: write everywhere in one file system; its identity ends with its copy."""
+    return {
+        "mon": f"allow r fsname={file_system}",
+        "mds": f"allow rw fsname={file_system}",
+        "osd": f"allow rw tag cephfs data={file_system}",
+    }
+
+
 def volume_caps(
     *, file_system: str, path: str, data_pool: str, namespace: str, read_only: bool = False
 ) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import click
 
-from cbstorage.commands import promise_words, volume_connection, volume_snapshots, volume_trash
+from cbstorage.commands import promise_words, volume_connection, volume_copies, volume_snapshots, volume_trash
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
 from cbstorage.model import MountPhase
 from cbstorage.wanted import mounting, promises, resizing, sizes, volumes
@@ -181,6 +181,8 @@ volume.add_command(volume_trash.undelete)
 volume.add_command(volume_trash.purge)
 volume.add_command(volume_snapshots.snapshot)
 volume.add_command(volume_snapshots.schedule)
+volume.add_command(volume_copies.clone)
+volume.add_command(volume_copies.restore)
 
 
 def _hosts(hosts: tuple[str, ...], *, everywhere: bool) -> tuple[str, ...] | None:
@@ -210,6 +212,8 @@ def _show(view: VolumeView, *, as_json: bool) -> None:
         click.echo(f"  its quota is {sizes.show(view.quota_bytes)} until it is resized")
     if view.promise:
         click.echo(f"  its data survives: {view.promise}")
+    if view.copied_bytes is not None:
+        click.echo(f"  {sizes.show(view.copied_bytes)} copied from a snapshot")
     if view.problem:
         click.echo(f"  {view.problem}")
     if view.mounts:

@@ -1,7 +1,7 @@
 """Snapshots, as the leading host makes, schedules and removes them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -29,14 +29,22 @@ class SnapshotKeeper:
         self._group = group
         self._order = order
 
-    def due(self, volumes: Sequence[VolumeSpecification]) -> list[tuple[VolumeSpecification, SnapshotPlan]]:
-        """Return what is to be done for those of these volumes for which something is."""
-        snapshots = records.snapshots(self._store, self._group)
+    def due(
+        self, volumes: Sequence[VolumeSpecification], copied: Collection[tuple[str, str]] = ()
+    ) -> list[tuple[VolumeSpecification, SnapshotPlan]]:
+        """Return what is to be done for those of these volumes for which something is.
+
+        Args:
+            copied: volume id and name of snapshots that something is copied from: they stay until that is done.
+        """
+        found = records.snapshots(self._store, self._group)
+        gone = SnapshotPhase.DELETING
+        snapshots = {at: one for at, one in found.items() if at not in copied or one.value.phase is not gone}
         schedules = records.snapshot_schedules(self._store, self._group)
         ids = [volume.id for volume in volumes]
-        found = snapshot_plan.plans(snapshots, schedules, ids, datetime.now(UTC))
+        plans = snapshot_plan.plans(snapshots, schedules, ids, datetime.now(UTC))
         idle = SnapshotPlan(schedule=None, make=(), expire=(), remove=())
-        return [(volume, found[volume.id]) for volume in volumes if found[volume.id] != idle]
+        return [(volume, plans[volume.id]) for volume in volumes if plans[volume.id] != idle]
 
     def carry_out(self, volume: VolumeSpecification, todo: SnapshotPlan) -> None:
         """Do it; what was asked for by this itself is made with the next look.
@@ -65,7 +73,8 @@ class SnapshotKeeper:
         """Forget the snapshots and the schedule of a volume that was destroyed with them."""
         found = records.snapshots(self._store, self._group)
         gone = [Delete(item.key) for (whose, _), item in found.items() if whose == volume_id]
-        self._store.transact([], [*gone, Delete(keys.snapshot_schedule(self._group, volume_id))])
+        rest = [Delete(key(self._group, volume_id)) for key in (keys.snapshot_schedule, keys.copy)]
+        self._store.transact([], [*gone, *rest])
 
 
 def _snaps(volume: VolumeSpecification, items: Sequence[Versioned[Snapshot]]) -> tuple[Snap, ...]:

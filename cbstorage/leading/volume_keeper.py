@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,8 @@ from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
 from cbstorage.leading import monitor_moves, promise_pools, tree
 from cbstorage.leading.connection_keeper import ConnectionKeeper
+from cbstorage.leading.copy_access import CopyAccess
+from cbstorage.leading.copy_keeper import CopyKeeper
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
 from cbstorage.leading.trash_keeper import TrashKeeper
@@ -52,6 +55,8 @@ class VolumeKeeper:
         self._group = group
         self._host = host
         self._last_words = ""
+        self._counted = float("-inf")
+        self._copies = CopyKeeper(store, group)
         self._snapshots = SnapshotKeeper(store, group, self._snap)
         self._trash = TrashKeeper(store, self._purge)
         self._connections = ConnectionKeeper(store, group, self._end_sessions)
@@ -69,6 +74,7 @@ class VolumeKeeper:
             keys.snapshots_of(self._group),
             keys.snapshot_schedules_of(self._group),
             *self._connections.prefixes(),
+            keys.copies_of(self._group),
         ]
 
     def reconcile(self) -> float:
@@ -90,9 +96,11 @@ class VolumeKeeper:
                     self._host, leader=quorum.quorum_leader_name, quorum=quorum.quorum_names,
                     wanted=seen.specification.mon_hosts,
                 ):  # fmt: skip
+                    self._copies.stop()
                     return LOOK_S / 3
                 settled = self._act(monitors, seen, desired)
-                settled &= self._connections.act(monitors, {item.value.name: item.value for item in desired.volumes})
+                filled = (item.value for item in desired.volumes if item.value.id not in desired.copies)
+                settled &= self._connections.act(monitors, {volume.name: volume for volume in filled})
                 return LOOK_S if self._trash.keep(trash) and settled else UNSETTLED_S
         except Unavailable as error:
             # While the cluster comes up this is no failure to back off from: whoever waits for a volume waits for us.
@@ -109,6 +117,7 @@ class VolumeKeeper:
             mounts=records.wanted_of(self._store, group, seen.hosts),
             reports={pair: item.value for pair, item in records.mount_states_of(self._store, group).items()},
             handed_out=records.mount_keys_of(self._store, group),
+            copies=records.copies(self._store, group),
         )
 
     def _act(self, monitors: Monitors, seen: View, desired: Desired) -> bool:
@@ -118,7 +127,8 @@ class VolumeKeeper:
         todo = plan(desired, seal_keys, self._patience.overdue(leaving))
         # What goes on with the next look: a removal that is not through, and what may be done once keys are back.
         settled = not todo.remove and not todo.take_back
-        if todo.make or todo.remove or todo.take_back:
+        active: tuple[str, ...] = ()
+        if todo.make or todo.remove or todo.take_back or todo.fill:
             active = _active_metadata_servers(monitors)
         for volume in todo.make:
             settled &= self._try(volume, partial(self._make, monitors, seen, volume))
@@ -137,9 +147,13 @@ class VolumeKeeper:
             for item in desired.volumes
             if item.value.phase is VolumePhase.ACTIVE and is_made(item.value, desired.states.get(item.value.name))
         ]
-        for volume, changes in self._snapshots.due(made):
+        copied = {(item.value.source_id, item.value.snapshot) for item in desired.copies.values()}
+        for volume, changes in self._snapshots.due(made, copied):
             settled &= self._try(volume, partial(self._snapshots.carry_out, volume, changes)) and not changes.again
-        self._count(made)
+        settled &= self._copies.keep(desired.copies, todo.fill, CopyAccess(monitors, self._evict, active))
+        if settled or time.monotonic() - self._counted >= LOOK_S:
+            self._counted = time.monotonic()
+            self._count(made)
         return settled
 
     def _apart(self, action: Callable[[], None]) -> bool:
@@ -244,15 +258,17 @@ class VolumeKeeper:
                 except NotFound:
                     log.debug("%s was gone already", one.entity)
                 ended.append(one.entity)
-        if ended:
-            self._order(evict=tuple(tree.Evict(entity=entity, servers=active) for entity in ended))
+        self._evict(ended, active)
         for (host, name), given in back.items():
             self._store.delete(given.key, revision=given.revision)
             log.info("took the key for volume %s back from %s", name, host)
 
     def _end_sessions(self, monitors: Monitors, entities: Sequence[str]) -> None:
-        active = _active_metadata_servers(monitors)
-        self._order(evict=tuple(tree.Evict(entity=entity, servers=active) for entity in entities))
+        self._evict(entities, _active_metadata_servers(monitors))
+
+    def _evict(self, entities: Sequence[str], servers: tuple[str, ...]) -> None:
+        if entities:
+            self._order(evict=tuple(tree.Evict(entity=entity, servers=servers) for entity in entities))
 
     def _discard(self, item: Versioned[VolumeSpecification]) -> None:
         """Put a volume into the trash; from there it comes back, or is destroyed in time. Its name is free then."""

@@ -1,7 +1,7 @@
 """What separates the volumes that are wanted from those that are: pure, so that every rule is read in one place."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cbstorage.model import (
     MountSpecification,
@@ -11,6 +11,7 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )
+from cbstorage.volume_model import CopyWish
 from cladnet.etcd.store import Versioned
 
 
@@ -24,6 +25,8 @@ class Desired:
     """By host and volume."""
     reports: Mapping[tuple[str, str], MountState]
     handed_out: Mapping[tuple[str, str], Versioned[SealedKeys]]
+    copies: Mapping[str, Versioned[CopyWish]] = field(default_factory=dict)
+    """By the id of the volume that is filled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class Plan:
     hand_out: tuple[MountSpecification, ...]
     take_back: tuple[tuple[str, str], ...]
     remove: tuple[Versioned[VolumeSpecification], ...]
+    fill: tuple[VolumeSpecification, ...] = ()
+    """What nobody has open, so that it may be written to."""
 
 
 def plan(desired: Desired, seal_keys: Mapping[str, str], overdue: Collection[tuple[str, str]] = ()) -> Plan:
@@ -45,7 +50,9 @@ def plan(desired: Desired, seal_keys: Mapping[str, str], overdue: Collection[tup
     """
     active = {item.value.name: item.value for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
     wanted = _wanted(desired, seal_keys)
-    in_use = wanted.keys() | (lingering(desired, seal_keys) - frozenset(overdue))
+    left = lingering(desired, seal_keys) - frozenset(overdue)
+    in_use = wanted.keys() | left
+    filling = {name for name, volume in active.items() if volume.id in desired.copies}
     held = {
         pair
         for pair, given in desired.handed_out.items()
@@ -56,15 +63,23 @@ def plan(desired: Desired, seal_keys: Mapping[str, str], overdue: Collection[tup
         hand_out=tuple(
             mount
             for (host, name), mount in wanted.items()
+            if name not in filling
             if (host, name) not in desired.handed_out
             or ((host, name) in held and desired.handed_out[host, name].value.seal_key != seal_keys[host])
         ),
-        take_back=tuple(pair for pair in desired.handed_out if pair not in in_use or pair not in held),
+        take_back=tuple(
+            pair for pair in desired.handed_out if pair not in in_use or pair not in held or pair[1] in filling
+        ),
         remove=tuple(
             item
             for item in desired.volumes
             if item.value.phase is VolumePhase.DELETING
             and not any(name == item.value.name for _, name in in_use | desired.handed_out.keys())
+        ),
+        fill=tuple(
+            active[name]
+            for name in sorted(filling - {name for _, name in left | desired.handed_out.keys()})
+            if is_made(active[name], desired.states.get(name))
         ),
     )
 

@@ -36,7 +36,7 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
         InvalidInput: the name cannot be used.
         Conflict: the volume has one of that name, or too many, or is being deleted.
     """
-    item = _active(store, group, volume)
+    item = active(store, group, volume)
     now = datetime.now(UTC)
     chosen = name or f"{now:%Y%m%d-%H%M%S}"
     key = keys.snapshot(group, item.value.id, chosen)
@@ -45,8 +45,7 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
     there = _of(store, group, item.value)
     if any(one.value.name == chosen for one in there):
         raise Conflict(f"volume {volume} has a snapshot {chosen!r} already", hint="choose another name, or delete it")
-    if sum(not one.value.scheduled for one in there) >= MOST:
-        raise Conflict(f"volume {volume} has {MOST} snapshots already", hint="delete some of them")
+    check_room(store, group, item.value)
     wish = Snapshot(volume_id=item.value.id, name=chosen, asked_at=now)
     # Writing the volume anew makes a deletion that runs at the same time fail, or this.
     if not store.transact(
@@ -54,6 +53,12 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
     ):
         raise Conflict(f"somebody else changed volume {volume} meanwhile", hint="retry")
     return wish
+
+
+def check_room(store: Store, group: str, volume: VolumeSpecification) -> None:
+    """Raise Conflict unless a volume may have another snapshot."""
+    if sum(not one.value.scheduled for one in _of(store, group, volume)) >= MOST:
+        raise Conflict(f"volume {volume.name} has {MOST} snapshots already", hint="delete some of them")
 
 
 def list_all(store: Store, group: str, volume: str) -> SnapshotList:
@@ -68,7 +73,7 @@ def list_all(store: Store, group: str, volume: str) -> SnapshotList:
 
 def delete(store: Store, group: str, volume: str, name: str) -> None:
     """Ask for a snapshot to be removed; NotFound without it."""
-    item = _active(store, group, volume)
+    item = active(store, group, volume)
     for one in _of(store, group, item.value):
         if one.value.name == name:
             store.replace(one, replace(one.value, phase=SnapshotPhase.DELETING))
@@ -91,7 +96,7 @@ def schedule(store: Store, group: str, volume: str, *, every_s: int, keep: int) 
         raise InvalidInput(f"snapshots cannot be made every {every_s} s", hint="from 5m to 366d")
     if not 1 <= keep <= MOST:
         raise InvalidInput(f"a schedule cannot keep {keep} snapshots", hint=f"from 1 to {MOST}")
-    item = _active(store, group, volume)
+    item = active(store, group, volume)
     wish = SnapshotSchedule(volume_id=item.value.id, every_s=every_s, keep=keep)
     store.put(keys.snapshot_schedule(group, item.value.id), wish)
     return wish
@@ -99,7 +104,7 @@ def schedule(store: Store, group: str, volume: str, *, every_s: int, keep: int) 
 
 def unschedule(store: Store, group: str, volume: str) -> None:
     """Ask for no more scheduled snapshots; those that are there stay."""
-    item = _active(store, group, volume)
+    item = active(store, group, volume)
     store.delete(keys.snapshot_schedule(group, item.value.id))
 
 
@@ -124,7 +129,8 @@ def wait_gone(store: Store, group: str, volume: str, name: str, *, timeout_s: fl
     volumes.wait(look, f"snapshot {name} of volume {volume} is not removed", timeout_s)
 
 
-def _active(store: Store, group: str, volume: str) -> Versioned[VolumeSpecification]:
+def active(store: Store, group: str, volume: str) -> Versioned[VolumeSpecification]:
+    """Return a volume that is not being deleted; NotFound or Conflict otherwise."""
     item = records.volume(store, group, volume)
     if item is None:
         raise volumes.unknown(group, volume)

@@ -18,6 +18,7 @@ from cbstorage.model import (
     VolumeState,
 )  # fmt: skip
 from cbstorage.promise import Promise
+from cbstorage.volume_model import CopyWish
 from cbstorage.wanted import promises, sizes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
 from cladnet.keys import hosts_of, is_segment
@@ -65,6 +66,8 @@ class VolumeView:
     problem: str
     created_at: datetime
     mounts: tuple[MountView, ...]
+    copied_bytes: int | None = None
+    """How much of a snapshot it holds, while it is filled from one; None otherwise."""
     promise: Promise | None = None
     everywhere: bool = False
     """Whether every host should have it, those too that join later."""
@@ -74,6 +77,8 @@ class VolumeView:
         """One word for people."""
         if self.phase is VolumePhase.DELETING:
             return "deleting"
+        if self.copied_bytes is not None:
+            return "failed" if self.problem else "copying"
         if not self.ready:
             return "failed" if self.problem else "pending"
         return "ready" if self.quota_bytes == self.size_bytes else "resizing"
@@ -252,14 +257,21 @@ def unknown(group: str, name: str) -> LarvaError:
 def _views(store: Store, group: str) -> list[VolumeView]:
     specifications = [item.value for item in records.volumes(store, group).values()]
     states = records.volume_states(store, group)
+    copies = records.copies(store, group)
     of_all = records.mounts_everywhere(store, group)
     wanted = list(records.wanted_of(store, group, hosts(store, group) if of_all else ()).values())
     actual = [item.value for item in records.mount_states_of(store, group).values()]
     everywhere = {name: item.value.volume_id for name, item in of_all.items()}
-    return [
+    views = [
         _view(volume, states.get(volume.name), wanted, actual, everywhere=everywhere.get(volume.name) == volume.id)
         for volume in specifications
     ]
+    return [_filled(view, copies[view.id].value) if view.id in copies else view for view in views]
+
+
+def _filled(view: VolumeView, wish: CopyWish) -> VolumeView:
+    """A volume that is filled from a snapshot is not ready, whatever has been made of it."""
+    return replace(view, ready=False, copied_bytes=wish.copied_bytes, problem=view.problem or wish.problem)
 
 
 def _view(

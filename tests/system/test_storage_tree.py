@@ -150,6 +150,100 @@ def test_a_snapshot_stays_as_it_was_wherever_its_volume_goes(small_ceph: SmallCe
     assert carry_out(small_ceph, count=[made.trash_path])["missing"] == [made.trash_path]
 
 
+FILL = r"""
+mkdir -p deep/er empty && chmod 2750 empty
+echo words >text && ln text deep/er/same && ln -s nowhere link && mkfifo pipe
+truncate -s 32M holes
+echo middle | dd of=holes bs=1M seek=16 conv=notrunc status=none
+dd if=/dev/urandom of=big bs=1M count=3 status=none && chown 1234:5678 big && chmod 4640 big
+python3 -c 'import os; os.setxattr("text", "user.colour", b"green"); os.setxattr("deep", "user.kind", b"d")'
+touch -d '2001-02-03 04:05:06.789 UTC' text big deep/er deep .
+sync text holes big deep/er deep empty .
+"""
+"""Its last line: what a client that is killed had not written yet is in no snapshot."""
+SPOIL = r"""
+rm -r deep empty link && echo else >link && echo more >>text && mkdir -p extra/tree && echo x >extra/tree/x
+dd if=/dev/urandom of=big bs=1M count=1 conv=notrunc status=none && touch -d '2001-02-03 04:05:06.789 UTC' big
+sync text big link extra extra/tree/x .
+"""
+DESCRIBE = r"""
+find . -type d -printf '%P %m %U %G %T@\n' | sort
+find . ! -type d -printf '%P %y %m %U %G %s %T@ %n %l\n' | sort
+find . -type f -exec sha256sum {} + | sort -k2
+stat -c '%i' text deep/er/same | uniq | wc -l
+python3 -c 'import os; print([(n, {x: os.getxattr(n, x) for x in os.listxattr(n)}) for n in ("text", "deep", "big")])'
+"""
+COPY = """
+import time
+from pathlib import Path
+from cbstorage.leading.copier import CopyOrder
+from cbstorage.leading.copy_jobs import CopyJobs
+jobs = CopyJobs()
+wish = CopyOrder(**{**order, "keyring": Path(order["keyring"])})
+def finish():
+    deadline = time.monotonic() + 200
+    while not (report := jobs.follow("t", wish)).done:
+        assert time.monotonic() < deadline, report
+        time.sleep(0.1)
+    return report
+if broken_off:
+    jobs.follow("t", wish)
+    time.sleep(broken_off)
+    jobs.keep_only([])
+report = finish()
+result = [report.files, report.bytes]
+"""
+
+
+ACCESS = """
+from pathlib import Path
+from cbstorage.ceph.monitor import Monitors
+from cbstorage.host import local
+from cbstorage.leading import tree
+from cbstorage.leading.copy_access import CopyAccess
+admin = {"entity": "client.admin", "keyring": local.keyring_of("client.admin")}
+def evict(entities, servers):
+    tree.run(tree.Order(evict=tuple(tree.Evict(entity=one, servers=servers) for one in entities), **admin))
+with Monitors(local.CONFIGURATION, **admin) as monitors:
+    path = getattr(CopyAccess(monitors, evict, (server,)), step)(entity)
+result = str(path)
+"""
+
+
+def test_a_volume_is_filled_from_a_snapshot_and_goes_back_to_one(small_ceph: SmallCeph) -> None:
+    made, copy = make(small_ceph, "origin"), make(small_ceph, "copy")
+    snapshot = {"path": made.path, "name": "one"}
+    with mounted(small_ceph, made, "aws-1") as mount:
+        mount.run(["sh", "-euc", FILL])
+        wanted = mount.run(["bash", "-euc", DESCRIBE])
+        carry_out(small_ceph, snap=[snapshot])
+        mount.run(["sh", "-euc", SPOIL])
+    past = f"{made.path}/.snap/one"
+    entity = f"client.copy.{copy.id}"
+    for step in ("take", "give"):  # what a leader does before it begins, whoever began before
+        keyring = small_ceph.python(ACCESS, step=step, entity=entity, server=MDS)
+    whom = {"entity": entity, "keyring": keyring}
+    order = {"source": past, "target": copy.path, "trust_times": True, **whom}
+    for broken_off in (1.5, 0):  # ended by force and taken up again; then with nothing left to do
+        files, size = small_ceph.python(COPY, order=order, broken_off=broken_off, timeout=240)
+        assert files == 6
+        assert size >= 35 * MIB
+    with mounted(small_ceph, copy, "gcp-1") as mount:
+        assert mount.run(["bash", "-euc", DESCRIBE]) == wanted
+    back = {"source": past, "target": made.path, "trust_times": False, **whom}
+    small_ceph.python(COPY, order=back, broken_off=0, timeout=240)
+    with mounted(small_ceph, made, "aws-1") as mount:
+        assert mount.run(["bash", "-euc", DESCRIBE]) == wanted
+    with small_ceph.mount(entity=entity, key=small_ceph.ceph("auth", "get", entity)[0]["key"]) as late:
+        late.write(f"{made.path[1:]}/text", b"written late")
+        small_ceph.python(ACCESS, step="take", entity=entity, server=MDS)
+        with pytest.raises(LarvaError):
+            late.write(f"{made.path[1:]}/text", b"written too late")
+    whom["keyring"] = small_ceph.python(ACCESS, step="give", entity=entity, server=MDS)
+    with pytest.raises(LarvaError, match="No such file"):
+        small_ceph.python(COPY, order={**order, "source": f"{made.path}/.snap/none"}, broken_off=0, timeout=240)
+
+
 def test_no_key_opens_another_volume(small_ceph: SmallCeph) -> None:
     """Neither through the file system nor past it, in the objects themselves."""
     mine, theirs = make(small_ceph, "data"), make(small_ceph, "data")

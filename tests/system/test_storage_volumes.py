@@ -20,6 +20,9 @@ from cbstorage.ceph.cephx import ADMIN, MON
 from cbstorage.commands.volume import volume as volume_command
 from cbstorage.host import founding
 from cbstorage.leading import tree
+from cbstorage.leading.copier import CopyOrder, CopyReport
+from cbstorage.leading.copy_jobs import CopyJobs
+from cbstorage.leading.copy_keeper import CopyKeeper
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.model import (
@@ -32,10 +35,12 @@ from cbstorage.model import (
     OsdState,
     SealedKeys,
     VolumePhase,
+    VolumeSpecification,
     VolumeState,
 )
 from cbstorage.mounting.mounts import MountKeeper
-from cbstorage.wanted import cluster, mounting, promises, resizing, snapshots, trash, volumes
+from cbstorage.volume_model import SnapshotPhase
+from cbstorage.wanted import cluster, copies, mounting, promises, resizing, snapshots, trash, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -49,7 +54,7 @@ from cladnet.model import (
     Role,
 )  # fmt: skip
 from cladnet.placement.model import Survive
-from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut, Unavailable
+from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, ProgramFailed, TimedOut, Unavailable
 
 GROUP = "demo-1"
 CSPS = ("aws", "azure", "gcp")
@@ -354,6 +359,104 @@ def test_snapshots_are_asked_for_made_and_removed(store: Store, made: ClusterSpe
     assert [one.scheduled for one in snapshots.list_all(store, GROUP, "data").snapshots] == [True]
     keeper.forget(created.id)
     assert snapshots.list_all(store, GROUP, "data").snapshots == ()
+
+
+class Jobs(CopyJobs):
+    """Copies that are as far as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.far = CopyReport(files=0, bytes=0)
+        self.orders = dict[str, CopyOrder]()
+
+    def follow(self, token: str, order: CopyOrder) -> CopyReport:
+        self.orders[token] = order
+        if self.far.problem:
+            raise ProgramFailed(self.far.problem)
+        return self.far
+
+
+class Door:
+    """Access for copies, as it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked = list[str]()
+
+    def give(self, entity: str) -> Path:
+        self.asked.append(f"give {entity}")
+        return Path("keyring")
+
+    def take(self, entity: str) -> None:
+        self.asked.append(f"take {entity}")
+
+
+def test_a_volume_is_cloned_and_restored(store: Store, made: ClusterSpecification) -> None:
+    source = volumes.create(store, GROUP, "data", GIB)
+    jobs = Jobs()
+    keeper, door = CopyKeeper(store, GROUP, lambda: jobs), Door()
+
+    def snapped() -> None:
+        for item in records.snapshots(store, GROUP).values():
+            if item.value.phase is SnapshotPhase.WANTED:
+                store.replace(item, replace(item.value, phase=SnapshotPhase.MADE))
+
+    def state(volume: VolumeSpecification) -> None:
+        store.put(
+            keys.volume_state(GROUP, volume.name), VolumeState(id=volume.id, ready=True, size_bytes=volume.size_bytes)
+        )
+
+    state(source)
+    new = copies.clone(store, GROUP, "data", "copy")
+    assert (new.id != source.id, new.path != source.path, new.size_bytes) == (True, True, GIB)
+    state(new)
+    assert volumes.find(store, GROUP, "copy").status == "copying"
+    assert not keeper.keep(records.copies(store, GROUP), [new], door), "its snapshot is not made yet"
+    assert not jobs.orders
+    snapped()
+    jobs.far = CopyReport(files=1, bytes=7)
+    assert not keeper.keep(records.copies(store, GROUP), [new], door)
+    assert [one.source for one in jobs.orders.values()] == [f"{source.path}/.snap/clone-{new.id}"]
+    assert volumes.find(store, GROUP, "copy").copied_bytes == 7
+    jobs.far = CopyReport(files=1, bytes=7, problem="no room")
+    assert not keeper.keep(records.copies(store, GROUP), [new], door)
+    with pytest.raises(TimedOut, match="no room"):
+        volumes.wait_ready(store, GROUP, "copy", timeout_s=0)
+    jobs.far = CopyReport(files=2, bytes=9, done=True)
+    keeper.keep(records.copies(store, GROUP), [new], door)
+    assert keeper.keep(records.copies(store, GROUP), [new], door)
+    assert volumes.find(store, GROUP, "copy").status == "ready"
+    assert door.asked[0] == door.asked[-1] == f"take client.copy.{new.id}", "no late copier writes into it any more"
+    assert [one.phase for one in snapshots.list_all(store, GROUP, "data").snapshots] == [SnapshotPhase.DELETING]
+
+    snapshots.create(store, GROUP, "data", "then")
+    mounting.mount(store, GROUP, "data", ["aws-1"], "/srv/data")
+    with pytest.raises(Conflict, match="is mounted on aws-1"):
+        copies.restore(store, GROUP, "data", "then")
+    before = copies.restore(store, GROUP, "data", "then", force=True)
+    assert volumes.find(store, GROUP, "data").mounts == ()
+    assert before in {one.name for one in snapshots.list_all(store, GROUP, "data").snapshots}
+    with pytest.raises(Conflict, match="being filled already"):
+        copies.restore(store, GROUP, "data", "then")
+    with pytest.raises(Conflict, match="being filled itself"):
+        copies.clone(store, GROUP, "data", "other")
+    assert not keeper.keep(records.copies(store, GROUP), [source], door), "what it holds now is kept first"
+    snapped()
+    keeper.keep(records.copies(store, GROUP), [source], door)
+    assert not jobs.orders[f"{source.id}@{source.id}/then"].trust_times
+    assert volumes.find(store, GROUP, "data").status == "ready"
+
+    for action, error, said in (
+        (lambda: copies.clone(store, GROUP, "data", "copy"), Conflict, "already"),
+        (lambda: copies.clone(store, GROUP, "data", "x", snapshot="none"), NotFound, "no snapshot"),
+        (lambda: copies.clone(store, GROUP, "none", "x"), NotFound, "no volume"),
+        (lambda: copies.clone(store, GROUP, "data", "a/b"), InvalidInput, "not usable"),
+        (lambda: copies.clone(store, GROUP, "data", "x", size_bytes=1), InvalidInput, "too small"),
+        (lambda: copies.restore(store, GROUP, "data", "none"), NotFound, "no snapshot"),
+    ):
+        with pytest.raises(error, match=said):
+            action()
+    store.put(keys.copy(GROUP, new.id), {"volume_id": new.id, "source_id": new.id, "source_path": "/", "snapshot": "x"})
+    assert records.copies(store, GROUP) == {}, "nothing outside of volumes is ever copied"
 
 
 def test_clashes_are_named(store: Store, made: ClusterSpecification) -> None:

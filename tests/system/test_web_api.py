@@ -103,7 +103,8 @@ PATHS = [
     ("POST", "/v1/cladnets/a/volume-trash/b/undelete"), ("DELETE", "/v1/cladnets/a/volume-trash/b"),
     ("GET", "/v1/cladnets/a/volumes/b/snapshots"), ("POST", "/v1/cladnets/a/volumes/b/snapshots"),
     ("DELETE", "/v1/cladnets/a/volumes/b/snapshots/a"), ("PUT", "/v1/cladnets/a/volumes/b/snapshot-schedule"),
-    ("DELETE", "/v1/cladnets/a/volumes/b/snapshot-schedule"),
+    ("DELETE", "/v1/cladnets/a/volumes/b/snapshot-schedule"), ("POST", "/v1/cladnets/a/volumes/b/clone"),
+    ("POST", "/v1/cladnets/a/volumes/b/snapshots/a/restore"),
     ("POST", "/v1/cladnets/a/enrolment-tokens"), ("GET", "/v1/events"),
 ]  # fmt: skip
 PAGES = ["/", "/cladnets", "/cladnets/a", "/volumes", "/volumes/a/b"]

@@ -24,6 +24,7 @@ import cbstorage.host.device
 import cbstorage.host.osd
 import cbstorage.host.peers
 import cbstorage.host.preflight
+import cbstorage.leading.copier
 import cbstorage.leading.tree
 import cbstorage.model
 import cbstorage.mount_model
@@ -61,6 +62,7 @@ ROOMS: tuple[ModuleType, ...] = (
     web.accounts, web.api.cladnets, web.api.enrolment_tokens, web.api.status, web.api.volumes, web.enrolment,
     web.first_account,
     cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
+    cbstorage.leading.copier, cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
     web.api.status, web.api.volumes, web.api.snapshots, web.enrolment, web.first_account,
 )  # fmt: skip
 LONGEST_MESSAGE = 700

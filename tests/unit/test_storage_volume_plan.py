@@ -25,6 +25,7 @@ from cbstorage.model import (
 )
 from cbstorage.mounting import clients, mount_point
 from cbstorage.mounting.mount_probe import Answer, MountProbe, judge
+from cbstorage.volume_model import CopyWish
 from cbstorage.wanted import sizes
 from cladnet.etcd.store import Versioned
 from larva.errors import InvalidInput
@@ -129,6 +130,23 @@ def test_an_earlier_volume_s_key_is_taken_back_before_another_is_given() -> None
     plan = keeper.plan(given, HOSTS)
     assert plan.take_back == (("aws-1", "data"),)
     assert not plan.hand_out
+
+
+def test_a_volume_is_filled_only_when_nobody_has_it_open() -> None:
+    wish = CopyWish(volume_id=VOLUME.id, source_id=VOLUME.id, source_path=VOLUME.path, snapshot="then")
+    copies = {VOLUME.id: Versioned("c", wish, 1)}
+    given = {"aws-1": given_key("aws-1", "seal-a")}
+    free = replace(desired(mounts=("aws-1",)), copies=copies)
+    assert keeper.plan(free, HOSTS).fill == (VOLUME,)
+    assert not keeper.plan(free, HOSTS).hand_out, "it is mounted once it is filled"
+    held = replace(desired(mounts=("aws-1",), keys=given), copies=copies)
+    assert not keeper.plan(held, HOSTS).fill
+    assert keeper.plan(held, HOSTS).take_back == (("aws-1", "data"),)
+    left = replace(desired(reports=("aws-1",)), copies=copies)
+    assert not keeper.plan(left, HOSTS).fill
+    assert keeper.plan(left, HOSTS, {("aws-1", "data")}).fill == (VOLUME,)
+    assert not keeper.plan(replace(desired(state=None), copies=copies), HOSTS).fill, "its directory comes first"
+    assert not keeper.plan(replace(desired(phase=VolumePhase.DELETING), copies=copies), HOSTS).fill
 
 
 def test_patience_counts_what_is_so_without_a_break() -> None:

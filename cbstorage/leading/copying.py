@@ -1,0 +1,268 @@
+"""Make one directory the same as another: names, contents, holes, owners, modes, times, links and attributes.
+
+It may be ended at any line and begun again: what is the same already is left alone. It follows no symbolic link and
+never leaves the two directories, whoever fills them: every step is taken from an open directory.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+BLOCK = 4 << 20
+"""Bytes that are read and written at once: one object of CephFS's default layout."""
+HOLE = 64 << 10
+"""Zeros of this length, aligned, are left out: they stay a hole."""
+DEEPEST = 4000
+"""Directories below each other: each takes two open files."""
+SYNCED = 1 << 20
+"""Files of this size are on the disks before their time is set, so that it can be trusted after an end by force.
+For smaller ones that would take longer than to read them again."""
+OWN = ("ceph.", "security.selinux")
+"""Attributes that are the file system's own, not the user's."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far it is."""
+
+    files: int = 0
+    bytes: int = 0
+    """Of the contents that are the same now, whether copied or found so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Two directories that are walked side by side."""
+
+    source: int
+    target: int
+    status: os.stat_result
+    names: Iterator[str]
+
+
+@dataclass(slots=True)
+class Copier:
+    """One copying of a tree.
+
+    Args:
+        trust_times: take a large file of the same size, time, mode and owner for the same, as is right where nobody but
+            this writes to the target; otherwise contents are compared.
+        report: called now and then.
+    """
+
+    trust_times: bool
+    report: Callable[[Progress], None] = lambda _: None
+    progress: Progress = field(default_factory=Progress)
+    _first: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """The first name of each source file that has several."""
+
+    def copy(self, source: str, target: str) -> None:
+        """Make the directory `target` the same as `source`; OSError with the name of what could not be copied."""
+        root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._walk(os.open(source, os.O_RDONLY | os.O_DIRECTORY), os.dup(root), root)
+        finally:
+            os.close(root)
+        self.report(self.progress)
+
+    def _walk(self, source: int, target: int, root: int) -> None:
+        """Go down without recursion: a tenant's tree may be deeper than Python's stack."""
+        levels = [self._enter(source, target)]
+        path: list[str] = []
+        try:
+            while levels:
+                level = levels[-1]
+                name = next(level.names, None)
+                if name is None:
+                    _set_attributes(level.source, level.target, level.status)
+                    self._leave(levels.pop())
+                    if path:
+                        path.pop()
+                    continue
+                status = os.stat(name, dir_fd=level.source, follow_symlinks=False)
+                if stat.S_ISDIR(status.st_mode):
+                    if len(levels) >= DEEPEST:
+                        raise OSError(errno.ENAMETOOLONG, "more directories below each other than are copied", name)
+                    levels.append(self._enter(*_both(level, name)))
+                    path.append(name)
+                else:
+                    self._file(level, name, status, [*path, name], root)
+        finally:
+            for level in levels:
+                self._leave(level)
+
+    def _enter(self, source: int, target: int) -> Level:
+        names = sorted(os.listdir(source))
+        for extra in set(os.listdir(target)) - set(names):
+            _remove(extra, target)
+        return Level(source, target, os.stat(source), iter(names))
+
+    @staticmethod
+    def _leave(level: Level) -> None:
+        os.close(level.source)
+        os.close(level.target)
+
+    def _file(self, level: Level, name: str, status: os.stat_result, path: list[str], root: int) -> None:
+        """Copy one thing that is no directory."""
+        identity = (status.st_dev, status.st_ino)
+        if status.st_nlink > 1 and identity in self._first:
+            self._link(level, name, self._first[identity], root)
+        elif not self._is_same(level, name, status):
+            _remove(name, level.target)
+            if stat.S_ISREG(status.st_mode):
+                self._contents(level, name, status)
+            elif stat.S_ISLNK(status.st_mode):
+                os.symlink(os.readlink(name, dir_fd=level.source), name, dir_fd=level.target)
+            else:
+                os.mknod(name, status.st_mode, status.st_rdev, dir_fd=level.target)
+            _set_attributes_at(level.source, level.target, name, status)
+        if status.st_nlink > 1:
+            self._first.setdefault(identity, path)
+        self.progress.files += 1
+        self.progress.bytes += status.st_size if stat.S_ISREG(status.st_mode) else 0
+        self.report(self.progress)
+
+    def _link(self, level: Level, name: str, first: list[str], root: int) -> None:
+        """Give the copy of a file that was met before another name."""
+        with _opened(root, first[:-1]) as directory:
+            there = os.stat(first[-1], dir_fd=directory, follow_symlinks=False)
+            with contextlib.suppress(FileNotFoundError):
+                old = os.stat(name, dir_fd=level.target, follow_symlinks=False)
+                if old.st_ino == there.st_ino:
+                    return
+                _remove(name, level.target)
+            os.link(first[-1], name, src_dir_fd=directory, dst_dir_fd=level.target, follow_symlinks=False)
+
+    def _is_same(self, level: Level, name: str, status: os.stat_result) -> bool:
+        try:
+            there = os.stat(name, dir_fd=level.target, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        alike = all(
+            getattr(there, what) == getattr(status, what)
+            for what in ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev", "st_nlink")
+        )
+        if not alike:
+            return False
+        if stat.S_ISLNK(status.st_mode):
+            return os.readlink(name, dir_fd=level.source) == os.readlink(name, dir_fd=level.target)
+        if not stat.S_ISREG(status.st_mode):
+            return True
+        with _file_in(level.source, name) as one, _file_in(level.target, name) as other:
+            if _attributes(one) != _attributes(other):
+                return False
+            return (self.trust_times and status.st_size >= SYNCED) or self._same_contents(one, other)
+
+    def _same_contents(self, one: int, other: int) -> bool:
+        at = 0
+        while block := os.pread(one, BLOCK, at):
+            if os.pread(other, len(block), at) != block:
+                return False
+            at += len(block)
+            self.report(self.progress)
+        return True
+
+    def _contents(self, level: Level, name: str, status: os.stat_result) -> None:
+        """Write a file's contents, its holes left out; its time is set last, so that half a file is never the same."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        written = os.open(name, flags, 0o600, dir_fd=level.target)
+        try:
+            with _file_in(level.source, name) as read:
+                at = 0
+                while block := os.pread(read, BLOCK, at):
+                    for offset in range(0, len(block), HOLE):
+                        piece = block[offset : offset + HOLE]
+                        if piece.count(0) != len(piece):
+                            _write_all(written, piece, at + offset)
+                    at += len(block)
+                    self.report(self.progress)
+            os.ftruncate(written, status.st_size)
+            if status.st_size >= SYNCED:
+                os.fsync(written)
+        finally:
+            os.close(written)
+
+
+def _both(level: Level, name: str) -> tuple[int, int]:
+    """Open a directory of the source and the one of the same name in the target, made if it is not there."""
+    source = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=level.source)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(os.stat(name, dir_fd=level.target, follow_symlinks=False).st_mode):
+                _remove(name, level.target)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=level.target)
+        target = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=level.target)
+    except BaseException:
+        os.close(source)
+        raise
+    return source, target
+
+
+def _write_all(file: int, data: bytes, at: int) -> None:
+    while data:
+        count = os.pwrite(file, data, at)
+        data, at = data[count:], at + count
+
+
+@contextlib.contextmanager
+def _file_in(directory: int, name: str) -> Iterator[int]:
+    file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _opened(root: int, path: list[str]) -> Iterator[int]:
+    """A directory below another, by steps of which none follows a link."""
+    here = os.dup(root)
+    try:
+        for name in path:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = below
+        yield here
+    finally:
+        os.close(here)
+
+
+def _remove(name: str, directory: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, dir_fd=directory)
+        else:
+            os.unlink(name, dir_fd=directory)
+
+
+def _attributes(file: int) -> dict[str, bytes]:
+    return {name: os.getxattr(file, name) for name in os.listxattr(file) if not name.startswith(OWN)}
+
+
+def _set_attributes(source: int, target: int, status: os.stat_result) -> None:
+    """Give an open file or directory what another has: owner first, since it takes bits of the mode; times last."""
+    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchmod(target, stat.S_IMODE(status.st_mode))
+    wanted, there = _attributes(source), _attributes(target)
+    for name in there.keys() - wanted.keys():
+        os.removexattr(target, name)
+    for name, value in wanted.items():
+        if there.get(name) != value:
+            os.setxattr(target, name, value)
+    os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _set_attributes_at(source: int, target: int, name: str, status: os.stat_result) -> None:
+    if stat.S_ISREG(status.st_mode):
+        with _file_in(source, name) as one, _file_in(target, name) as other:
+            _set_attributes(one, other, status)
+        return
+    os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode):
+        os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
+    os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
