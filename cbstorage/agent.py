@@ -10,6 +10,7 @@ from cbstorage.host import departure
 from cbstorage.host.daemons import StorageHost
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.mounting.mounts import MountKeeper, remembered_groups
+from cbstorage.smb.gateway import SmbGateway
 from cladnet.etcd.reconciler import Reconciler
 from cladnet.etcd.store import Store
 from cladnet.keys import enrolled_host
@@ -84,6 +85,9 @@ class StorageAgent:
         host = self._member.host
         mounts = MountKeeper(self._store, group, host)
         yield Reconciler(self._store, mounts.prefixes(), mounts.reconcile, name=f"mounts of {group}")
+        if Role.GATEWAY in self._member.roles:
+            gateway = SmbGateway(self._store, group, host)
+            yield Reconciler(self._store, gateway.prefixes(), gateway.reconcile, name=f"shares of {group}")
         if Role.STORAGE in self._member.roles:
             daemons = StorageHost(self._store, group, host, tuple(map(Path, self._member.storage_devices)))
             yield Reconciler(self._store, daemons.prefixes(), daemons.reconcile, name=f"daemons of {group}")

@@ -24,6 +24,9 @@ MOUNT_STATE = f"{ROOT}/mount-state/"
 OSD_WISH = f"{ROOT}/osd-wish/"
 OSD_PROGRESS = f"{ROOT}/osd-progress/"
 OSD_DEVICE = f"{ROOT}/osd-device/"
+SMB_SHARE = f"{ROOT}/smb-share/"
+SMB_USER = f"{ROOT}/smb-user/"
+SMB_STATE = f"{ROOT}/smb-state/"
 
 
 def _group(group: str) -> str:
@@ -254,3 +257,28 @@ def host_and_volume(prefix: str, key: str) -> tuple[str, str] | None:
         return None
     host, volume = names
     return host, volume
+
+
+def smb_share(group: str, host: str, volume: str) -> str:
+    """SmbShare: this gateway should share this volume."""
+    return f"{smb_shares_on(group, host)}{_volume(volume)}"
+
+
+def smb_shares_on(group: str, host: str) -> str:
+    """Prefix of the shares of one gateway."""
+    return f"{SMB_SHARE}{_group(group)}/{_host(host)}/"
+
+
+def smb_user(group: str, host: str, user: str) -> str:
+    """SmbUser: somebody whom this gateway lets in."""
+    return f"{smb_users_on(group, host)}{segment(user, what='user name')}"
+
+
+def smb_users_on(group: str, host: str) -> str:
+    """Prefix of the users of one gateway."""
+    return f"{SMB_USER}{_group(group)}/{_host(host)}/"
+
+
+def smb_state(group: str, host: str) -> str:
+    """SmbState: how a gateway stands, written by that host only."""
+    return f"{SMB_STATE}{_group(group)}/{_host(host)}"

@@ -32,6 +32,13 @@ STORAGE_TABLE = (
 )
 """Hosts of the role storage."""
 
+GATEWAY_TABLE = (
+    Row(keys.SMB_SHARE + "{group}/{host}/", Access.READ, "which volumes it shares with whom"),
+    Row(keys.SMB_USER + "{group}/{host}/", Access.READ, "its users' passwords, sealed to it"),
+    Row(keys.SMB_STATE + "{group}/{host}", Access.READ_WRITE, "what it serves"),
+)
+"""Hosts of the role gateway."""
+
 MONITOR_TABLE = (
     Row(keys.FOUNDING + "{group}", Access.READ_WRITE, "whoever creates it founds the cluster"),
     Row(keys.CLUSTER_STATE + "{group}", Access.READ_WRITE, "what the leading monitor's host sees"),
@@ -64,6 +71,8 @@ def _read(store: Store) -> Rights:
 def rights(host: EnrolledHost, monitors: Mapping[str, frozenset[str]]) -> frozenset[Permission]:
     """Return what a host may do, given the monitors' hosts of each CLADNet."""
     granted = expand(MEMBER_TABLE, host)
+    if Role.GATEWAY in host.roles:
+        granted |= expand(GATEWAY_TABLE, host)
     if Role.STORAGE in host.roles:
         granted |= expand(STORAGE_TABLE, host)
         leading = [group for group in host.groups if host.host in monitors.get(group, frozenset())]

@@ -63,6 +63,8 @@ class Role(StrEnum):
     """Gives disks to the storage cluster and runs its daemons."""
     MEMBER = "member"
     """Is in the CLADNet and mounts volumes."""
+    GATEWAY = "gateway"
+    """Shares volumes with Windows and others by SMB."""
 
 
 class CladnetState(StrEnum):

@@ -19,6 +19,7 @@ UNITS = {
     Role.CONTROL: (ETCD_UNIT, "larva-controller.service", "larva-console.service", "larva-renew.timer"),
     Role.STORAGE: ("larva-agent.service", "larva-storage.service"),
     Role.MEMBER: ("larva-agent.service", "larva-storage.service"),
+    Role.GATEWAY: ("larva-agent.service", "larva-storage.service"),
 }
 FIREWALL_UNIT = "larva-firewall.service"
 FIREWALL_FILES = Path("/usr/share/larva/nftables")

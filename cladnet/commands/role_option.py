@@ -4,7 +4,7 @@ import click
 
 from cladnet.model import Role
 
-_ROLES = [str(role) for role in (Role.STORAGE, Role.MEMBER)]
+_ROLES = [str(role) for role in (Role.STORAGE, Role.MEMBER, Role.GATEWAY)]
 
 role_option = click.option(
     "--role", "roles", multiple=True, type=click.Choice(_ROLES), default=(str(Role.MEMBER),), show_default=True,

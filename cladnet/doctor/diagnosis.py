@@ -19,7 +19,8 @@ _NAMED = 5
 def diagnose(condition: HostCondition) -> tuple[Finding, ...]:
     """Return everything that is wrong on this host, and what is good to know."""
     found = [*_control_plane(condition), *_certificate(condition), *_servers(condition), *_services(condition)]
-    if not condition.cladnets and {Role.MEMBER, Role.STORAGE} & set(condition.roles) and not condition.removed:
+    serves = set(condition.roles) - {Role.CONTROL}
+    if not condition.cladnets and serves and not condition.removed:
         found.append(
             _warning("cladnet", "this host is in no CLADNet", "`larva net list` shows them, `larva net join` adds one")
         )

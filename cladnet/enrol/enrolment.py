@@ -117,7 +117,9 @@ def create_token(store: Store, *, group: str, roles: Sequence[Role], ttl_s: floa
         NotFound: there is no such CLADNet.
     """
     if not roles:
-        raise InvalidInput("a token has to allow a role", hint=f"give some of: {Role.STORAGE}, {Role.MEMBER}")
+        raise InvalidInput(
+            "a token has to allow a role", hint=f"give some of: {Role.STORAGE}, {Role.MEMBER}, {Role.GATEWAY}"
+        )
     if Role.CONTROL in roles:
         raise InvalidInput("such a token cannot allow the role control", hint="`larva control add` makes one that does")
     if not 1 <= ttl_s <= LONGEST_TTL_S:
@@ -242,7 +244,7 @@ def redeem(
     """
     keys.segment(host, what="host")
     if not roles:
-        raise InvalidInput("no role is given", hint=f"give some of: {Role.STORAGE}, {Role.MEMBER}")
+        raise InvalidInput("no role is given", hint=f"give some of: {Role.STORAGE}, {Role.MEMBER}, {Role.GATEWAY}")
     if Role.CONTROL in roles:
         if hand_over is None or not seal_key:
             raise InvalidInput("a control node sends a key to seal its secrets to", hint="enrol it by `larva boot`")

@@ -31,6 +31,8 @@ import cbstorage.mount_model
 import cbstorage.mounting.mounts
 import cbstorage.osd_model
 import cbstorage.promise
+import cbstorage.smb.model
+import cbstorage.smb.plan
 import cbstorage.volume_model
 import cladnet.agent.alarms
 import cladnet.agent.rule_cache
@@ -54,17 +56,43 @@ from larva import codec
 from larva.errors import MalformedData
 
 ROOMS: tuple[ModuleType, ...] = (
-    cladnet.model, cladnet.quality, cladnet.agent.alarms, cladnet.member, cladnet.agent.rule_cache,
-    cladnet.enrol.join_file, cladnet.enrol.enrolment, cbstorage.connection_model, cbstorage.mount_model,
-    cladnet.enrol.console_client, cbstorage.model, cbstorage.promise, cbstorage.host.claim, cbstorage.ceph.monitor,
-    cbstorage.mounting.mounts, cbstorage.host.osd, cbstorage.host.preflight, cbstorage.leading.tree,
-    cbstorage.host.device, cbstorage.osd_model, cbstorage.ceph.osds, cbstorage.host.peers,
-    web.accounts, web.api.cladnets, web.api.enrolment_tokens, web.api.status, web.api.volumes, web.enrolment,
+    cbstorage.ceph.monitor,
+    cbstorage.ceph.osds,
+    cbstorage.connection_model,
+    cbstorage.host.claim,
+    cbstorage.host.device,
+    cbstorage.host.osd,
+    cbstorage.host.peers,
+    cbstorage.host.preflight,
+    cbstorage.leading.tree,
+    cbstorage.model,
+    cbstorage.mount_model,
+    cbstorage.mounting.mounts,
+    cbstorage.osd_model,
+    cbstorage.promise,
+    cbstorage.smb.model,
+    cbstorage.smb.plan,
+    cladnet.agent.alarms,
+    cladnet.agent.rule_cache,
+    cladnet.enrol.console_client,
+    cladnet.enrol.enrolment,
+    cladnet.enrol.join_file,
+    cladnet.member,
+    cladnet.model,
+    cladnet.quality,
+    web.accounts,
+    web.api.cladnets,
+    web.api.enrolment_tokens,
+    web.api.snapshots,
+    web.api.status,
+    web.api.volumes,
+    web.enrolment,
     web.first_account,
     cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
     cbstorage.leading.copier, cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
     web.api.status, web.api.volumes, web.api.snapshots, web.enrolment, web.first_account,
 )  # fmt: skip
+)
 LONGEST_MESSAGE = 700
 
 

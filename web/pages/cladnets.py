@@ -18,7 +18,7 @@ from web.text import text
 
 blueprint = Blueprint("cladnets", __name__)
 
-TOKEN_ROLES = (Role.MEMBER, Role.STORAGE)
+TOKEN_ROLES = (Role.MEMBER, Role.STORAGE, Role.GATEWAY)
 DEFAULT_JOIN = {"roles": [Role.MEMBER.value], "uses": "1", "hours": "24"}
 
 
