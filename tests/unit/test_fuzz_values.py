@@ -64,6 +64,7 @@ ROOMS: tuple[ModuleType, ...] = (
     cbstorage.host.osd,
     cbstorage.host.peers,
     cbstorage.host.preflight,
+    cbstorage.leading.copier,
     cbstorage.leading.tree,
     cbstorage.model,
     cbstorage.mount_model,
@@ -88,10 +89,6 @@ ROOMS: tuple[ModuleType, ...] = (
     web.api.volumes,
     web.enrolment,
     web.first_account,
-    cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
-    cbstorage.leading.copier, cbstorage.host.device, web.accounts, web.api.cladnets, web.api.enrolment_tokens,
-    web.api.status, web.api.volumes, web.api.snapshots, web.enrolment, web.first_account,
-)  # fmt: skip
 )
 LONGEST_MESSAGE = 700
 
