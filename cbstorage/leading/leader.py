@@ -21,7 +21,7 @@ from cbstorage.leading import (
     promise_pools,
     storage_paths,
     tuning,
-)  # fmt: skip
+)
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store

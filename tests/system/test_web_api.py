@@ -95,7 +95,7 @@ PATHS = [
     ("GET", "/v1/cladnets"), ("POST", "/v1/cladnets"), ("GET", "/v1/cladnets/a"), ("DELETE", "/v1/cladnets/a"),
     ("GET", "/v1/cladnets/a/hosts"), ("POST", "/v1/cladnets/a/status-tests"), ("GET", "/v1/cladnets/a/status"),
     ("GET", "/v1/cladnets/a/alarms"), ("GET", "/v1/cladnets/a/quality"),
-    ("GET", "/v1/cladnets/a/promises"), ("POST", "/v1/cladnets/a/volumes/b/resize"),
+    ("GET", "/v1/cladnets/a/promises"),
     ("GET", "/v1/cladnets/a/storage"),
     ("GET", "/v1/volumes"), ("POST", "/v1/cladnets/a/volumes"), ("POST", "/v1/cladnets/a/volumes/b/mount"),
     ("POST", "/v1/cladnets/a/volumes/b/unmount"), ("DELETE", "/v1/cladnets/a/volumes/b"),
