@@ -335,7 +335,9 @@ def test_storage_hosts_have_their_own_and_monitors_what_they_keep(site: Site, ho
     ):  # fmt: skip
         hosts.monitor.put(key, "mine")
         assert hosts.monitor.delete(key)
-    for key in (k.cluster(red), k.mount(red, "a", "v"), k.daemons(red, "storage"), keys.rule(red, "monitor")):
+    # It forgets the daemons of hosts that left, and writes no mount, nor how one stands.
+    assert hosts.monitor.delete(k.daemons(red, "storage"))
+    for key in (k.cluster(red), k.mount(red, "a", "v"), k.mount_state(red, "a", "v"), keys.rule(red, "monitor")):
         assert is_refused(lambda key=key: hosts.monitor.put(key, "mine now")), key
 
 
