@@ -73,6 +73,7 @@ ROOMS: tuple[ModuleType, ...] = (
     cbstorage.promise,
     cbstorage.smb.model,
     cbstorage.smb.plan,
+    cbstorage.volume_model,
     cladnet.agent.alarms,
     cladnet.agent.rule_cache,
     cladnet.enrol.console_client,
