@@ -165,6 +165,20 @@ class HealthCheck:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """What the OSDs do, all together, a second."""
+
+    reads_s: int
+    """Operations of clients."""
+    writes_s: int
+    read_bytes_s: int
+    written_bytes_s: int
+    """By clients; each copy is written by another OSD, and not counted again."""
+    recovered_bytes_s: int
+    """Copies that are put in place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterState:
     """What the leading monitor's host last saw: `cb-storage/cluster-state/{group}`."""
 
@@ -184,6 +198,8 @@ class ClusterState:
     observed_at: datetime
     round_trip_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     """The round trip up to which Ceph's timeouts are made (`cbstorage.ceph.timing`); 0 before they were."""
+    rates: Rates | None = None
+    """None while they were looked at once only."""
 
 
 def data_pool(promise: Promise | None) -> str:

@@ -11,6 +11,8 @@ from cbstorage.ceph import timing
 from cbstorage.commands.check import check
 from cbstorage.commands.osd import osd
 from cbstorage.commands.place import place
+from cbstorage.metrics import collectors
+from cbstorage.model import Rates
 from cbstorage.wanted import cluster, health_words, sizes
 from cbstorage.wanted.cluster import ClusterView
 from cbstorage.wanted.monitor_plan import MonitorPlan
@@ -20,10 +22,12 @@ from cladnet.following import FollowingStore
 from cladnet.member import Member
 from cladnet.placement import words
 from cladnet.placement.model import Survive
-from larva import codec, output
+from larva import codec, metrics_server, output
 from larva.errors import InvalidInput
+from larva.metrics import REGISTRY
 from larva.process import require_root
 
+METRICS = "127.0.0.1:9103"
 _GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
 
 
@@ -106,7 +110,11 @@ storage.add_command(check)
 
 
 @storage.command()
-def agent() -> None:
+@click.option(
+    "--metrics", "metrics_at", default=METRICS, show_default=True, metavar="ADDRESS:PORT",
+    help="Where Prometheus reads; off.",
+)  # fmt: skip
+def agent(*, metrics_at: str) -> None:
     """Run the storage agent of this host: daemons on storage hosts, mounts on every host."""
     require_root("the storage agent")
     stop = threading.Event()
@@ -118,7 +126,11 @@ def agent() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     with FollowingStore.of_this_host() as store:
-        StorageAgent(store, Member.load()).run(stop)
+        member = Member.load()
+        for collector in collectors(store, member):
+            REGISTRY.collect_from(collector)
+        with metrics_server.served(metrics_at):
+            StorageAgent(store, member).run(stop)
 
 
 def _show_dry_run(plan: MonitorPlan, *, as_json: bool) -> None:
@@ -150,6 +162,8 @@ def _show(view: ClusterView) -> None:
             f"  metadata server: {', '.join(state.active_mds) or 'none active'}; standing by: {len(state.standby_mds)}"
         )
         click.echo(f"  {sizes.show(state.used_bytes)} of {sizes.show(state.total_bytes)} used")
+        if state.rates is not None:
+            click.echo(f"  {_rate_words(state.rates)}")
         click.echo(f"  data: {_data_words(state.clean)}; seen {state.observed_at:%Y-%m-%d %H:%M:%S} UTC")
         if state.round_trip_ms:
             grace = timing.settings(state.round_trip_ms)["osd_heartbeat_grace"]
@@ -165,6 +179,14 @@ def _show(view: ClusterView) -> None:
     for host in view.hosts:
         if host.problem:
             click.echo(f"\n{host.host}: {host.problem}")
+
+
+def _rate_words(rates: Rates) -> str:
+    return (
+        f"clients read {sizes.show(rates.read_bytes_s)}B/s ({rates.reads_s}/s), "
+        f"write {sizes.show(rates.written_bytes_s)}B/s ({rates.writes_s}/s); "
+        f"copies put in place: {sizes.show(rates.recovered_bytes_s)}B/s"
+    )
 
 
 def _data_words(clean: bool | None) -> str:  # noqa: FBT001 - a value to put into words, not a switch

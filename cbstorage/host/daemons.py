@@ -10,6 +10,7 @@ from cbstorage.ceph.monitor import Monitors, QuorumStatus
 from cbstorage.host import claim, founding, local, mon, osd, osds, preflight, retirement, services, systemd, tcp
 from cbstorage.host.problems import Problems
 from cbstorage.leading import leader, monitor_moves
+from cbstorage.leading.rates import RateKeeper
 from cbstorage.model import Daemon, DaemonKind, DeviceProblem, HostDaemons, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -38,6 +39,7 @@ class StorageHost:
         self._last_problem = ""
         self._device_problems: tuple[DeviceProblem, ...] = ()
         self._unsettled = 0
+        self._rates = RateKeeper()
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
@@ -107,7 +109,7 @@ class StorageHost:
                 self._host, leader=quorum.quorum_leader_name, quorum=quorum.quorum_names, wanted=specification.mon_hosts
             ):
                 with problems.kept():
-                    leader.lead(self._store, monitors, seen, quorum, identities)
+                    leader.lead(self._store, monitors, seen, quorum, identities, rates=self._rates)
 
     def _is_founding(self, seen: View) -> bool:
         """Whether the cluster is still being founded: nobody has ever seen it."""

@@ -22,6 +22,7 @@ from cbstorage.leading import (
     storage_paths,
     tuning,
 )
+from cbstorage.leading.rates import RateKeeper
 from cbstorage.model import ClusterState, SealedKeys
 from cbstorage.view import View
 from cladnet.etcd.store import Store
@@ -36,9 +37,19 @@ _NO_MODULES = "MGR_MODULE_DEPENDENCY"
 
 
 def lead(
-    store: Store, monitors: Monitors, seen: View, quorum: QuorumStatus, identities: Mapping[str, cephx.Identity]
+    store: Store,
+    monitors: Monitors,
+    seen: View,
+    quorum: QuorumStatus,
+    identities: Mapping[str, cephx.Identity],
+    *,
+    rates: RateKeeper | None = None,
 ) -> None:
-    """Give other storage hosts their keys, keep pools and file system right, publish how the cluster is."""
+    """Give other storage hosts their keys, keep pools and file system right, publish how the cluster is.
+
+    Args:
+        rates: what this host remembers of the OSDs' counters.
+    """
     storage_hosts = view.storage_hosts(store, seen)
     for host in storage_hosts:
         try:
@@ -69,7 +80,7 @@ def lead(
     except LarvaError as error:  # the cluster works with other settings too, and how it is must be told
         log.warning("timeouts are not as they should be: %s", error.message)
     state = observe.cluster_state(
-        monitors, quorum, seen.specification.cidr, round_trip_ms=round_trip_ms,
+        monitors, quorum, seen.specification.cidr, round_trip_ms=round_trip_ms, rates=rates,
         more=(*storage_paths.checks(paths), *promised),
     )  # fmt: skip
     _publish(store, seen.group, current, state)

@@ -16,7 +16,8 @@ from cbstorage.ceph.monitor import (
     QuorumStatus,
     Status,
 )
-from cbstorage.model import ClusterState, Health, HealthCheck, OsdState
+from cbstorage.leading.rates import RateKeeper
+from cbstorage.model import ClusterState, Health, HealthCheck, OsdState, Rates
 
 _HEALTH = {"HEALTH_OK": Health.OK, "HEALTH_WARN": Health.WARNING, "HEALTH_ERR": Health.ERROR}
 
@@ -27,12 +28,14 @@ def cluster_state(
     cidr: IPv4Network,
     *,
     round_trip_ms: int = 0,
+    rates: RateKeeper | None = None,
     more: Sequence[HealthCheck] = (),
 ) -> ClusterState:
     """Ask the monitors for everything that `larva storage status` shows.
 
     Args:
         round_trip_ms: for which their timeouts are made.
+        rates: remembers what the OSDs told before.
         more: what else there is to complain of: slow paths, promises that are not kept.
     """
     health = monitors.ask("health", HealthReport)
@@ -41,6 +44,9 @@ def cluster_state(
     maps = monitors.ask("fs dump", FileSystems)
     manager = _manager(monitors)
     groups = monitors.ask("status", Status).pgmap
+    told = rates.look(monitors, [osd.id for osd in osds if osd.up]) if rates else None
+    # The manager's figures are the better ones: they count OSDs that are down. Without it they are of the past.
+    counted = bool(manager) and groups.bytes_total > 0
     checks = tuple(
         HealthCheck(code=code, health=_HEALTH.get(check.severity, Health.WARNING), summary=check.summary.message)
         for code, check in sorted(health.checks.items())
@@ -64,11 +70,12 @@ def cluster_state(
         ),
         standby_mds=tuple(sorted(entry.name for entry in maps.standbys)),
         osds=osds,
-        total_bytes=groups.bytes_total,
-        used_bytes=groups.bytes_used,
+        total_bytes=groups.bytes_total if counted or told is None else told.total_bytes,
+        used_bytes=groups.bytes_used if counted or told is None else told.used_bytes,
         clean=_clean(groups) if manager else None,
         observed_at=datetime.now(UTC),
         round_trip_ms=round_trip_ms,
+        rates=told.rates if told else None,
     )
 
 
@@ -139,7 +146,22 @@ def _clean(groups: PgMap) -> bool:
 def same(old: ClusterState, new: ClusterState) -> bool:
     """Whether two observations differ in nothing but their time and a few bytes."""
     near = abs(old.used_bytes - new.used_bytes) <= max(1 << 20, new.total_bytes // 200)
-    return near and _without_figures(old) == _without_figures(new)
+    return near and _alike(old.rates, new.rates) and _without_figures(old) == _without_figures(new)
+
+
+def _alike(old: Rates | None, new: Rates | None) -> bool:
+    """Whether no rate became twice or half of what it was; a few operations are as good as none."""
+    if old is None or new is None:
+        return old is new
+    pairs = [(old.reads_s, new.reads_s, 20), (old.writes_s, new.writes_s, 20)] + [
+        (before, now, 1 << 20)
+        for before, now in (
+            (old.read_bytes_s, new.read_bytes_s),
+            (old.written_bytes_s, new.written_bytes_s),
+            (old.recovered_bytes_s, new.recovered_bytes_s),
+        )
+    ]
+    return all(max(before, now) <= 2 * min(before, now) + few for before, now, few in pairs)
 
 
 def _without_figures(state: ClusterState) -> tuple[object, ...]:

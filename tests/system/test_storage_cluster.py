@@ -120,6 +120,19 @@ def test_every_daemon_has_the_patience_that_the_paths_ask_for(demo: Demo, hosts:
     assert ceph(demo, hosts[0], "mon", "dump")["election_strategy"] == 3  # connectivity
 
 
+def test_storage_tells_what_it_holds_and_does(demo: Demo, hosts: list[str]) -> None:
+    wait_for("two looks at the OSDs", lambda: demo.ask("storage", "status")["state"]["rates"] is not None, seconds=180)
+    read = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9103/metrics', timeout=30).read().decode())"
+    told = demo.run(hosts[0], ["python3", "-c", read], timeout=60)
+    status = demo.ask("storage", "status")
+    group = status["specification"]["group"]
+    assert f'larva_storage_osds_up{{cladnet="{group}"}} {len(hosts)}\n' in told
+    assert f'larva_mounted{{cladnet="{group}",volume="{up.VOLUME}"}} 1\n' in told
+    assert f'larva_volume_mounts{{cladnet="{group}",volume="{up.VOLUME}"}}' in told
+    assert f'larva_storage_written_bytes_per_second{{cladnet="{group}"}}' in told
+    assert [one["code"] for one in status["health"]] == [one["code"] for one in status["state"]["checks"]]
+
+
 def test_a_file_is_the_same_in_every_cloud(demo: Demo, hosts: list[str]) -> None:
     expected = write(demo, hosts[0], "same", b"larva" * 1_000_000)
     assert {host: digest(demo, host, "same") for host in hosts} == dict.fromkeys(hosts, expected)

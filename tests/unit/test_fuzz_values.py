@@ -25,6 +25,7 @@ import cbstorage.host.osd
 import cbstorage.host.peers
 import cbstorage.host.preflight
 import cbstorage.leading.copier
+import cbstorage.leading.rates
 import cbstorage.leading.tree
 import cbstorage.model
 import cbstorage.mount_model
@@ -65,6 +66,7 @@ ROOMS: tuple[ModuleType, ...] = (
     cbstorage.host.peers,
     cbstorage.host.preflight,
     cbstorage.leading.copier,
+    cbstorage.leading.rates,
     cbstorage.leading.tree,
     cbstorage.model,
     cbstorage.mount_model,
