@@ -198,6 +198,30 @@ def test_a_quota_holds(demo: Demo, hosts: list[str]) -> None:
     demo.larva("volume", "delete", "small", "--yes", "--force", "--wait", "60", timeout=80)
 
 
+def test_a_volume_s_past_comes_back(demo: Demo, hosts: list[str]) -> None:
+    """Snapshot, clone, restoration and trash, from what a user types to what a host sees."""
+    wait = ("--wait", "150")
+    demo.larva("volume", "create", "past", "--size", "16M", *wait, timeout=180)
+    mount = ("--on", hosts[0], "--at", "/mnt/past", *wait)
+    demo.larva("volume", "mount", "past", *mount, timeout=180)
+    demo.run(hosts[0], ["sh", "-c", "echo before >/mnt/past/note && sync /mnt/past/note"])
+    demo.larva("volume", "snapshot", "create", "past", "one", *wait, timeout=180)
+    demo.run(hosts[0], ["sh", "-c", "echo after >/mnt/past/note && sync /mnt/past/note"])
+    assert demo.run(hosts[0], ["cat", "/mnt/past/.snap/one/note"]) == "before\n"
+    demo.larva("volume", "clone", "past@one", "twin", *wait, timeout=180)
+    demo.larva("volume", "resize", "twin", "--size", "32M", *wait, timeout=180)
+    demo.larva("volume", "mount", "twin", "--on", hosts[1], "--at", "/mnt/twin", *wait, timeout=180)
+    assert demo.run(hosts[1], ["cat", "/mnt/twin/note"]) == "before\n"
+    demo.larva("volume", "unmount", "past", "--all", *wait, timeout=180)
+    demo.larva("volume", "restore", "past", "--snapshot", "one", "--yes", *wait, timeout=180)
+    demo.larva("volume", "delete", "past", "--yes", *wait, timeout=180)
+    demo.larva("volume", "undelete", "past", "--as", "again", *wait, timeout=180)
+    demo.larva("volume", "mount", "again", *mount, timeout=180)
+    assert demo.run(hosts[0], ["cat", "/mnt/past/note"]) == "before\n"
+    for name in ("again", "twin"):
+        demo.larva("volume", "delete", name, "--yes", "--force", "--keep", "0s", *wait, timeout=330)
+
+
 def test_volumes_need_no_manager(demo: Demo, hosts: list[str]) -> None:
     for host in hosts:
         demo.run(host, ["systemctl", "stop", "ceph-mgr@*"])
