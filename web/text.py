@@ -69,6 +69,7 @@ ENGLISH = {
     "join.copy": "Copy",
     "role.storage": "storage",
     "role.member": "member",
+    "role.gateway": "SMB gateway",
     "volumes.title": "Volumes",
     "volumes.caption": "Volumes",
     "volumes.create": "Create a volume",
