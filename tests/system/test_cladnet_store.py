@@ -136,22 +136,22 @@ def test_a_key_on_a_lease_vanishes_with_it(etcd) -> None:
 
 
 def test_calls_to_a_dead_etcd_end_within_their_bound(etcd) -> None:
-    with etcd.store(timeout=1.0) as store:
-        store.put("x", 1)
+    with etcd.store() as patient, etcd.store(timeout=1.0) as store:
+        patient.put("x", 1)
         etcd.kill()
         for call in (lambda: store.get("x", int), lambda: store.put("x", 2), lambda: store.lease(5)):
             with pytest.raises(Unavailable) as error:
                 call()
             assert error.value.hint
         etcd.start()
-        found = store.get("x", int)
+        found = patient.get("x", int)
         assert found is not None
         assert found.value == 1
 
 
 def test_calls_to_a_frozen_etcd_end_within_their_bound(etcd) -> None:
-    with etcd.store(timeout=1.0) as store:
-        store.put("x", 1)
+    with etcd.store() as patient, etcd.store(timeout=1.0) as store:
+        patient.put("x", 1)
         etcd.freeze(0)
         try:
             with pytest.raises(Unavailable):
