@@ -29,6 +29,7 @@ from cladnet.model import (
     TestSpecification,
 )
 from cladnet.quality import Alarm, HostQuality
+from larva import ports
 from larva.errors import Unavailable
 
 
@@ -38,19 +39,12 @@ def need(program: str) -> None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed: run `make setup`")
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def console_etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an etcd of our own."""
     need("etcd")
     directory = tmp_path_factory.mktemp("etcd")
-    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    client, peer = (f"http://127.0.0.1:{port}" for port in ports.free(2))
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [
@@ -98,7 +92,7 @@ def serve_console(tmp_path: Path) -> Iterator[Callable[..., str]]:
     with contextlib.ExitStack() as undo:
 
         def serve(*options: str | Path, etcd: str, password: str) -> str:
-            address = f"127.0.0.1:{free_port()}"
+            address = f"127.0.0.1:{ports.free(1)[0]}"
             for name in ("config", "state"):
                 (tmp_path / name).mkdir(exist_ok=True)
             join_file = tmp_path / "config" / "join.toml"

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import pwd
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from cladnet.etcd.cluster import TlsFiles
 from cladnet.etcd.store import Store
 from cladnet.member import tls_files
 from cladnet.model import Role
+from larva import ports
 from larva.errors import TimedOut
 
 STOP_S = 20.0
@@ -78,7 +78,7 @@ def running() -> Iterator[Site]:
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="larva-bench-")))
         directory.chmod(0o711)  # etcd's own user passes through
-        client, peer, console, metrics = _free_ports(4)
+        client, peer, console, metrics = ports.free(4)
         stack.enter_context(_being({"LARVA_STATE": directory / "state", "LARVA_CONFIG": directory / "config"}))
 
         def start_etcd() -> None:
@@ -154,14 +154,6 @@ def _being(moved: Mapping[str, Path]) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _etcd_user() -> str | None:

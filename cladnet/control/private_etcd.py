@@ -1,7 +1,6 @@
 """An etcd of our own on loopback, for as long as it takes to look into a data directory and change it."""
 
 import contextlib
-import socket
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -13,7 +12,7 @@ from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.cluster import TlsFiles
 from cladnet.etcd.store import Store
-from larva import backoff, files, process
+from larva import backoff, files, ports, process
 from larva.errors import HostUnfit, Unavailable
 
 STARTS_WITHIN_S = 300.0
@@ -37,7 +36,7 @@ def running(data: Path, ca_directory: Path, scratch: Path) -> Iterator[Store]:
     process.require_programs("etcd")
     scratch.mkdir(mode=0o700, exist_ok=True)
     server, root = _certificates(ca_directory, scratch)
-    client_port, peer_port = _free_ports()
+    client_port, peer_port = ports.free(2)
     url = f"https://{_LOOPBACK}:{client_port}"
     argv = [
         "etcd", "--data-dir", str(data), "--listen-client-urls", url, "--advertise-client-urls", url,
@@ -98,10 +97,3 @@ def _certificates(ca_directory: Path, scratch: Path) -> tuple[TlsFiles, TlsFiles
         made.append(tls)
     server, root = made
     return server, root
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        for probe in (one, other):
-            probe.bind((str(_LOOPBACK), 0))
-        return one.getsockname()[1], other.getsockname()[1]

@@ -5,7 +5,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import Role
 from cladnet.trust.trust import Trust
+from larva import ports
 from larva.errors import LarvaError, Refused, Unavailable
 
 START_S = 60.0
@@ -37,14 +37,6 @@ START_S = 60.0
 def _need(program: str) -> None:
     if shutil.which(program) is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed: run `make setup`")
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 @dataclass(frozen=True)
@@ -70,12 +62,12 @@ class EtcdCluster:
         self._netns = netns
         self._authority = authority
         scheme = "https" if authority else "http"
-        ports = _free_ports(2 * size)
+        free = ports.free(2 * size)
         self._nodes = [
             _Node(
                 f"node{number}",
-                f"{scheme}://{address}:{ports[2 * number]}",
-                f"http://{address}:{ports[2 * number + 1]}",
+                f"{scheme}://{address}:{free[2 * number]}",
+                f"http://{address}:{free[2 * number + 1]}",
                 directory / f"node{number}",
             )
             for number in range(size)
@@ -280,7 +272,7 @@ class ControlNode:
     """
 
     def __init__(self, directory: Path, *, number: int = 1) -> None:
-        client, peer, console = _free_ports(3)
+        client, peer, console = ports.free(3)
         self.directory = directory
         self.address = IPv4Address("127.0.0.0") + number
         self.ports = Ports(client=client, peer=peer, console=console)

@@ -40,6 +40,7 @@ from cladnet.model import (
     RuleType,
     TestSpecification,
 )
+from larva import ports
 from web import accounts
 from web.app import create_app
 from web.cbnetwork.local import create_local_app
@@ -467,7 +468,7 @@ def test_a_running_console_serves_both(
     for name, data in (("pem", certificate.pem.encode()), ("key", key_pem(key)), ("ca", _pem(authority))):
         (tmp_path / f"console.{name}").write_bytes(data)
     files = ("--certificate", tmp_path / "console.pem", "--key", tmp_path / "console.key")
-    port = _free_port()
+    port = ports.free(1)[0]
     listen = ("--cb-network-listen", f"127.0.0.1:{port}")
     console = serve_console(*files, *listen, etcd=console_etcd, password=PASSWORD).removeprefix("https://")
     trusting = ssl.create_default_context(cafile=str(tmp_path / "console.ca"))
@@ -511,12 +512,6 @@ def test_a_port_that_is_taken_costs_the_old_api_only(
             connection.request("GET", "/v1/cladnets")
             assert connection.getresponse().status == 401
     assert "nothing is served on 127.0.0.1 port" in (tmp_path / "console.log").read_text()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _pem(authority: Authority) -> bytes:
