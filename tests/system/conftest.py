@@ -47,6 +47,11 @@ class _Node:
     directory: Path
 
 
+def _all_stopped(pid: int) -> bool:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return all((task / "stat").read_text().rpartition(")")[2].split()[0] == "T" for task in tasks)
+
+
 class EtcdCluster:
     """A real etcd cluster; nodes are killed, frozen and restarted by number.
 
@@ -185,7 +190,12 @@ class EtcdCluster:
 
     def freeze(self, number: int) -> None:
         """Stop a node without closing its connections, as a machine that hangs would."""
-        self._running[number].send_signal(signal.SIGSTOP)
+        process = self._running[number]
+        process.send_signal(signal.SIGSTOP)
+        deadline = time.monotonic() + START_S
+        while not _all_stopped(process.pid):  # the signal is sent, but a thread on the other processor may still answer
+            assert time.monotonic() < deadline, "etcd does not stop"
+            time.sleep(0.01)
 
     def thaw(self, number: int) -> None:
         """Let it go on."""

@@ -129,14 +129,13 @@ def test_a_lock_of_one_host_keeps_the_others_out(volume: SmallCeph, kind: str) -
     with mounted(volume, "client.v.00000001.a") as one, mounted(volume, "client.v.00000001.b") as other:
         one.write("locked", b"")
         volume.write("/run/lock.py", LOCK)
-        holder = volume.start(
-            ["sh", "-c", f"cd {one.path} && exec python3 /run/lock.py {kind} locked >/run/held.{kind}"]
-        )
-        volume.wait("the lock is held", lambda: "free" in volume.run(["cat", f"/run/held.{kind}"], ok_codes=(0, 1)))
-        assert other.run(["python3", "/run/lock.py", kind, "locked"]).strip() == "taken"
-        assert holder.stdin is not None
-        holder.stdin.close()
-        assert holder.wait(timeout=60) == 0
+        words = f"cd {one.path} && exec python3 /run/lock.py {kind} locked >/run/held.{kind}"
+        with volume.start(["sh", "-c", words]) as holder:
+            volume.wait("the lock is held", lambda: "free" in volume.run(["cat", f"/run/held.{kind}"], ok_codes=(0, 1)))
+            assert other.run(["python3", "/run/lock.py", kind, "locked"]).strip() == "taken"
+            assert holder.stdin is not None
+            holder.stdin.close()
+            assert holder.wait(timeout=60) == 0
         assert other.run(["python3", "/run/lock.py", kind, "locked"]).strip() == "free"
 
 
