@@ -11,6 +11,7 @@ KEYRING = f"{ROOT}/keyring/"
 DAEMONS = f"{ROOT}/daemons/"
 VOLUME = f"{ROOT}/volume/"
 VOLUME_STATE = f"{ROOT}/volume-state/"
+VOLUME_SHARES = f"{ROOT}/volume-shares/"
 TRASH = f"{ROOT}/trash/"
 SNAPSHOT = f"{ROOT}/snapshot/"
 COPY = f"{ROOT}/copy/"
@@ -98,6 +99,16 @@ def volume_state(group: str, name: str) -> str:
 def volume_states_of(group: str) -> str:
     """Prefix of every VolumeState of a group."""
     return f"{VOLUME_STATE}{_group(group)}/"
+
+
+def volume_shares(group: str, volume_id: str) -> str:
+    """VolumeShares: the hosts that a volume, by its id, is kept for."""
+    return f"{volume_shares_of(group)}{segment(volume_id, what='volume id')}"
+
+
+def volume_shares_of(group: str) -> str:
+    """Prefix of every VolumeShares of a group."""
+    return f"{VOLUME_SHARES}{_group(group)}/"
 
 
 def trashed(group: str, volume_id: str) -> str:

@@ -8,13 +8,17 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from etcd3.utils import prefix_range_end
+
 from cbstorage import keys
 from cbstorage.connection_model import OutsideConnection
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
 from cbstorage.osd_model import OsdAddition, OsdProgress, OsdWish, digest
+from cbstorage.share_model import VolumeShares, allowed
 from cbstorage.volume_model import CopyWish, Snapshot, SnapshotSchedule, Trashed
 from cladnet.etcd.store import Store, Versioned
+from cladnet.keys import child
 from larva.errors import MalformedData
 
 log = logging.getLogger(__name__)
@@ -85,20 +89,57 @@ def mounts_everywhere(store: Store, group: str) -> dict[str, Versioned[MountEver
 
 
 def wanted_on(store: Store, group: str, host: str) -> dict[str, MountSpecification]:
-    """What one host should mount, by volume: what is wanted of it by name comes before what is of everybody."""
+    """What one host should mount and may, by volume: what is wanted of it by name comes before what is of everybody."""
     everywhere = {name: item.value.on(host) for name, item in mounts_everywhere(store, group).items()}
-    return everywhere | {name: item.value for name, item in mounts_on(store, group, host).items()}
+    asked = everywhere | {name: item.value for name, item in mounts_on(store, group, host).items()}
+    return allowed_of(asked, shares_of(store, group) if asked else {})
 
 
 def wanted_of(store: Store, group: str, hosts: Collection[str]) -> dict[tuple[str, str], MountSpecification]:
-    """The mounts wanted in a group, by host and volume.
+    """The mounts that are wanted in a group and may be, by host and volume.
 
     Args:
         hosts: those of the group, who should have what every host should.
     """
+    asked = asked_of(store, group, hosts)
+    return allowed_of(asked, shares_of(store, group) if asked else {})
+
+
+def asked_of(store: Store, group: str, hosts: Collection[str]) -> dict[tuple[str, str], MountSpecification]:
+    """The mounts that somebody wrote down, for `hosts` those too that are of every host; shares are not looked at."""
     everywhere = mounts_everywhere(store, group)
     of_all = {(host, name): item.value.on(host) for name, item in everywhere.items() for host in hosts}
     return of_all | {pair: item.value for pair, item in mounts_of(store, group).items()}
+
+
+def allowed_of(
+    asked: Mapping[K, MountSpecification], shares: Mapping[str, VolumeShares]
+) -> dict[K, MountSpecification]:
+    """Return what of the mounts that are asked for may be; `shares` by the ids of their volumes."""
+    found = {key: allowed(wish, shares.get(wish.volume_id)) for key, wish in asked.items()}
+    return {key: wish for key, wish in found.items() if wish is not None}
+
+
+def shares_of(store: Store, group: str) -> dict[str, VolumeShares]:
+    """The hosts that volumes of a group are kept for, by volume id; a volume that is not in it is for every host.
+
+    A record that cannot be read, or lacks its signature, keeps its volume for nobody. Read it after the mounts: what
+    it says holds, whatever was asked for before it was written.
+    """
+    prefix = keys.volume_shares_of(group)
+    found = {}
+    for item in store.raw(prefix, range_end=prefix_range_end(prefix.encode())).items:
+        volume_id = child(prefix, item.key)
+        if volume_id is None:
+            continue
+        nobody = VolumeShares(group=group, volume_id=volume_id)
+        try:
+            shares = store.decode(item.key, item.value, VolumeShares)
+        except MalformedData as error:
+            log.warning("kept for nobody: %s", error)
+            shares = nobody
+        found[volume_id] = shares if (shares.group, shares.volume_id) == (group, volume_id) else nobody
+    return found
 
 
 def mount_states_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[MountState]]:

@@ -2,7 +2,14 @@
 
 import click
 
-from cbstorage.commands import promise_words, volume_connection, volume_copies, volume_snapshots, volume_trash
+from cbstorage.commands import (
+    promise_words,
+    volume_connection,
+    volume_copies,
+    volume_shares,
+    volume_snapshots,
+    volume_trash,
+)
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
 from cbstorage.model import MountPhase
 from cbstorage.wanted import mounting, promises, resizing, sizes, volumes
@@ -32,11 +39,24 @@ def volume() -> None:
     "--home", default="", metavar="CSP[/REGION]", help="Where it is written from: the first copies lie there."
 )
 @click.option("--yes", is_flag=True, help="Do not show what a promise costs, and do not ask.")
+@click.option(
+    "--for", "kept_for", metavar="HOST", multiple=True,
+    help="A host that may have it, and no others; may be given several times. Without it every host of the CLADNet.",
+)  # fmt: skip
 @GROUP
 @WAIT
 @output.json_option
 def create(
-    *, name: str, size: str, survive: str | None, home: str, yes: bool, group: str | None, wait_s: float, as_json: bool
+    *,
+    name: str,
+    size: str,
+    survive: str | None,
+    home: str,
+    yes: bool,
+    kept_for: tuple[str, ...],
+    group: str | None,
+    wait_s: float,
+    as_json: bool,
 ) -> None:
     """Make the volume NAME."""
     size_bytes = sizes.parse(size)
@@ -52,7 +72,7 @@ def create(
             if warning := promises.unwise(shown.option(promise.survive)):
                 output.note(f"note: {warning}")
             click.confirm(f"Promise for good that {name} survives: {promise}?", abort=True)
-        volumes.create(store, chosen, name, size_bytes, promise)
+        volumes.create(store, chosen, name, size_bytes, promise, kept_for=kept_for or None)
         if wait_s > 0:
             volumes.wait_ready(store, chosen, name, timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
@@ -126,7 +146,9 @@ def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: floa
 @volume.command()
 @click.argument("name")
 @_HOSTS
-@click.option("--all", "everywhere", is_flag=True, help="On every host of the CLADNet, those too that join later.")
+@click.option(
+    "--all", "everywhere", is_flag=True, help="On every host that it is shared with, those too that come later."
+)
 @click.option("--at", "path", required=True, metavar="PATH", help="Absolute; made where it is not there.")
 @click.option("--read-only", is_flag=True, help="Nobody on these hosts can write, whoever they are there.")
 @GROUP
@@ -175,6 +197,9 @@ def unmount(
 volume.add_command(volume_connection.connection)
 volume.add_command(volume_connection.connections)
 volume.add_command(volume_connection.disconnect)
+volume.add_command(volume_shares.share)
+volume.add_command(volume_shares.unshare)
+volume.add_command(volume_shares.shares)
 volume.add_command(volume_trash.delete)
 volume.add_command(volume_trash.trash)
 volume.add_command(volume_trash.undelete)
@@ -194,7 +219,8 @@ def _hosts(hosts: tuple[str, ...], *, everywhere: bool) -> tuple[str, ...] | Non
 def _where(view: VolumeView) -> str:
     if view.everywhere and view.mounts:
         mounted = sum(1 for mount in view.mounts if mount.phase is MountPhase.MOUNTED and not mount.leaving)
-        return f"every host:{view.mounts[0].path} ({mounted} of {len(view.mounts)})"
+        who = "every host" if view.shares is None else "every host it is for"
+        return f"{who}:{view.mounts[0].path} ({mounted} of {len(view.mounts)})"
     return " ".join(f"{mount.host}:{mount.path}" for mount in view.mounts)
 
 
@@ -212,6 +238,8 @@ def _show(view: VolumeView, *, as_json: bool) -> None:
         click.echo(f"  its quota is {sizes.show(view.quota_bytes)} until it is resized")
     if view.promise:
         click.echo(f"  its data survives: {view.promise}")
+    if view.shares is not None:
+        click.echo(f"  it is kept for: {volume_shares.words(view.shares)}")
     if view.copied_bytes is not None:
         click.echo(f"  {sizes.show(view.copied_bytes)} copied from a snapshot")
     if view.problem:

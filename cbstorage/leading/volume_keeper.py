@@ -67,6 +67,7 @@ class VolumeKeeper:
         return [
             keys.cluster_state(self._group),
             keys.volumes_of(self._group),
+            keys.volume_shares_of(self._group),
             keys.mounts_of(self._group),
             keys.mounts_everywhere_of(self._group),
             keys.mount_states_of(self._group),
@@ -114,10 +115,11 @@ class VolumeKeeper:
         return Desired(
             volumes=tuple(records.volumes(self._store, group).values()),
             states=records.volume_states(self._store, group),
-            mounts=records.wanted_of(self._store, group, seen.hosts),
+            mounts=records.asked_of(self._store, group, seen.hosts),
             reports={pair: item.value for pair, item in records.mount_states_of(self._store, group).items()},
             handed_out=records.mount_keys_of(self._store, group),
             copies=records.copies(self._store, group),
+            shares=records.shares_of(self._store, group),
         )
 
     def _act(self, monitors: Monitors, seen: View, desired: Desired) -> bool:
@@ -294,6 +296,7 @@ class VolumeKeeper:
         if self._order(purge=(volume.trash_path,)).unfinished:
             return False
         self._snapshots.forget(volume.id)
+        self._store.delete(keys.volume_shares(self._group, volume.id))
         return True
 
     def _snap(self, made: tuple[tree.Snap, ...], removed: tuple[tree.Snap, ...]) -> None:

@@ -11,6 +11,7 @@ from cbstorage.model import (
     VolumeSpecification,
     VolumeState,
 )
+from cbstorage.share_model import VolumeShares, allowed
 from cbstorage.volume_model import CopyWish
 from cladnet.etcd.store import Versioned
 
@@ -22,11 +23,13 @@ class Desired:
     volumes: tuple[Versioned[VolumeSpecification], ...]
     states: Mapping[str, VolumeState]
     mounts: Mapping[tuple[str, str], MountSpecification]
-    """By host and volume."""
+    """By host and volume, as somebody asked for them; `shares` decides which of them may be."""
     reports: Mapping[tuple[str, str], MountState]
     handed_out: Mapping[tuple[str, str], Versioned[SealedKeys]]
     copies: Mapping[str, Versioned[CopyWish]] = field(default_factory=dict)
     """By the id of the volume that is filled."""
+    shares: Mapping[str, VolumeShares] = field(default_factory=dict)
+    """By the id of the volume that is kept for some hosts only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +53,13 @@ def plan(desired: Desired, seal_keys: Mapping[str, str], overdue: Collection[tup
     """
     active = {item.value.name: item.value for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
     wanted = _wanted(desired, seal_keys)
-    left = lingering(desired, seal_keys) - frozenset(overdue)
+    left = lingering(desired, seal_keys) - frozenset(overdue) - _shut_out(desired)
     in_use = wanted.keys() | left
     filling = {name for name, volume in active.items() if volume.id in desired.copies}
     held = {
         pair
         for pair, given in desired.handed_out.items()
-        if not _is_for_another(given, active.get(pair[1]), pair[0], wanted.get(pair))
+        if not _is_for_another(given, active.get(pair[1]), pair[0], wanted.get(pair), desired.shares)
     }
     return Plan(
         make=tuple(volume for volume in active.values() if not is_made(volume, desired.states.get(volume.name))),
@@ -94,9 +97,20 @@ def _wanted(desired: Desired, seal_keys: Mapping[str, str]) -> dict[tuple[str, s
     ids = {item.value.name: item.value.id for item in desired.volumes if item.value.phase is VolumePhase.ACTIVE}
     return {
         (host, name): mount
-        for (host, name), mount in desired.mounts.items()
-        if host in seal_keys and ids.get(name) == mount.volume_id
+        for (host, name), asked in desired.mounts.items()
+        if host in seal_keys and ids.get(name) == asked.volume_id
+        if (mount := allowed(asked, desired.shares.get(asked.volume_id))) is not None
     }
+
+
+def _shut_out(desired: Desired) -> frozenset[tuple[str, str]]:
+    """Host and volume of reported mounts of volumes that are not shared with the host: it is given no time."""
+    ids = {item.value.name: item.value.id for item in desired.volumes}
+    return frozenset(
+        (host, name)
+        for host, name in desired.reports
+        if (shares := desired.shares.get(ids.get(name, ""))) is not None and shares.of(host) is None
+    )
 
 
 def is_made(volume: VolumeSpecification, state: VolumeState | None) -> bool:
@@ -105,7 +119,11 @@ def is_made(volume: VolumeSpecification, state: VolumeState | None) -> bool:
 
 
 def _is_for_another(
-    given: Versioned[SealedKeys], volume: VolumeSpecification | None, host: str, wish: MountSpecification | None
+    given: Versioned[SealedKeys],
+    volume: VolumeSpecification | None,
+    host: str,
+    wish: MountSpecification | None,
+    shares: Mapping[str, VolumeShares],
 ) -> bool:
     """Whether a key opens an earlier volume of the name, or otherwise than is wanted: reading only, or writing too.
 
@@ -113,5 +131,10 @@ def _is_for_another(
     """
     if volume is None:
         return False
-    modes = (False, True) if wish is None else (wish.read_only,)
+    kept = shares.get(volume.id)
+    share = kept.of(host) if kept is not None else None
+    if wish is not None:
+        modes: tuple[bool, ...] = (wish.read_only,)
+    else:
+        modes = (True,) if share is not None and share.read_only else (False, True)
     return given.value.keys[0].entity not in {volume.entity(host, read_only=mode) for mode in modes}

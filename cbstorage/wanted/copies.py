@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from cbstorage import keys, records
 from cbstorage.leading.copy_keeper import own_snapshot
 from cbstorage.model import VolumeSpecification
+from cbstorage.share_model import VolumeShares
 from cbstorage.volume_model import CopyWish, Snapshot, SnapshotPhase
 from cbstorage.wanted import sizes, snapshots, volumes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
@@ -18,6 +19,8 @@ def clone(
 ) -> VolumeSpecification:
     """Ask for a new volume that holds what another does; it can be mounted once all is copied.
 
+    Where the other is kept for some hosts, so is the new one.
+
     Args:
         new: its name.
         snapshot: as the other was then; None for now.
@@ -27,6 +30,7 @@ def clone(
         NotFound: no such volume or snapshot.
         Conflict: there is a volume of the new name, or the other is being deleted or filled itself.
         InvalidInput: the name or the size cannot be used.
+        MalformedData: whom the other is kept for cannot be read.
     """
     source = snapshots.active(store, group, name)
     used = volumes.find(store, group, name).used_bytes
@@ -44,6 +48,10 @@ def clone(
         raise Conflict(f"CLADNet {group} has a volume {new!r} already", hint="choose another name")
     conditions = [Condition(source.key, source.revision), Condition(key, 0)]
     operations: list[Operation] = [Put(source.key, source.value), Put(key, made)]
+    shares = store.get(keys.volume_shares(group, source.value.id), VolumeShares)
+    if shares is not None:
+        copied = replace(shares.value, volume_id=made.id)
+        operations.append(Put(keys.volume_shares(group, made.id), copied))
     if snapshot is None:
         snapshot = own_snapshot(made.id)
         operations.append(_wanted(store, group, source.value, snapshot))

@@ -1,16 +1,17 @@
 """Where volumes should be mounted, as desired state in etcd: on hosts by name, or on all that are and will be."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from cbstorage import keys, records
 from cbstorage.model import MountSpecification, VolumePhase, VolumeSpecification
 from cbstorage.mount_model import MountEverywhere
 from cbstorage.mounting import mount_point
-from cbstorage.wanted import volumes
+from cbstorage.share_model import allowed
+from cbstorage.wanted import members, volumes
 from cladnet.etcd.store import Condition, Operation, Put, Store, Versioned
 from cladnet.keys import is_segment
-from larva.errors import Conflict, InvalidInput, NotFound
+from larva.errors import Conflict, NotFound
 
 There = Mapping[str, Sequence[tuple[str, MountSpecification]]]
 """By host: what it should mount, with the CLADNet of each; its directories are one tree all the same."""
@@ -22,9 +23,11 @@ def mount(
     """Ask for a volume to be mounted on hosts, and kept mounted; asking again changes nothing.
 
     Args:
-        hosts: their names; None for every host of the CLADNet, those too that join later.
+        hosts: their names; None for every host of the CLADNet, those too that join later, or where the volume is kept
+            for some hosts (`sharing`), for all of these, those too that it is shared with later.
         path: an absolute path, the same on each host; the host creates it, or refuses it when it is not empty.
-        read_only: whether they may only read; their keys allow no more either.
+        read_only: whether they may only read; their keys allow no more either. A host with which it is shared for
+            reading only gets no more in any case.
 
     Returns:
         What it means for the hosts that are there now.
@@ -33,7 +36,7 @@ def mount(
         NotFound: the volume or a host does not exist.
         InvalidInput: the path cannot be used, or too many hosts are named.
         Conflict: a host has this volume at another path or otherwise, or another volume at this path, in it or around
-            it.
+            it; or the volume is not shared with it.
     """
     place = mount_point.check(path)
     volume = records.volume(store, group, name)
@@ -42,21 +45,36 @@ def mount(
     if volume.value.phase is VolumePhase.DELETING:
         raise Conflict(f"volume {name} is being deleted")
     wish = MountEverywhere(volume=name, volume_id=volume.value.id, path=place, read_only=read_only)
-    known = volumes.hosts(store, group)
+    known = members.hosts(store, group)
     there = _there(store)
+    shares = records.shares_of(store, group).get(volume.value.id)
     if hosts is None:
-        asked = tuple(wish.on(host) for host in sorted(known))
+        asked = tuple(wish.on(host) for host in sorted(known) if shares is None or shares.of(host) is not None)
+        if shares is not None and not asked:
+            raise _not_shared(name, sorted(known))
         for one in asked:
             _refuse_clash(group, one, there[one.host])
         _write(store, volume, [] if _is_there(store, group, wish) else [Put(keys.mount_everywhere(group, name), wish)])
-        return asked
-    named = _known(group, hosts, known)
+        return tuple(may for one in asked if (may := allowed(one, shares)) is not None)
+    named = members.require(group, hosts, known, purpose="to mount on", otherwise="use --all")
+    if shares is not None and (others := [host for host in named if shares.of(host) is None]):
+        raise _not_shared(name, others)
     asked = tuple(wish.on(host) for host in named)
     for one in asked:
         _refuse_clash(group, one, there[one.host])
     missing = [one for one in asked if not any((whose, other) == (group, one) for whose, other in there[one.host])]
     _write(store, volume, [Put(keys.mount(group, one.host, name), one) for one in missing])
-    return asked
+    return tuple(may for one in asked if (may := allowed(one, shares)) is not None)
+
+
+def check_everywhere(store: Store, group: str, name: str, hosts: Collection[str]) -> None:
+    """Refuse to give a volume that every host should have to hosts that have another at its place; Conflict then."""
+    wish = records.mounts_everywhere(store, group).get(name)
+    if wish is None:
+        return
+    there = _there(store)
+    for host in sorted(hosts):
+        _refuse_clash(group, wish.value.on(host), [(whose, one) for whose, one in there[host] if one.volume != name])
 
 
 def unmount(store: Store, group: str, name: str, hosts: Sequence[str] | None = None) -> tuple[str, ...]:
@@ -87,19 +105,11 @@ def unmount(store: Store, group: str, name: str, hosts: Sequence[str] | None = N
     return tuple(wanted)
 
 
-def _known(group: str, hosts: Sequence[str], known: set[str]) -> list[str]:
-    named = list(dict.fromkeys(hosts))
-    if not named:
-        raise InvalidInput("no host to mount on", hint=f"larva net hosts {group}")
-    if len(named) > volumes.MOST_KEYS:
-        raise InvalidInput(
-            f"{len(named)} hosts are too many to be named at once", hint=f"name {volumes.MOST_KEYS}, or use --all"
-        )
-    if missing := [host for host in named if host not in known]:
-        raise NotFound(
-            f"CLADNet {group} has no host {', '.join(missing)}", hint=f"its hosts: {', '.join(sorted(known)) or 'none'}"
-        )
-    return named
+def _not_shared(name: str, hosts: Sequence[str]) -> Conflict:
+    return Conflict(
+        f"volume {name} is not shared with {', '.join(hosts) or 'any host'}",
+        hint=f"larva volume share {name} --with {hosts[0] if hosts else 'HOST'}, or `larva volume shares {name}`",
+    )
 
 
 def _write(store: Store, volume: Versioned[VolumeSpecification], wishes: Sequence[Put]) -> None:
@@ -132,8 +142,11 @@ def _there(store: Store) -> There:
     }
     for group in filter(is_segment, sorted(groups)):
         wishes = [item.value for item in records.mounts_everywhere(store, group).values()]
-        for host in volumes.hosts(store, group) if wishes else ():
-            found[host] += [(group, wish.on(host)) for wish in wishes]
+        shares = records.shares_of(store, group) if wishes else {}
+        for host in members.hosts(store, group) if wishes else ():
+            found[host] += [
+                (group, wish.on(host)) for wish in wishes if allowed(wish.on(host), shares.get(wish.volume_id))
+            ]
     return found
 
 

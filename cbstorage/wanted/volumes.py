@@ -18,19 +18,17 @@ from cbstorage.model import (
     VolumeState,
 )  # fmt: skip
 from cbstorage.promise import Promise
+from cbstorage.share_model import Share, VolumeShares
 from cbstorage.volume_model import CopyWish
-from cbstorage.wanted import promises, sizes
+from cbstorage.wanted import members, promises, sizes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
-from cladnet.keys import hosts_of, is_segment
-from cladnet.model import HostNetworkInformation
+from cladnet.keys import is_segment
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
 
 POLL_S = 0.3
 KEEP_S = 7 * 86400
 """How long a deleted volume can be taken back, unless told otherwise."""
 MOST_KEPT_S = 3650 * 86400
-MOST_KEYS = 100
-"""Of one transaction: etcd takes 128 operations unless it is told otherwise (`--max-txn-ops`)."""
 
 T = TypeVar("T")
 
@@ -71,6 +69,8 @@ class VolumeView:
     promise: Promise | None = None
     everywhere: bool = False
     """Whether every host should have it, those too that join later."""
+    shares: tuple[Share, ...] | None = None
+    """The hosts that it is kept for; None: it is for every host."""
 
     @property
     def status(self) -> str:
@@ -84,17 +84,26 @@ class VolumeView:
         return "ready" if self.quota_bytes == self.size_bytes else "resizing"
 
 
-def create(store: Store, group: str, name: str, size_bytes: int, promise: Promise | None = None) -> VolumeSpecification:
+def create(
+    store: Store,
+    group: str,
+    name: str,
+    size_bytes: int,
+    promise: Promise | None = None,
+    *,
+    kept_for: Sequence[str] | None = None,
+) -> VolumeSpecification:
     """Ask for a new volume.
 
     Args:
         size_bytes: its quota.
         promise: what its data outlives, for good; as much as the OSDs allow without it.
+        kept_for: the hosts that may have it, and no others (`sharing`); None for every host of the CLADNet.
 
     Raises:
-        NotFound: the group has no storage cluster.
+        NotFound: the group has no storage cluster, or no such host.
         Conflict: it has a volume of that name.
-        InvalidInput: the name or the size cannot be used, or the present OSDs cannot keep the promise.
+        InvalidInput: the name, the size or the hosts cannot be used, or the present OSDs cannot keep the promise.
         Unavailable: nobody knows yet how the OSDs stand.
     """
     key = keys.volume(group, name)
@@ -107,12 +116,22 @@ def create(store: Store, group: str, name: str, size_bytes: int, promise: Promis
         group=group, name=name, id=secrets.token_hex(4), size_bytes=size_bytes, promise=promise,
         created_at=datetime.now(UTC),
     )  # fmt: skip
-    try:
-        store.create(key, specification)
-    except Conflict as error:
+    operations: list[Operation] = [Put(key, specification)]
+    if kept_for is not None:
+        named = members.require(
+            group,
+            kept_for,
+            members.hosts(store, group),
+            purpose="to keep it for",
+            otherwise="share it with the others after",
+        )
+        shares = tuple(Share(host=host) for host in sorted(named))
+        record = VolumeShares(group=group, volume_id=specification.id, shares=shares)
+        operations.append(Put(keys.volume_shares(group, specification.id), record))
+    if not store.transact([Condition(key, 0)], operations):
         raise Conflict(
             f"CLADNet {group} has a volume {name!r} already", hint="choose another name, or delete that volume first"
-        ) from error
+        )
     return specification
 
 
@@ -171,8 +190,8 @@ def delete(store: Store, group: str, name: str, *, force: bool = False, keep_s: 
 
 def remove(store: Store, mounts: Sequence[str]) -> None:
     """Remove keys, as many in one transaction as etcd takes."""
-    for start in range(0, len(mounts), MOST_KEYS):
-        store.transact([], [Delete(key) for key in mounts[start : start + MOST_KEYS]])
+    for start in range(0, len(mounts), members.MOST_NAMED):
+        store.transact([], [Delete(key) for key in mounts[start : start + members.MOST_NAMED]])
 
 
 def wait_ready(store: Store, group: str, name: str, *, timeout_s: float) -> VolumeView:
@@ -244,11 +263,6 @@ def wait(look: Callable[[], tuple[T, bool, str]], what: str, timeout_s: float) -
         time.sleep(POLL_S)
 
 
-def hosts(store: Store, group: str) -> set[str]:
-    """The hosts that are in a group now."""
-    return {item.value.host for item in store.list(hosts_of(group), HostNetworkInformation).items}
-
-
 def unknown(group: str, name: str) -> LarvaError:
     """What to raise for a volume that is not there."""
     return NotFound(f"CLADNet {group} has no volume {name!r}", hint="larva volume list")
@@ -259,13 +273,16 @@ def _views(store: Store, group: str) -> list[VolumeView]:
     states = records.volume_states(store, group)
     copies = records.copies(store, group)
     of_all = records.mounts_everywhere(store, group)
-    wanted = list(records.wanted_of(store, group, hosts(store, group) if of_all else ()).values())
+    asked = records.asked_of(store, group, members.hosts(store, group) if of_all else ())
+    shares = records.shares_of(store, group)
+    wanted = list(records.allowed_of(asked, shares).values())
     actual = [item.value for item in records.mount_states_of(store, group).values()]
     everywhere = {name: item.value.volume_id for name, item in of_all.items()}
     views = [
         _view(volume, states.get(volume.name), wanted, actual, everywhere=everywhere.get(volume.name) == volume.id)
         for volume in specifications
     ]
+    views = [replace(view, shares=shares[view.id].shares) if view.id in shares else view for view in views]
     return [_filled(view, copies[view.id].value) if view.id in copies else view for view in views]
 
 

@@ -167,7 +167,7 @@ def may_read(red: str) -> list[str]:
         keys.qualities_of(red),
         cbstorage.keys.cluster(red), cbstorage.keys.founding(red), cbstorage.keys.volumes_of(red),
         cbstorage.keys.mounts_on(red, "a"), cbstorage.keys.mount_keys_on(red, "a"),
-        cbstorage.keys.mount_states_on(red, "a"),
+        cbstorage.keys.mount_states_on(red, "a"), cbstorage.keys.volume_shares_of(red),
     ]  # fmt: skip
 
 
@@ -184,6 +184,7 @@ MAY_NOT_WRITE = [
     "/larva/cladnet-generation", "/cb-storage/cluster/{red}", "/cb-storage/founding/{red}",
     "/cb-storage/cluster-state/{red}", "/cb-storage/keyring/{red}/a", "/cb-storage/daemons/{red}/a",
     "/cb-storage/volume/{red}/v", "/cb-storage/volume-state/{red}/v", "/cb-storage/mount/{red}/a/v",
+    "/cb-storage/volume-shares/{red}/11112222",
     "/cb-storage/mount-key/{red}/a/v", "/cb-storage/mount-state/{red}/b/v", "/anything",
 ]  # fmt: skip
 MAY_NOT_READ = [
@@ -331,7 +332,7 @@ def test_storage_hosts_have_their_own_and_monitors_what_they_keep(site: Site, ho
         assert is_refused(lambda path=path: hosts.storage.revisions(path)), path
     for key in (
         k.keyring(red, "storage"), k.cluster_state(red), k.volume_state(red, "v"), k.mount_key(red, "a", "v"),
-        k.volume(red, "v"), k.founding(red),
+        k.volume(red, "v"), k.founding(red), k.volume_shares(red, "11112222"),
     ):  # fmt: skip
         hosts.monitor.put(key, "mine")
         assert hosts.monitor.delete(key)

@@ -12,6 +12,7 @@ from small_ceph import MDS, Mount, SmallCeph
 from cbstorage.ceph import cephx
 from cbstorage.leading import pools
 from cbstorage.model import FILE_SYSTEM, VolumeSpecification
+from larva import codec
 from larva.errors import LarvaError
 
 pytestmark = [pytest.mark.root, pytest.mark.image]
@@ -25,6 +26,40 @@ from larva import codec
 order = codec.convert({"entity": "client.admin", "keyring": "/etc/ceph/ceph.client.admin.keyring", **order}, tree.Order,
                       source="test")
 result = codec.to_builtins(tree.run(order))
+"""
+
+
+KEEP = """
+from unittest.mock import Mock
+from cbstorage.ceph.monitor import Monitors
+from cbstorage.host import local
+from cbstorage.leading import volume_keeper, volume_plan
+from cbstorage.model import MountPhase, MountSpecification, MountState, SealedKey, SealedKeys, VolumeSpecification
+from cbstorage.share_model import VolumeShares
+from cladnet.etcd.store import Versioned
+from larva import codec
+volume = codec.convert(volume, VolumeSpecification, source="test")
+record = codec.convert({"group": volume.group, "volume_id": volume.id, "shares": shares}, VolumeShares, source="test")
+about = {"volume": volume.name, "volume_id": volume.id, "path": "/srv/kept"}
+desired = volume_plan.Desired(
+    volumes=(Versioned("v", volume, 1),),
+    states={},
+    mounts={(host, volume.name): MountSpecification(host=host, **about) for host in hosts},
+    reports={(host, volume.name): MountState(host=host, phase=MountPhase.MOUNTED, **about) for host in hosts},
+    handed_out={
+        (host, volume.name): Versioned(
+            "k", SealedKeys(seal_key=host, keys=(SealedKey(entity=volume.entity(host), box=""),)), 1
+        )
+        for host in hosts
+    },
+    shares={volume.id: record},
+)
+back = volume_plan.plan(desired, {host: host for host in hosts}).take_back
+keeper = volume_keeper.VolumeKeeper(Mock(), volume.group, "aws-1")
+with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
+    active = volume_keeper._active_metadata_servers(monitors)
+    keeper._take_back(monitors, active, {pair: desired.handed_out[pair] for pair in back})
+result = [host for host, _ in back]
 """
 
 
@@ -89,6 +124,24 @@ def test_sessions_end_by_whose_key_they_showed(small_ceph: SmallCeph) -> None:
             shut.write("note", b"after")
         other.write("note", b"still here")
         assert other.read("note") == b"still here"
+
+
+def test_a_live_mount_ends_with_its_share_and_others_go_on(small_ceph: SmallCeph) -> None:
+    made = make(small_ceph, "kept")
+    plain = codec.to_builtins(made)
+    with mounted(small_ceph, made, "aws-1") as lost, mounted(small_ceph, made, "gcp-1") as kept:
+        lost.write("note", b"there")
+        shares = [{"host": "gcp-1"}]
+        assert small_ceph.python(KEEP, volume=plain, hosts=["aws-1", "gcp-1"], shares=shares) == ["aws-1"]
+        with pytest.raises(LarvaError):
+            lost.write("note", b"after")
+        kept.write("note", b"still here")
+        assert kept.read("note") == b"still here"
+        shares[0]["read_only"] = True  # the key that can write goes; the next one cannot
+        assert small_ceph.python(KEEP, volume=plain, hosts=["gcp-1"], shares=shares) == ["gcp-1"]
+        with pytest.raises(LarvaError):
+            kept.write("note", b"after")
+    assert not [one for one in small_ceph.ceph("auth", "ls")["auth_dump"] if made.id in one["entity"]]
 
 
 def test_a_deleted_volume_comes_back_and_is_destroyed_in_the_end(small_ceph: SmallCeph) -> None:

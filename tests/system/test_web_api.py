@@ -101,6 +101,9 @@ PATHS = [
     ("POST", "/v1/cladnets/a/volumes/b/unmount"), ("DELETE", "/v1/cladnets/a/volumes/b"),
     ("POST", "/v1/cladnets/a/volumes/b/resize"), ("GET", "/v1/cladnets/a/volume-trash"),
     ("POST", "/v1/cladnets/a/volume-trash/b/undelete"), ("DELETE", "/v1/cladnets/a/volume-trash/b"),
+    ("GET", "/v1/cladnets/a/volumes/b/shares"), ("PUT", "/v1/cladnets/a/volumes/b/shares"),
+    ("DELETE", "/v1/cladnets/a/volumes/b/shares"), ("PUT", "/v1/cladnets/a/volumes/b/shares/a"),
+    ("DELETE", "/v1/cladnets/a/volumes/b/shares/a"),
     ("GET", "/v1/cladnets/a/volumes/b/snapshots"), ("POST", "/v1/cladnets/a/volumes/b/snapshots"),
     ("DELETE", "/v1/cladnets/a/volumes/b/snapshots/a"), ("PUT", "/v1/cladnets/a/volumes/b/snapshot-schedule"),
     ("DELETE", "/v1/cladnets/a/volumes/b/snapshot-schedule"), ("POST", "/v1/cladnets/a/volumes/b/clone"),
@@ -330,6 +333,19 @@ def test_volumes_are_created_and_mounted(program: FlaskClient, console_store: St
     elsewhere = {"hosts": ["nobody"], "path": "/srv/photos"}
     assert_problem(program.post("/v1/cladnets/shop/volumes/photos/mount", json=elsewhere), 404, "not-found", "nobody")
     assert_problem(program.delete("/v1/cladnets/shop/volumes/photos"), 409, "conflict", "aws-1")
+    shares = "/v1/cladnets/shop/volumes/photos/shares"
+    assert program.get(shares).json == {"everybody": True, "hosts": []}
+    assert_problem(program.put(f"{shares}/aws-1", json={}), 409, "conflict", "for every host")
+    assert_problem(program.put(shares, json={"hosts": [{"host": "nobody"}]}), 404, "not-found", "nobody")
+    reading = {"everybody": False, "hosts": [{"host": "aws-1", "read_only": True}]}
+    assert program.put(shares, json={"hosts": reading["hosts"]}).json == reading
+    assert program.get("/v1/cladnets/shop/volumes/photos").json["mounts"][0]["read_only"]
+    assert program.put(f"{shares}/aws-1", json={}).json["hosts"] == [{"host": "aws-1", "read_only": False}]
+    assert program.delete(f"{shares}/aws-1").status_code == 204
+    assert program.get("/v1/cladnets/shop/volumes/photos").json["mounts"] == []
+    assert_problem(program.post("/v1/cladnets/shop/volumes/photos/mount", json=place), 409, "conflict", "not shared")
+    assert program.delete(shares).status_code == 204
+    assert program.post("/v1/cladnets/shop/volumes/photos/mount", json=place).status_code == 202
     assert program.post("/v1/cladnets/shop/volumes/photos/unmount", json={}).json["mounts"] == []
     assert program.delete("/v1/cladnets/shop/volumes/photos").status_code == 204
     assert program.get("/v1/volumes").json["volumes"][0]["status"] == "deleting"

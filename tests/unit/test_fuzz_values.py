@@ -32,6 +32,7 @@ import cbstorage.mount_model
 import cbstorage.mounting.mounts
 import cbstorage.osd_model
 import cbstorage.promise
+import cbstorage.share_model
 import cbstorage.smb.model
 import cbstorage.smb.plan
 import cbstorage.volume_model
@@ -46,6 +47,7 @@ import cladnet.quality
 import web.accounts
 import web.api.cladnets
 import web.api.enrolment_tokens
+import web.api.shares
 import web.api.snapshots
 import web.api.status
 import web.api.volumes
@@ -73,6 +75,7 @@ ROOMS: tuple[ModuleType, ...] = (
     cbstorage.mounting.mounts,
     cbstorage.osd_model,
     cbstorage.promise,
+    cbstorage.share_model,
     cbstorage.smb.model,
     cbstorage.smb.plan,
     cbstorage.volume_model,
@@ -87,6 +90,7 @@ ROOMS: tuple[ModuleType, ...] = (
     web.accounts,
     web.api.cladnets,
     web.api.enrolment_tokens,
+    web.api.shares,
     web.api.snapshots,
     web.api.status,
     web.api.volumes,

@@ -28,6 +28,7 @@ from cbstorage.model import (
 from cbstorage.mounting import clients, mount_point, mounts
 from cbstorage.mounting.clients import Mounted
 from cbstorage.mounting.mount_probe import Answer
+from cbstorage.share_model import MOST_SHARES, VolumeShares
 from cbstorage.wanted import sizes
 from cladnet import seal
 from cladnet.etcd.store import Store, Versioned
@@ -60,6 +61,11 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (MountSpecification, '{"volume":"../../etc","volume_id":"11112222","host":"h","path":"/srv/x"}'),
         (SealedKeys, '{"seal_key":"","keys":[]}'),
+        (VolumeShares, '{"group":"g","volume_id":"11112222","shares":[{"host":"a, allow *"}]}'),
+        (
+            VolumeShares,
+            '{"group":"g","volume_id":"11112222","shares":[' + ",".join(['{"host":"a"}'] * (MOST_SHARES + 1)) + "]}",
+        ),
     ],
 )
 def test_what_would_become_a_path_a_capability_or_a_line_is_bounded_where_it_is_read(

@@ -23,6 +23,8 @@ class VolumeWish:
     survive: str | None = None
     """What its data outlives, a word of placement's policies; None: as much as the OSDs allow."""
     home: str = ""
+    kept_for: tuple[str, ...] | None = None
+    """The hosts that may have it, and no others; None: every host of the CLADNet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,7 @@ def create(cladnet: str) -> Response:
     group = networks.find(store(), cladnet).id
     wish = body.read(VolumeWish)
     promise = promises.parse(wish.survive, wish.home)
-    volume = volumes.create(store(), group, wish.name, wish.size_bytes, promise)
+    volume = volumes.create(store(), group, wish.name, wish.size_bytes, promise, kept_for=wish.kept_for)
     return body.created(volume, url_for(".show", cladnet=group, name=volume.name))
 
 
