@@ -89,7 +89,10 @@ class StorageAgent:
             gateway = SmbGateway(self._store, group, host)
             yield Reconciler(self._store, gateway.prefixes(), gateway.reconcile, name=f"shares of {group}")
         if Role.STORAGE in self._member.roles:
-            daemons = StorageHost(self._store, group, host, tuple(map(Path, self._member.storage_devices)))
+            daemons = StorageHost(
+                self._store, group, host, tuple(map(Path, self._member.storage_devices)),
+                encrypt=self._member.storage_encrypt,
+            )  # fmt: skip
             yield Reconciler(self._store, daemons.prefixes(), daemons.reconcile, name=f"daemons of {group}")
             volumes = VolumeKeeper(self._store, group, host)
             yield Reconciler(self._store, volumes.prefixes(), volumes.reconcile, name=f"volumes of {group}")

@@ -42,16 +42,19 @@ def check() -> tuple[Finding, ...]:
     except NotFound:
         return ()  # the network's check says so
     reports, daemons = _reported(member)
-    return tuple(diagnose(_mounts(reports), reports, daemons))
+    encrypt = tuple(map(str, member.storage_devices)) if member.storage_encrypt else ()
+    return tuple(diagnose(_mounts(reports), reports, daemons, encrypt))
 
 
 def diagnose(
-    mounts: Sequence[MountCondition], reports: Mapping[tuple[str, str], MountState], daemons: Sequence[HostDaemons]
-) -> Iterator[Finding]:
+    mounts: Sequence[MountCondition], reports: Mapping[tuple[str, str], MountState], daemons: Sequence[HostDaemons],
+    encrypt: Sequence[str] = (),
+) -> Iterator[Finding]:  # fmt: skip
     """Findings from what was read.
 
     Args:
         reports: the storage agent's own word, by CLADNet and volume; none while etcd is away.
+        encrypt: devices on which join.toml wants encrypted OSDs.
     """
     why = "`journalctl -u larva-storage -n 50` says more; `larva storage status` shows whether the cluster is up"
     for mount in mounts:
@@ -73,6 +76,11 @@ def diagnose(
             if not daemon.running:
                 unit = local.unit(daemon.kind, daemon.id)
                 yield _problem("storage", f"{daemon.kind} {daemon.id} does not run", f"`journalctl -u {unit}` says why")
+            if daemon.device in encrypt and not daemon.encrypted:
+                yield _problem(
+                    "storage", f"osd.{daemon.id} on {daemon.device} is not encrypted, as join.toml wants it",
+                    f"it was made before that; `larva storage osd replace {daemon.id} ANOTHER-DEVICE --encrypt`",
+                )  # fmt: skip
 
 
 def _reported(member: Member) -> tuple[dict[tuple[str, str], MountState], list[HostDaemons]]:

@@ -46,6 +46,8 @@ class ClusterSpecification:
     """Where monitors were before they were placed anew: looked for until the others are there."""
     osd_file_bytes: Size = 8 << 30
     """Size of a sparse file that a host names as an OSD device and that does not exist yet."""
+    encrypt_osds: bool = False
+    """Whether every OSD that is made is encrypted on its device, whatever its host says of that."""
     created_at: datetime
 
 
@@ -105,6 +107,8 @@ class Daemon:
     """For an OSD: the file or block device behind it."""
     uuid: str = ""
     """For an OSD: its UUID."""
+    encrypted: bool = False
+    """For an OSD: whether its device is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,8 @@ class OsdAddition:
     """The number that the OSD is to have, where it replaces another one."""
     destroy_data: bool = False
     """What is on it may go. Once: an OSD made for this addition is never destroyed by it."""
+    encrypt: bool = False
+    """What the OSD writes is encrypted on the device."""
     asked: Uuid
     """Names this addition: a device whose OSD was removed gets another one only if somebody asks again."""
     asked_at: datetime

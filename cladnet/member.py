@@ -32,6 +32,8 @@ class Member:
     cloud: CloudFacts = field(default_factory=CloudFacts)
     """What user-data says of the cloud; empty where it leaves that to the provider's metadata."""
     storage_devices: tuple[Path, ...] = ()
+    storage_encrypt: bool = False
+    """Whether OSDs that are made on those are encrypted."""
 
     @classmethod
     def load(cls) -> Self:

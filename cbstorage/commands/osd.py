@@ -11,6 +11,7 @@ from larva.errors import InvalidInput
 
 _GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
 _OSD = click.argument("osd_id", metavar="OSD")
+_ENCRYPT = click.option("--encrypt", is_flag=True, help="Encrypt what the OSD writes on the device (dm-crypt).")
 _WAIT = click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until it is done.")
 
 
@@ -38,11 +39,12 @@ def list_osds(*, group: str | None, as_json: bool) -> None:
 @_GROUP
 @click.option("--size", metavar="SIZE", help="Of a file that is not there yet (8G, or what `init` was told).")
 @click.option("--destroy-data", metavar="DEVICE", help="What DEVICE holds may go; name it again.")
+@_ENCRYPT
 @_WAIT
 @output.json_option
 def add(
-    *, host: str, device: str, group: str | None, size: str | None, destroy_data: str | None, wait_s: float,
-    as_json: bool,
+    *, host: str, device: str, group: str | None, size: str | None, destroy_data: str | None, encrypt: bool,
+    wait_s: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Make an OSD on a block device of a storage host, or on a file, which is made if it is not there.
 
@@ -52,8 +54,9 @@ def add(
     size_bytes = sizes.parse(size) if size else None
     with Store.of_this_host() as store:
         addition = osd_additions.add(
-            store, host, device, size_bytes=size_bytes, destroy_data=destroy_data is not None, cladnet=group
-        )
+            store, host, device, size_bytes=size_bytes, destroy_data=destroy_data is not None, encrypt=encrypt,
+            cladnet=group,
+        )  # fmt: skip
         added = osd_additions.wait(store, addition, timeout_s=wait_s)
     if as_json:
         output.show_json(added)
@@ -120,17 +123,19 @@ def remove(*, osd_id: str, group: str | None, lost: bool, yes: bool, wait_s: flo
 @_GROUP
 @click.option("--size", metavar="SIZE", help="Of a file that is not there yet.")
 @click.option("--destroy-data", metavar="DEVICE", help="What DEVICE holds may go; name it again.")
+@_ENCRYPT
 @click.option("--lost", is_flag=True, help="Its present device will never come back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_WAIT
 @output.json_option
 def replace(
-    *, osd_id: str, device: str, group: str | None, size: str | None, destroy_data: str | None, lost: bool, yes: bool,
-    wait_s: float, as_json: bool,
+    *, osd_id: str, device: str, group: str | None, size: str | None, destroy_data: str | None, encrypt: bool,
+    lost: bool, yes: bool, wait_s: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Make an OSD anew on another device of its host, under the same number.
 
-    It is drained first; with --lost it is not, and what --lost means for `remove` holds.
+    It is drained first; with --lost it is not, and what --lost means for `remove` holds. In the place of an encrypted
+    OSD comes an encrypted one.
     """
     osd = number(osd_id)
     _check_destroy(device, destroy_data)
@@ -139,7 +144,7 @@ def replace(
     with Store.of_this_host() as store:
         wish = osds.replace(
             store, osd, device, size_bytes=sizes.parse(size) if size else None, destroy_data=destroy_data is not None,
-            lost=lost, cladnet=group,
+            encrypt=encrypt, lost=lost, cladnet=group,
         )  # fmt: skip
         _finish(wish, osds.wait(store, wish, timeout_s=wait_s), as_json=as_json)
 
@@ -162,10 +167,13 @@ def number(text: str) -> int:
 def show(found: tuple[OsdView, ...]) -> None:
     """Print OSDs as a table."""
     output.show_table(
-        ["osd", "host", "up", "in", "addresses", "on the CLADNet", "device", "doing"],
+        ["osd", "host", "up", "in", "addresses", "on the CLADNet", "device", "encrypted", "doing"],
         [_row(view) for view in found],
         empty="no OSD yet",
     )
+
+
+_ENCRYPTED = {True: "yes", False: "no", None: ""}
 
 
 def _row(view: OsdView) -> list[str]:
@@ -178,14 +186,14 @@ def _row(view: OsdView) -> list[str]:
             "yes" if state.on_cladnet else "NO",
         ]
     )  # fmt: skip
-    return [f"osd.{view.id}", view.host, *told, view.device, view.words]
+    return [f"osd.{view.id}", view.host, *told, view.device, _ENCRYPTED[view.encrypted], view.words]
 
 
 def _as_json(view: OsdView) -> dict[str, object]:
     state = codec.to_builtins(view.state) if view.state is not None else {"id": view.id, "up": False, "is_in": False}
     return {
-        **state, "host": view.host, "device": view.device, "wish": view.wish, "progress": view.progress,
-        "doing": view.words,
+        **state, "host": view.host, "device": view.device, "encrypted": view.encrypted, "wish": view.wish,
+        "progress": view.progress, "doing": view.words,
     }  # fmt: skip
 
 

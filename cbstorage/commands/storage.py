@@ -46,6 +46,7 @@ def storage() -> None:
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Only say where monitors would run and what they would survive.")
 @click.option("--osd-file-size", metavar="SIZE", help="Of OSD devices that are files and not there yet (8G).")
+@click.option("--encrypt-osds", is_flag=True, help="Encrypt every OSD on its device (dm-crypt).")
 @click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until volumes can be used.")
 @click.option("--osds", type=int, help="With --wait: how many OSDs have to be up and in.")
 @output.json_option
@@ -57,6 +58,7 @@ def init(
     survive: str | None,
     dry_run: bool,
     osd_file_size: str | None,
+    encrypt_osds: bool,
     wait_s: float,
     osds: int | None,
     as_json: bool,
@@ -75,7 +77,9 @@ def init(
         if dry_run:
             _show_dry_run(plan, as_json=as_json)
             return
-        specification = cluster.create(store, group, mon_hosts=plan.mon_hosts, osd_file_bytes=size)
+        specification = cluster.create(
+            store, group, mon_hosts=plan.mon_hosts, osd_file_bytes=size, encrypt_osds=encrypt_osds
+        )
         if wait_s > 0:
             with output.step("storage cluster ready"):
                 cluster.wait_ready(store, specification.group, timeout_s=wait_s, osds=osds)

@@ -29,13 +29,17 @@ class StorageHost:
 
     Args:
         devices: block devices or files for OSDs.
+        encrypt: whether new OSDs on those are to be encrypted.
     """
 
-    def __init__(self, store: Store, group: str, host: str, devices: tuple[Path, ...]) -> None:
+    def __init__(
+        self, store: Store, group: str, host: str, devices: tuple[Path, ...], *, encrypt: bool = False
+    ) -> None:
         self._store = store
         self._group = group
         self._host = host
         self._devices = devices
+        self._encrypt = encrypt
         self._last_problem = ""
         self._device_problems: tuple[DeviceProblem, ...] = ()
         self._unsettled = 0
@@ -138,7 +142,7 @@ class StorageHost:
         return entity
 
     def _start_osds(self, monitors: Monitors | None, seen: View, problems: Problems) -> None:
-        wanted = osds.read(self._store, self._group, self._host, self._devices)
+        wanted = osds.read(self._store, self._group, self._host, self._devices, encrypt=self._encrypt)
         self._device_problems = osds.tend(monitors, wanted, seen.specification, problems)
 
     def _reaches(self, seen: View) -> str:
@@ -156,7 +160,7 @@ class StorageHost:
         for daemon in self._daemons():
             if not daemon.running and _address_is_here():
                 log.info("etcd is away; starting %s.%s from what is on disk", daemon.kind, daemon.id)
-                _log_failure(lambda one=daemon: systemd.start(local.unit(one.kind, one.id)))  # type: ignore[misc]
+                _log_failure(lambda one=daemon: _start(one))  # type: ignore[misc]
 
     def _daemons(self, fsid: str = "") -> tuple[Daemon, ...]:
         known = osd.records(fsid) if fsid else {}
@@ -166,6 +170,7 @@ class StorageHost:
                 kind=kind, id=name, running=systemd.running(local.unit(kind, name)),
                 device=str(found[name].device) if kind is DaemonKind.OSD and name in found else "",
                 uuid=found[name].uuid if kind is DaemonKind.OSD and name in found else "",
+                encrypted=kind is DaemonKind.OSD and name in found and found[name].encrypted,
             )
             for kind in DaemonKind
             for name in local.prepared(kind)
@@ -184,6 +189,16 @@ class StorageHost:
         )
         key = keys.daemons(self._group, self._host)
         records.tell(self._store, key, report)
+
+
+def _start(daemon: Daemon) -> None:
+    served = claim.current()
+    if served is not None and daemon.kind is DaemonKind.OSD:
+        for record in osd.records(served.fsid).values():
+            if record.encrypted and not record.retired and str(record.osd_id) == daemon.id:
+                osd.start(record, served.fsid)
+                return
+    systemd.start(local.unit(daemon.kind, daemon.id))
 
 
 def _address_is_here() -> bool:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Collection
 
 from cbstorage.ceph import conf
-from cbstorage.host import claim, local, systemd
+from cbstorage.host import claim, dmcrypt, local, systemd
 from cbstorage.model import DaemonKind
 from larva.errors import LarvaError
 
@@ -28,6 +28,10 @@ def depart(groups: Collection[str]) -> None:
                     log.info("stopped %s %s: this host left CLADNet %s", kind, name, served.group)
             except LarvaError as error:  # the others have to stop all the same
                 log.warning("%s", error.message)
+    try:
+        dmcrypt.close_all()
+    except LarvaError as error:  # its OSD did not stop
+        log.warning("%s", error.message)
     for kind in (DaemonKind.MGR, DaemonKind.MDS):
         for name in local.prepared(kind):
             shutil.rmtree(local.data_directory(kind, name), ignore_errors=True)

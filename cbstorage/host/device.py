@@ -41,6 +41,8 @@ class Contents:
     label: Label | None = None
     signature: str = ""
     """The kind of file system or partition table on it."""
+    luks_uuid: str = ""
+    """Of its LUKS header; an encrypted OSD's is the OSD's own."""
     blank: bool = False
     """Nothing but zeros at its beginning."""
 
@@ -80,14 +82,20 @@ def decide(device: Path, contents: Contents, *, fsid: str, osd_uuid: str) -> Fat
             hint=f"if its data may go: ceph-bluestore-tool zap-device --dev {device} --yes-i-really-really-mean-it",
         )
     if contents.signature or not contents.blank:
-        raise HostUnfit(
-            f"{device} holds foreign data ({contents.signature or 'unknown content'})",
-            hint=f"name another device, or empty it if its data may go: wipefs -a {device}; `larva storage osd add` "
-            "does so with --destroy-data",
-        )
+        raise foreign(device, contents)
     if contents.size_bytes < SMALLEST_BYTES:
         raise HostUnfit(f"{device} has {contents.size_bytes} bytes", hint="an OSD needs 1 GiB at least")
     return Fate.MAKE
+
+
+def foreign(device: Path, contents: Contents) -> HostUnfit:
+    """What to say of a device that holds somebody's data."""
+    found = "an OSD" if contents.label is not None else contents.signature or "unknown content"
+    return HostUnfit(
+        f"{device} holds foreign data ({found})",
+        hint=f"name another device, or empty it if its data may go: wipefs -a {device}; `larva storage osd add` "
+        "does so with --destroy-data",
+    )
 
 
 def inspect(device: Path) -> Contents:
@@ -104,7 +112,12 @@ def inspect(device: Path) -> Contents:
         raise HostUnfit(f"{device}: {error.strerror}", hint="see [storage] in join.toml") from error
     if head.startswith(_LABEL):
         return Contents(size_bytes=size, label=_label(device, head))
-    return Contents(size_bytes=size, signature=_signature(device), blank=not any(head))
+    seen = _seen(device)
+    kind = seen.get("TYPE") or seen.get("PTTYPE") or ""
+    return Contents(
+        size_bytes=size, signature=kind, luks_uuid=seen.get("UUID", "") if kind == "crypto_LUKS" else "",
+        blank=not any(head),
+    )  # fmt: skip
 
 
 def make_file(device: Path, size_bytes: int) -> None:
@@ -167,8 +180,7 @@ def _label(device: Path, head: bytes) -> Label:
     return next(iter(labels.values()), Label(osd_uuid=uuid))
 
 
-def _signature(device: Path) -> str:
-    """The type blkid(8) sees; exit code 2 means none."""
+def _seen(device: Path) -> dict[str, str]:
+    """What blkid(8) sees; exit code 2 means nothing."""
     found = process.run(["blkid", "-p", "-o", "export", device], timeout=30, ok_codes=(0, 2, 8))
-    values = dict(line.split("=", 1) for line in found.splitlines() if "=" in line)
-    return values.get("TYPE") or values.get("PTTYPE") or ""
+    return dict(line.split("=", 1) for line in found.splitlines() if "=" in line)

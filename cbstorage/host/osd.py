@@ -8,14 +8,14 @@ import time
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from msgspec import Meta
 
 from cbstorage.ceph import cephx
 from cbstorage.ceph.monitor import Monitors, OsdMap
-from cbstorage.host import local, systemd
+from cbstorage.host import dmcrypt, encryption, local, lockbox, systemd
 from cbstorage.host.device import Fate, decide, inspect, make_file, overwrite
 from cbstorage.model import DaemonKind
 from cbstorage.osd_model import OsdAddition
@@ -40,6 +40,10 @@ class Record:
     osd_id: int | None = None
     made: bool = False
     """mkfs ran to its end."""
+    encrypted: bool = False
+    """LUKS2 is on the device, and BlueStore on what dm-crypt shows of it."""
+    formatting: bool = False
+    """The device was found free, and LUKS2 is being put on it."""
     addition: Annotated[str, Meta(max_length=60)] = ""
     """The `OsdAddition.asked` that it was made for; empty for a device of the join file."""
     retired: Annotated[str, Meta(max_length=20)] = ""
@@ -53,31 +57,44 @@ class _NewOsd:
 
 
 def ensure(
-    monitors: Monitors | None, device: Path, *, fsid: str, file_bytes: int, addition: OsdAddition | None = None
-) -> int:
+    monitors: Monitors | None, device: Path, *, fsid: str, file_bytes: int, addition: OsdAddition | None = None,
+    encrypt: bool = False,
+) -> int:  # fmt: skip
     """Bring the OSD of a device up and return its id.
 
     Args:
-        monitors: needed only to make a new OSD; a made one is started without.
+        monitors: needed to make a new OSD, and for the key of an encrypted one; any other is started without.
         fsid: of the cluster.
         file_bytes: size of the sparse file to make where `device` is a file that is not there.
         addition: what asked for it, where its join file does not.
+        encrypt: whether a new one is to be encrypted; one that was made stays as it is.
 
     Raises:
-        HostUnfit: the device is missing, too small, or holds foreign data.
-        Unavailable: no monitors, and it has to be made.
+        HostUnfit: the device is missing, too small, or holds foreign data, or cannot be encrypted here.
+        Unavailable: no monitors, and it has to be made or opened.
     """
     record = recall(device, fsid)
     if record is not None and record.retired:
         record = None
     if record is None or not record.made or record.osd_id is None:
         file_bytes = (addition.size_bytes if addition else None) or file_bytes
-        record = _make(monitors, device, record, fsid=fsid, file_bytes=file_bytes, addition=addition)
+        record = _make(
+            monitors, device, record, fsid=fsid, file_bytes=file_bytes, addition=addition, encrypt=encrypt
+        )  # fmt: skip
     if record.osd_id is None:
         raise AssertionError("a made OSD has an id")
-    _own(device)
-    systemd.start(local.unit(DaemonKind.OSD, str(record.osd_id)))
+    if record.encrypted and monitors is None and not dmcrypt.is_open(record.uuid):
+        raise Unavailable(
+            f"{device} is encrypted, and the monitors have its key", hint="it is opened as soon as they answer"
+        )
+    start(record, fsid)
     return record.osd_id
+
+
+def start(record: Record, fsid: str) -> None:
+    """Start a made OSD, its device opened first where it is encrypted; errors as encryption.opened."""
+    _own(encryption.opened(record.device, record.uuid, fsid) if record.encrypted else record.device)
+    systemd.start(local.unit(DaemonKind.OSD, str(record.osd_id)))
 
 
 def recall(device: Path, fsid: str) -> Record | None:
@@ -88,16 +105,20 @@ def recall(device: Path, fsid: str) -> Record | None:
 
 def _make(
     monitors: Monitors | None, device: Path, record: Record | None, *, fsid: str, file_bytes: int,
-    addition: OsdAddition | None,
+    addition: OsdAddition | None, encrypt: bool,
 ) -> Record:  # fmt: skip
+    if record.encrypted if record is not None else encrypt:
+        dmcrypt.require()  # before anything is written
     make_file(device, file_bytes)
     if record is None:
         record = Record(
             device=device, uuid=str(uuid.uuid4()), key=cephx.new_key(created_s=int(time.time())),
-            addition=addition.asked if addition else "",
+            addition=addition.asked if addition else "", encrypted=encrypt,
         )  # fmt: skip
         contents = inspect(device)
         label = contents.label
+        if monitors is not None and contents.luks_uuid and is_known(monitors, contents.luks_uuid):
+            raise _locked(device, contents.luks_uuid)
         if label is not None and label.is_finished(fsid) and label.whoami.isdecimal():
             if monitors is None or is_known(monitors, label.osd_uuid):
                 return _adopt(device, label.osd_uuid, int(label.whoami), fsid, addition=record.addition)
@@ -121,18 +142,38 @@ def _make(
     # Uuid and key were written down first: asking again with both gives the same id.
     # With a number it takes the place of an OSD that was destroyed; monitors refuse it before that.
     number = {"id": addition.osd} if addition is not None and addition.osd is not None else {}
-    secret = json.dumps({"cephx_secret": record.key}).encode()
-    answer = monitors.ask("osd new", _NewOsd, uuid=record.uuid, stdin=secret, **number)
+    secrets = {"cephx_secret": record.key, **(encryption.secrets(record.uuid, fsid) if record.encrypted else {})}
+    answer = monitors.ask("osd new", _NewOsd, uuid=record.uuid, stdin=json.dumps(secrets).encode(), **number)
     record = _changed(record, fsid, osd_id=answer.osdid)
-    _lay_out(device, record, answer.osdid)
-    if decide(device, inspect(device), fsid=fsid, osd_uuid=record.uuid) is Fate.MAKE:
-        _wipe_label(device)
+    under = device
+    if record.encrypted:  # the monitors have its key by now
+        encryption.check(device, record.uuid, begun=record.formatting)
+        record = _changed(record, fsid, formatting=True)
+        under = encryption.formatted(device, record.uuid, secrets["dmcrypt_key"].encode())
+    _lay_out(under, record, answer.osdid)
+    if _is_unmade(under, record, fsid):
+        _wipe_label(under)
         process.run(
             ["ceph-osd", "--mkfs", "--id", str(answer.osdid), "--osd-uuid", record.uuid, "--setuser", "ceph", "--setgroup", "ceph"],  # noqa: E501
             timeout=MKFS_S,
         )  # fmt: skip
-    log.info("made osd.%d on %s", answer.osdid, device)
+    log.info("made osd.%d on %s%s", answer.osdid, device, ", encrypted" if record.encrypted else "")
     return _changed(record, fsid, made=True)
+
+
+def _is_unmade(under: Path, record: Record, fsid: str) -> bool:
+    found = inspect(under)
+    if record.encrypted:  # what a new key shows of a device is noise, whose it was does not show
+        label = found.label
+        return label is None or label.osd_uuid != record.uuid or not label.is_finished(fsid)
+    return decide(under, found, fsid=fsid, osd_uuid=record.uuid) is Fate.MAKE
+
+
+def _locked(device: Path, osd_uuid: str) -> HostUnfit:
+    return HostUnfit(
+        f"{device} carries an encrypted OSD of this cluster ({osd_uuid}) that this host does not know",
+        hint="if its host was installed anew: `larva storage osd remove N --lost`, then add it with --destroy-data",
+    )
 
 
 def is_known(monitors: Monitors, osd_uuid: str) -> bool:
@@ -228,18 +269,16 @@ def records(fsid: str) -> dict[Path, Record]:
 
 
 def retire(record: Record, fsid: str, how: str) -> Record:
-    """Write down how far the end of an OSD is; its key is kept no longer."""
+    """Write down how far the end of an OSD is; its keys are kept no longer."""
     new = replace(record, retired=how, key="")
     if new != record:
         _remember(new, fsid)
+    lockbox.forget(record.uuid, fsid)
     return new
 
 
-def _changed(record: Record, fsid: str, *, osd_id: int | None = None, made: bool | None = None) -> Record:
-    new = replace(
-        record,
-        osd_id=record.osd_id if osd_id is None else osd_id, made=record.made if made is None else made,
-    )  # fmt: skip
+def _changed(record: Record, fsid: str, **changes: Any) -> Record:
+    new = replace(record, **changes)
     if new != record:
         _remember(new, fsid)
     return new

@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from cbstorage.host import device, local, osd, systemd
+from cbstorage.host import device, dmcrypt, local, osd, systemd
 from cbstorage.host.osd import Record
 from cbstorage.model import DaemonKind
 from cbstorage.osd_model import OsdPhase, OsdProgress, OsdWish
-from larva.errors import HostUnfit
+from larva.errors import HostUnfit, ProgramFailed
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def end(record: Record, wish: OsdWish | None, *, fsid: str, there: Collection[st
             return
         record = osd.retire(record, fsid, osd.FORGOTTEN)
         log.info("osd.%s is out of the cluster; its data on %s is deleted", record.osd_id, record.device)
-    empty(record.device, osd_uuid=record.uuid)
+    empty(record.device, osd_uuid=record.uuid, encrypted=record.encrypted)
     _remove_directory(record)
     osd.retire(record, fsid, osd.EMPTIED)
 
@@ -66,6 +66,8 @@ def _stop(record: Record) -> None:
         unit = local.unit(DaemonKind.OSD, str(record.osd_id))
         systemd.stop(unit)
         systemd.disable(unit)
+    if record.encrypted:
+        dmcrypt.close(record.uuid)
 
 
 def _remove_directory(record: Record) -> None:
@@ -73,21 +75,27 @@ def _remove_directory(record: Record) -> None:
         shutil.rmtree(local.data_directory(DaemonKind.OSD, str(record.osd_id)), ignore_errors=True)
 
 
-def empty(path: Path, *, osd_uuid: str) -> None:
+def empty(path: Path, *, osd_uuid: str, encrypted: bool = False) -> None:
     """Delete an OSD's data from a device that still carries it; one that is gone, broken or another's is left.
+
+    Of an encrypted one the key slots are destroyed besides.
 
     Raises:
         HostUnfit: something else uses it.
     """
     try:
-        label = device.inspect(path).label
+        found = device.inspect(path)
     except HostUnfit as error:
         log.warning("not emptied: %s", error.message)
         return
-    if label is None or label.osd_uuid != osd_uuid:
-        log.warning("not emptied: %s carries %s", path, f"another OSD, {label.osd_uuid}" if label else "no OSD")
+    in_clear = found.label.osd_uuid if found.label is not None else ""
+    carried = found.luks_uuid if encrypted else in_clear
+    if carried != osd_uuid:
+        log.warning("not emptied: %s carries %s", path, f"something else, {carried}" if carried else "no such OSD")
         return
     try:
+        if encrypted:
+            dmcrypt.erase(path)
         device.overwrite(path)
-    except OSError as error:  # a broken disk keeps what is on it
-        log.warning("not emptied: %s: %s", path, error.strerror)
+    except (OSError, ProgramFailed) as error:  # a broken disk keeps what is on it
+        log.warning("not emptied: %s: %s", path, error)

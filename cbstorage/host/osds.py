@@ -21,6 +21,8 @@ class Wanted:
 
     devices: tuple[Path, ...]
     """Of its join file."""
+    encrypt: bool = False
+    """Whether its join file wants those to be encrypted."""
     additions: Mapping[Path, OsdAddition]
     wishes: Mapping[int, OsdWish]
     progress: Mapping[int, OsdProgress]
@@ -32,11 +34,12 @@ class Wanted:
         return self.wishes.get(record.osd_id), self.progress.get(record.osd_id)
 
 
-def read(store: Store, group: str, host: str, devices: tuple[Path, ...]) -> Wanted:
+def read(store: Store, group: str, host: str, devices: tuple[Path, ...], *, encrypt: bool) -> Wanted:
     """Return what etcd and the join file want."""
     wishes = {osd_id: item.value for osd_id, item in records.osd_wishes(store, group).items()}
     return Wanted(
         devices=devices,
+        encrypt=encrypt,
         additions=records.osd_additions(store, group, host),
         wishes=wishes,
         progress=records.osd_progress(store, group),
@@ -56,8 +59,10 @@ def tend(
         with problems.kept():
             try:
                 if _should_run(device, known, wanted):
+                    asks = wanted.encrypt if addition is None else addition.encrypt
                     osd.ensure(
-                        monitors, device, fsid=fsid, file_bytes=specification.osd_file_bytes, addition=addition
+                        monitors, device, fsid=fsid, file_bytes=specification.osd_file_bytes, addition=addition,
+                        encrypt=asks or specification.encrypt_osds,
                     )  # fmt: skip
             except HostUnfit as error:
                 asked = addition.asked if addition is not None else ""

@@ -33,14 +33,16 @@ class ClusterView:
 
 
 def create(
-    store: Store, cladnet: str, *, mon_hosts: Sequence[str] = (), osd_file_bytes: int | None = None
-) -> ClusterSpecification:
+    store: Store, cladnet: str, *, mon_hosts: Sequence[str] = (), osd_file_bytes: int | None = None,
+    encrypt_osds: bool = False,
+) -> ClusterSpecification:  # fmt: skip
     """Ask for a storage cluster on the storage hosts of a CLADNet.
 
     Args:
         cladnet: id or name.
         mon_hosts: where monitors run, an odd number; chosen over the providers without them.
         osd_file_bytes: size of sparse files that hosts name as OSD devices and that are not there yet.
+        encrypt_osds: every OSD is encrypted on its device.
 
     Raises:
         NotFound: no such CLADNet or host.
@@ -62,6 +64,7 @@ def create(
         mgr_hosts=assignment.managers(chosen),
         mds_hosts=assignment.metadata_servers(candidates),
         osd_file_bytes=osd_file_bytes or _DEFAULT_FILE_BYTES,
+        encrypt_osds=encrypt_osds,
         created_at=datetime.now(UTC),
     )
     try:

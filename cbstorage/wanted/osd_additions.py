@@ -35,7 +35,7 @@ class Added:
 
 def add(
     store: Store, host: str, device: str, *, size_bytes: int | None = None, destroy_data: bool = False,
-    cladnet: str | None = None,
+    encrypt: bool = False, cladnet: str | None = None,
 ) -> OsdAddition:  # fmt: skip
     """Ask for an OSD on a device of a storage host; the host refuses a device that holds data.
 
@@ -43,6 +43,7 @@ def add(
         device: absolute path of a block device, or of a file, which is made if it is not there.
         size_bytes: of that file.
         destroy_data: what is on it may go.
+        encrypt: what the OSD writes is encrypted on the device.
         cladnet: id or name; the only one with a storage cluster without it.
 
     Raises:
@@ -59,7 +60,7 @@ def add(
     if (osd := on_device(found, host, device)) is not None:
         raise Conflict(f"{device} of {host} carries osd.{osd}", hint="`larva storage osd list` shows what is where")
     addition = OsdAddition(
-        group=group, host=host, device=device, size_bytes=size_bytes, destroy_data=destroy_data,
+        group=group, host=host, device=device, size_bytes=size_bytes, destroy_data=destroy_data, encrypt=encrypt,
         asked=str(uuid.uuid4()), asked_at=datetime.now(UTC),
     )  # fmt: skip
     store.put(keys.osd_device(group, host, digest(device)), addition)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cbstorage import keys, records
-from cbstorage.model import DaemonKind, OsdState
+from cbstorage.model import Daemon, DaemonKind, OsdState
 from cbstorage.osd_model import OsdAddition, OsdGoal, OsdPhase, OsdProgress, OsdWish, digest
 from cbstorage.wanted import cluster, osd_additions
 from cbstorage.wanted.cluster import ClusterView
@@ -26,6 +26,8 @@ class OsdView:
     id: int
     host: str
     device: str
+    encrypted: bool | None
+    """Whether its device is; None when its host does not tell."""
     state: OsdState | None
     """None when the monitors know it no more."""
     wish: OsdWish | None
@@ -50,16 +52,18 @@ def views(store: Store, cladnet: str | None = None) -> tuple[OsdView, ...]:
     group = found.specification.group
     wishes, progress = records.osd_wishes(store, group), records.osd_progress(store, group)
     states = {one.id: one for one in (found.state.osds if found.state else ())}
-    devices = _devices(found)
+    daemons = _daemons(found)
     result = []
     for osd in sorted({*states, *wishes}):
         state, wish = states.get(osd), wishes[osd].value if osd in wishes else None
+        on, daemon = daemons.get(osd, ("", None))
         told = progress.get(osd)
         result.append(
             OsdView(
                 id=osd,
-                host=(state.host if state else "") or (wish.host if wish else "") or devices.get(osd, ("", ""))[0],
-                device=devices.get(osd, ("", ""))[1],
+                host=(state.host if state else "") or (wish.host if wish else "") or on,
+                device=daemon.device if daemon is not None else "",
+                encrypted=daemon.encrypted if daemon is not None else None,
                 state=state,
                 wish=wish,
                 progress=told if told is not None and (wish is None or told.asked == wish.asked) else None,
@@ -90,14 +94,15 @@ def ask(store: Store, osd: int, goal: OsdGoal, *, lost: bool = False, cladnet: s
 
 def replace(
     store: Store, osd: int, device: str, *, size_bytes: int | None = None, destroy_data: bool = False,
-    lost: bool = False, cladnet: str | None = None,
+    encrypt: bool = False, lost: bool = False, cladnet: str | None = None,
 ) -> OsdWish:  # fmt: skip
     """Want an OSD on another device of its host, under the same number and in the same place.
 
     It is drained first, or with `lost` done without. Asked again while it waits for its device, it takes another one.
+    In the place of an encrypted OSD comes an encrypted one.
 
     Args:
-        device, size_bytes, destroy_data: as osd_additions.add().
+        device, size_bytes, destroy_data, encrypt: as osd_additions.add().
 
     Raises:
         NotFound, InvalidInput: as ask(), or this can be no device.
@@ -114,6 +119,7 @@ def replace(
     wish = view.wish or _wish(group, view, OsdGoal.REPLACED, lost=lost)
     addition = OsdAddition(
         group=group, host=wish.host, device=device, size_bytes=size_bytes, destroy_data=destroy_data, osd=osd,
+        encrypt=encrypt or bool(view.encrypted),
         asked=str(uuid.uuid4()), asked_at=datetime.now(UTC),
     )  # fmt: skip
     key = keys.osd_device(group, wish.host, digest(device))
@@ -204,10 +210,10 @@ def _find(found: Sequence[OsdView], osd: int) -> OsdView:
     raise NotFound(f"there is no osd.{osd}", hint=f"there are: {there}" if there else "there is no OSD yet")
 
 
-def _devices(found: ClusterView) -> dict[int, tuple[str, str]]:
-    """Host and device of each OSD, as the hosts report."""
+def _daemons(found: ClusterView) -> dict[int, tuple[str, Daemon]]:
+    """Host and daemon of each OSD, as the hosts report."""
     return {
-        int(daemon.id): (host.host, daemon.device)
+        int(daemon.id): (host.host, daemon)
         for host in found.hosts
         for daemon in host.daemons
         if daemon.kind is DaemonKind.OSD and daemon.id.isdecimal()

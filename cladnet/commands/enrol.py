@@ -51,15 +51,18 @@ def token() -> None:
     "--device", "devices", multiple=True, metavar="PATH", type=click.Path(path_type=Path),
     help="For the user-data: a disk that storage hosts give, as /dev/vdb. May be given several times.",
 )  # fmt: skip
+@click.option("--encrypt", is_flag=True, help="For the user-data: encrypt what is kept on those disks (dm-crypt).")
 @output.json_option
 def create(
     *, group: str, roles: tuple[str, ...], ttl: str, uses: int, as_user_data: bool, devices: tuple[Path, ...],
-    as_json: bool,
+    encrypt: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Create a token; its secret is shown this once."""
     chosen = tuple(Role(role) for role in roles)
     if devices and not (as_user_data and Role.STORAGE in chosen):
         raise click.UsageError("--device goes with --user-data and --role storage")
+    if encrypt and not devices:
+        raise click.UsageError("--encrypt goes with --device")
     if not all(device.is_absolute() for device in devices):
         raise click.UsageError("--device: start the path with /")
     seconds = duration_s(ttl)
@@ -72,9 +75,8 @@ def create(
     new = NewToken(server=servers[0], servers=servers[1:], ca=place.ca, token=secret)
     if as_user_data:
         join = Join(server=new.server, servers=new.servers, ca=new.ca, token=new.token)
-        click.echo(
-            user_data.cloud_config(JoinFile(roles=chosen, join=join, storage=Storage(devices=devices))), nl=False
-        )
+        given = Storage(devices=devices, encrypt=encrypt)
+        click.echo(user_data.cloud_config(JoinFile(roles=chosen, join=join, storage=given)), nl=False)
     elif as_json:
         output.show_json(new)
     else:

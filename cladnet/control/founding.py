@@ -88,6 +88,7 @@ def found(wanted: JoinFile, *, start_etcd: Callable[[], None], ports: Ports = Po
         etcd_endpoints=(place.own_endpoint,),
         cloud=wanted.cloud,
         storage_devices=wanted.storage.devices,
+        storage_encrypt=wanted.storage.encrypt,
     )
     member = updated(member, plane)
     member.save()

@@ -53,6 +53,8 @@ class Storage:
 
     devices: tuple[Path, ...] = ()
     """Block devices or files for OSDs."""
+    encrypt: bool = False
+    """Whether what those OSDs write is encrypted on the devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +164,7 @@ def check_server(url: str, *, what: str) -> str:
 def _without_empty(value: Any) -> Any:
     if isinstance(value, Mapping):
         inner = {key: _without_empty(item) for key, item in value.items()}
-        return {key: item for key, item in inner.items() if item not in (None, "", {}, [], ())}
+        return {key: item for key, item in inner.items() if item not in (None, False, "", {}, [], ())}
     return value
 
 

@@ -89,6 +89,7 @@ def enrol(wanted: JoinFile, *, patience_s: float = PATIENCE_S, anew: bool = Fals
         servers=servers,
         cloud=wanted.cloud,
         storage_devices=wanted.storage.devices,
+        storage_encrypt=wanted.storage.encrypt,
     )
     member.save()
     return member

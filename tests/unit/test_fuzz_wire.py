@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import OsdMap, WireAddress
-from cbstorage.host import device, preflight
+from cbstorage.host import device, dmcrypt, preflight
 from cbstorage.leading import observe
 from cbstorage.model import SealedKey, SealedKeys
 from cbstorage.mounting import mount_probe
@@ -295,7 +295,8 @@ def test_what_tools_print_is_understood_or_refused(shown: str) -> None:
         patched.setattr(process, "run", lambda *_, **__: shown)
         assert isinstance(read(preflight.links), tuple | LarvaError)
         assert isinstance(device._label(Path("/x"), b""), device.Label)
-        assert isinstance(device._signature(Path("/x")), str)
+        assert isinstance(device._seen(Path("/x")), dict)
+        assert isinstance(read(dmcrypt.require), LarvaError | None)
     assert isinstance(mount_probe.judge(shown), tuple)
 
 
