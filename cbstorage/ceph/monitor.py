@@ -147,6 +147,9 @@ class OsdMap:
     crush_version: int = 0
     pg_temp: tuple[PgOsds, ...] = ()
     pg_upmap: tuple[PgOsds, ...] = ()
+    nearfull_ratio: float = 0.0
+    backfillfull_ratio: float = 0.0
+    full_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

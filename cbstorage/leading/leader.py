@@ -19,6 +19,7 @@ from cbstorage.leading import (
     osd_keeper,
     pools,
     promise_pools,
+    room,
     storage_paths,
     tuning,
 )
@@ -60,6 +61,7 @@ def lead(
             log.warning("storage host %s has no keys: %s", host, error.message)
     locations.ensure(monitors, seen)
     pools.ensure(monitors, storage_hosts)
+    _keep_room(monitors)
     volumes = [item.value for item in records.volumes(store, seen.group).values()]
     promised = promise_pools.keep(monitors, seen, volumes, ground.measured(store, seen.group))
     _mute(monitors)
@@ -84,6 +86,13 @@ def lead(
         more=(*storage_paths.checks(paths), *promised),
     )  # fmt: skip
     _publish(store, seen.group, current, state)
+
+
+def _keep_room(monitors: Monitors) -> None:
+    try:
+        room.ensure(monitors)
+    except LarvaError as error:  # an OSD that does not answer keeps nothing else waiting
+        log.warning("the room to keep free is not set yet: %s", error.message)
 
 
 def _mute(monitors: Monitors) -> None:

@@ -112,9 +112,9 @@ TABLE: Mapping[str, Words] = {
         cause="OSDs are missing; their data is served from the other copies.",
         remedy=f"Bring their hosts back. {_PATH}",
     ),
-    "OSD_FULL": Words(cause="An OSD is full: nobody can write.", remedy=_SPACE),
+    "OSD_FULL": Words(cause="An OSD is full: nobody can write; reading and removing go on.", remedy=_SPACE),
     "OSD_HOST_DOWN": Words(cause="Every OSD of a host is missing.", remedy="Bring that host back."),
-    "OSD_NEARFULL": Words(cause="An OSD is nearly full.", remedy=_SPACE),
+    "OSD_NEARFULL": Words(cause="An OSD is nearly full: a tenth of it more, and nobody can write.", remedy=_SPACE),
     "OSD_OFF_CLADNET": Words(
         cause="An OSD advertises an address that other clouds cannot reach.",
         remedy="Restart that host's larva-storage; `larva doctor` there says why its address is wrong.",
@@ -143,7 +143,7 @@ TABLE: Mapping[str, Words] = {
     "POOL_APP_NOT_ENABLED": Words(
         cause="Somebody made a pool by hand.", remedy="ceph osd pool application enable POOL APPLICATION"
     ),
-    "POOL_FULL": Words(cause="A pool is full: nobody can write.", remedy=_SPACE),
+    "POOL_FULL": Words(cause="An OSD is full, so every pool on it is: nobody can write.", remedy=_SPACE),
     "POOL_NEAR_FULL": Words(cause="A pool is nearly full.", remedy=_SPACE),
     "POOL_NO_REDUNDANCY": Words(
         cause="A pool keeps one copy: the loss of one disk loses data.",

@@ -1,0 +1,96 @@
+"""A cluster that fills up: it says so, keeps what it acknowledged, and goes on once somebody removed something."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from small_ceph import Image, SmallCeph, running
+
+pytestmark = [pytest.mark.root, pytest.mark.image]
+
+OSD_BYTES = 4 << 30
+RATIOS = {"nearfull": 0.08, "backfillfull": 0.09, "full": 0.1}
+"""Far from the end: not much has to be written, and what is still written until everybody knows has room."""
+ENSURE = """
+from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.host import local
+from cbstorage.leading import room
+with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
+    room.ensure(monitors)
+    found = monitors.ask("osd dump", OsdMap)
+    result = [round(ratio, 3) for ratio in (found.nearfull_ratio, found.backfillfull_ratio, found.full_ratio)]
+"""
+
+# A file counts once it is synced. One that fails is removed, as a careful program would.
+FILL = """
+import errno, hashlib, json, os, sys
+start, most = int(sys.argv[1]), int(sys.argv[2])
+block, kept, said = bytes(range(256)) * 4096, {}, ""
+for number in range(start, start + most):
+    name, content = f"f{number}", b"%08d" % number + block * 4
+    try:
+        with open(name, "wb", buffering=0) as file:
+            file.write(content)
+            os.fsync(file.fileno())
+    except OSError as error:
+        said = errno.errorcode[error.errno]
+        os.unlink(name)
+        break
+    kept[name] = hashlib.sha256(content).hexdigest()
+print(json.dumps([kept, said]))
+"""
+READ = """
+import hashlib, json, sys
+print(json.dumps({name: hashlib.sha256(open(name, "rb").read()).hexdigest() for name in json.loads(sys.argv[1])}))
+"""
+# Writes without ever syncing, so that much of it is in the client's memory when the cluster becomes full.
+HOARD = """
+with open("hoard", "wb", buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(1 << 20))
+    except OSError:
+        pass
+"""
+
+
+@pytest.fixture(scope="module")
+def narrow(ceph_image: Image) -> Iterator[SmallCeph]:
+    """A small Ceph of which little may be used."""
+    with running(ceph_image, osd_bytes=OSD_BYTES) as small:
+        yield small
+
+
+def test_small_osds_keep_room_and_who_changes_the_ratios_gets_them_back(narrow: SmallCeph) -> None:
+    assert narrow.python(ENSURE) == [0.65, 0.7, 0.75]
+    narrow.ceph("osd", "set-full-ratio", "0.97")  # as half done, or by somebody
+    assert narrow.python(ENSURE) == [0.65, 0.7, 0.75]
+
+
+def test_a_full_cluster_loses_nothing_and_goes_on(narrow: SmallCeph) -> None:
+    for name, ratio in RATIOS.items():
+        narrow.ceph("osd", f"set-{name}-ratio", str(ratio))
+    with narrow.mount() as one, narrow.mount() as other:
+        hoard = one.start(["python3", "-c", HOARD])
+        kept, said = json.loads(one.run(["python3", "-c", FILL, "0", "200"], timeout=240))
+        assert kept
+        assert said == "ENOSPC"
+        hoard.communicate(timeout=120)
+        assert {"OSD_FULL", "POOL_FULL"} <= set(narrow.ceph("health")["checks"])
+        assert narrow.ceph("osd", "stat")["num_up_osds"] == len(narrow.places)
+        expected = json.dumps(list(kept))
+        assert json.loads(other.run(["python3", "-c", READ, expected], timeout=120)) == kept
+        with narrow.mount() as fresh:
+            assert json.loads(fresh.run(["python3", "-c", READ, expected], timeout=120)) == kept
+        other.run(["mkdir", "made"])
+        removed = list(kept)[::2]
+        other.run(["rm", "hoard", *removed])
+
+        def goes_on() -> bool:
+            more, _ = json.loads(one.run(["python3", "-c", FILL, "1000", "1"], timeout=120))
+            return bool(more)
+
+        narrow.wait("there is room again", goes_on, seconds=240)
+        left = {name: digest for name, digest in kept.items() if name not in removed}
+        assert json.loads(one.run(["python3", "-c", READ, json.dumps(list(left))], timeout=120)) == left
+        assert narrow.ceph("osd", "stat")["num_up_osds"] == len(narrow.places)
