@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from faults.schedule import Event, Kind
 from faults.workload import Workload
 from images.clouds.lab.topology import Host
-from images.demo.up import Demo
+from images.demo.up import MOUNT_POINT, Demo
 from larva.errors import LarvaError
 
 PATIENCE_S = 400.0
@@ -111,6 +111,8 @@ class Drill:
                 self._crash_each(event.target)
             case Kind.NO_ETCD:
                 self._without_etcd(event.target)
+            case Kind.OSD_FULL:
+                self._fill(event.target)
             case Kind.ALL_OFF:
                 self._off(self._hosts.values())
                 self._on(self._hosts.values())
@@ -198,6 +200,48 @@ class Drill:
         finally:
             for node in nodes:
                 self._demo.run(node, ["systemctl", "start", "--no-block", ETCD])
+
+    def _fill(self, host: str) -> None:
+        """An OSD says that it is full, as Ceph lets one say it; tests/system/faults/test_full.py fills disks for real.
+
+        Meanwhile writes are refused, and what is there is read and removed.
+        """
+        osd = next(one["id"] for one in self._demo.ask("storage", "osd", "list") if one["host"] == host)
+        files = {name: f"{MOUNT_POINT}/before-{name}" for name in self._storage}
+        for name, path in files.items():
+            self._demo.run(name, ["sh", "-c", f"echo {name} >{path} && sync {path}"], timeout=PATIENCE_S)
+        self._inject_full(osd, "full")
+        try:
+            wait("a write is refused", self._is_refused)
+            wait("storage says that an OSD is full", self._says_full)
+            for name, reader in zip(files, reversed(self._storage), strict=True):
+                found = self._demo.run(reader, ["cat", files[name]], timeout=PATIENCE_S)
+                assert found == f"{name}\n", f"{files[name]} as {reader} reads it"
+            for remover, path in zip(self._storage, files.values(), strict=True):
+                self._demo.run(remover, ["rm", path], timeout=PATIENCE_S)
+        finally:
+            self._inject_full(osd, "none")
+
+    def _inject_full(self, osd: int, state: str) -> None:
+        words = ["ceph", "--connect-timeout", "20", "tell", f"osd.{osd}", "injectfull", state]
+        self._demo.run(self._storage[0], words, timeout=60)
+
+    def _is_refused(self) -> object:
+        """Writing, for want of space; or making a file, as not permitted: so a metadata server says it."""
+        probe = f"{MOUNT_POINT}/probe"
+        words = ["dd", "if=/dev/zero", f"of={probe}", "bs=4k", "count=1", "conv=fsync", "status=none"]
+        try:
+            self._demo.run(self._storage[0], words, timeout=60)
+        except LarvaError as error:
+            said = ("No space left on device", "Permission denied")
+            return any(words in error.message for words in said) or error.message
+        finally:
+            self._demo.run(self._storage[0], ["rm", "-f", probe], timeout=60)
+        return "it was written"
+
+    def _says_full(self) -> object:
+        told = [one["code"] for one in self._demo.ask("storage", "status")["health"]]
+        return "OSD_FULL" in told or told
 
     def _crash(self, host: str, unit: str) -> None:
         self._demo.run(host, ["systemctl", "kill", "--signal=KILL", unit])

@@ -15,10 +15,11 @@ class Kind(StrEnum):
     CRASH_LEADERS = "the leading monitor, the active metadata server and a client crash at once"
     CRASH_EACH = "every daemon of a host crashes, one after another"
     NO_ETCD = "etcd is gone, and then a client crashes"
+    OSD_FULL = "an OSD fills"
     ALL_OFF = "every host loses power"
 
 
-BRIEF = (Kind.CRASH_LEADERS, Kind.LOSE_CLOUD, Kind.NO_ETCD, Kind.ALL_OFF)
+BRIEF = (Kind.CRASH_LEADERS, Kind.LOSE_CLOUD, Kind.NO_ETCD, Kind.OSD_FULL, Kind.ALL_OFF)
 """What every run of the tests has time for; other tests cut a cloud off already."""
 
 
@@ -62,7 +63,7 @@ def _event(dice: random.Random, ground: Ground, kind: Kind) -> Event:
     match kind:
         case Kind.CUT_CLOUD | Kind.LOSE_CLOUD:
             return Event(kind=kind, target=dice.choice(ground.clouds))
-        case Kind.LOSE_HOST | Kind.CRASH_EACH | Kind.NO_ETCD:
+        case Kind.LOSE_HOST | Kind.CRASH_EACH | Kind.NO_ETCD | Kind.OSD_FULL:
             return Event(kind=kind, target=dice.choice(ground.hosts))
         case Kind.CRASH_LEADERS | Kind.ALL_OFF:
             return Event(kind=kind)
