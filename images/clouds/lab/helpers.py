@@ -32,13 +32,14 @@ def start_relay(names: network.Names, plan: Topology, *, group: Path, directory:
 
 
 def relay_spec(plan: Topology, ready: Path) -> relay.Spec:
-    """Return what the relay of a topology has to do: half of each round-trip time in each direction."""
+    """Return what the relay of a topology has to do: half of each round-trip time in each direction, and rates."""
     return relay.Spec(
         ready=ready,
         uplinks=tuple(
             relay.Uplink(
                 interface=network.uplink(cloud.name),
                 mac=network.wan_mac(number),
+                mbit_s=cloud.uplink_mbit_s,
                 delay_ms={
                     network.uplink(other.name): plan.rtt_ms(cloud.name, other.name) / 2
                     for other in plan.clouds

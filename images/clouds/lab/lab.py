@@ -209,6 +209,20 @@ class Lab:
                 cgroup.remove(group)
                 save(replace(state, rtt=False))
 
+    def rate(self, mbit_s: float) -> None:
+        """Let every cloud send so much at most while latencies are on, from now on; 0: as much as it can.
+
+        Raises:
+            MalformedData: no uplink has such a rate.
+        """
+        with self._changing() as (state, save):
+            clouds = tuple(replace(cloud, uplink_mbit_s=mbit_s) for cloud in state.topology.clouds)
+            changed = topology.check(replace(state.topology, clouds=clouds), source=f"rate {mbit_s:g}")
+            save(replace(state, topology=changed))
+            group = state.cgroup / "relay"
+            if state.rtt and cgroup.populated(group):
+                helpers.start_relay(self.names, changed, group=group, directory=self.file.directory)
+
     def forward(self, host: str, port: int, *, listen: int | None = None) -> int:
         """Lead a TCP port of this machine's loopback to a port of a host; return the port of the loopback.
 

@@ -3,7 +3,8 @@
 It takes the place of the internet's switch where the kernel has no netem. One process per uplink reads what its cloud's
 gateway sends and writes it, when due, to the uplink of the cloud whose hardware address the frame carries. Frames pass
 whole, with their virtio header (packet(7), linux/virtio_net.h): large segments stay large, unfinished checksums
-unfinished. The delay to one cloud is constant, so that a queue in order of arrival is also in order of due times.
+unfinished. The delay to one cloud is constant, so that a queue in order of arrival is also in order of due times. An
+uplink may have a rate: what its cloud sends then goes out one frame after another, and waits or is dropped before.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import sys
 import time
 from collections import deque
@@ -32,6 +34,11 @@ VIRTIO_HEADER = 10
 MAX_FRAME = VIRTIO_HEADER + 14 + 4 + 65536
 MAX_QUEUED = 256 * 2**20
 """Bytes on the way to one cloud: more is dropped, as a router would. 10 Gbit/s for 0.2 s."""
+MAX_WAIT_S = 0.1
+"""A frame waits no longer than this for an uplink with a rate: as much as a router keeps for one."""
+_HEADER = struct.Struct("<BBHHHH")
+_TCP4, _TCP6, _UDP, _ECN = 1, 4, 5, 0x80
+"""VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6, _UDP_L4, _ECN."""
 SOCKET_BUFFER = 32 * 2**20
 BATCH = 64
 RESTART_S = 0.2
@@ -49,6 +56,8 @@ class Uplink:
     """Of the gateway behind it."""
     delay_ms: dict[str, float]
     """One-way delay to every other cloud, by its interface."""
+    mbit_s: float = 0.0
+    """What the cloud sends at most, to all others together; 0 for no bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,24 +68,59 @@ class Spec:
     ready: Path
 
 
+class Wire:
+    """What all that one cloud sends goes through, at its rate."""
+
+    __slots__ = ("_free_at", "_rate")
+
+    def __init__(self, mbit_s: float) -> None:
+        self._rate = mbit_s * 1e6 / 8
+        self._free_at = 0.0
+
+    def send(self, frame: bytes, now: float) -> float | None:
+        """Return when a frame that comes at `now` is out, in seconds; None when too much waits before it."""
+        if not self._rate:
+            return now
+        start = max(now, self._free_at)
+        if start - now > MAX_WAIT_S:
+            return None
+        self._free_at = start + wire_bytes(frame) / self._rate
+        return self._free_at
+
+
+def wire_bytes(frame: bytes) -> int:
+    """Return what a frame takes on a wire, Ethernet's header included: a large segment has its headers once for each
+    part that it will be cut into (struct virtio_net_hdr of linux/virtio_net.h, little endian)."""
+    values: tuple[int, ...] = _HEADER.unpack_from(frame)
+    _, kind, _, part, l4, _ = values
+    size = len(frame) - VIRTIO_HEADER
+    if kind & ~_ECN not in (_TCP4, _TCP6, _UDP) or not part:
+        return size
+    l4_bytes = 8 if kind == _UDP else (frame[VIRTIO_HEADER + l4 + 12] >> 4) * 4
+    headers = l4 + l4_bytes
+    return size + headers * (max(1, -(-(size - headers) // part)) - 1)
+
+
 class DelayLine:
     """Frames under way to one cloud, in the order in which they arrived and are due."""
 
-    __slots__ = ("_frames", "_queued", "delay_s", "dropped")
+    __slots__ = ("_frames", "_queued", "_wire", "delay_s", "dropped")
 
-    def __init__(self, delay_s: float) -> None:
+    def __init__(self, delay_s: float, wire: "Wire | None" = None) -> None:
         self.delay_s = delay_s
         self.dropped = 0
+        self._wire = wire or Wire(0.0)
         self._frames: deque[tuple[float, bytes]] = deque()
         self._queued = 0
 
     def put(self, frame: bytes, now: float) -> None:
         """Send a frame on its way at the time `now`, in seconds; drop it when too much is under way."""
-        if self._queued + len(frame) > MAX_QUEUED:
+        sent = None if self._queued + len(frame) > MAX_QUEUED else self._wire.send(frame, now)
+        if sent is None:
             self.dropped += 1
             return
         self._queued += len(frame)
-        self._frames.append((now + self.delay_s, frame))
+        self._frames.append((sent + self.delay_s, frame))
 
     def take(self, now: float) -> bytes | None:
         """Return the next frame that is due at `now`; None when none is."""
@@ -118,7 +162,8 @@ class Relay:
     def __init__(self, uplink: Uplink, all_uplinks: Sequence[Uplink]) -> None:
         others = [other for other in all_uplinks if other.interface != uplink.interface]
         self._source = packet_socket(uplink.interface, receive=True)
-        self._lines = [DelayLine(uplink.delay_ms[other.interface] / 1000) for other in others]
+        wire = Wire(uplink.mbit_s)
+        self._lines = [DelayLine(uplink.delay_ms[other.interface] / 1000, wire) for other in others]
         self._sinks = [packet_socket(other.interface, receive=False) for other in others]
         self._by_mac = {
             bytes.fromhex(other.mac.replace(":", "")): line for other, line in zip(others, self._lines, strict=True)

@@ -23,6 +23,7 @@ TRANSIT = IPv4Network("198.18.0.0/24")
 MAX_CLOUDS = 200
 MAX_RTT_MS = 10_000.0
 MIN_MTU, MAX_MTU = 1280, 9216
+MIN_MBIT_S, MAX_MBIT_S = 1.0, 100_000.0
 
 # `up-` and the cloud's name make an interface name, 15 characters at most (IFNAMSIZ of linux/if.h, less the end).
 _CLOUD_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?")
@@ -52,6 +53,8 @@ class Cloud:
     private: IPv4Network
     public: IPv4Network
     mtu: int = 1500
+    uplink_mbit_s: float = 0.0
+    """What it sends at most to all others together, while latencies are on; 0 for no bound."""
 
     @property
     def gateway(self) -> IPv4Address:
@@ -213,6 +216,8 @@ def _cloud_problems(topology: Topology) -> Iterator[str]:
             yield f"{where}.private: {cloud.private} is too small, /29 is the least"
         if not MIN_MTU <= cloud.mtu <= MAX_MTU:
             yield f"{where}.mtu: {cloud.mtu} is not between {MIN_MTU} and {MAX_MTU}"
+        if cloud.uplink_mbit_s and not MIN_MBIT_S <= cloud.uplink_mbit_s <= MAX_MBIT_S:
+            yield f"{where}.uplink_mbit_s: {cloud.uplink_mbit_s:g} is not between {MIN_MBIT_S:g} and {MAX_MBIT_S:g}"
         for word, network in (("private", cloud.private), ("public", cloud.public)):
             if network.overlaps(TRANSIT) or network.is_loopback or network.is_multicast or network.is_link_local:
                 yield f"{where}.{word}: {network} is not for hosts ({TRANSIT} joins the gateways)"
