@@ -222,6 +222,59 @@ def test_a_volume_s_past_comes_back(demo: Demo, hosts: list[str]) -> None:
         demo.larva("volume", "delete", name, "--yes", "--force", "--keep", "0s", *wait, timeout=330)
 
 
+def test_a_volume_for_some_hosts_and_its_clone_are_kept_from_the_others(demo: Demo, hosts: list[str]) -> None:
+    """By CephFS, where the key of another volume stands at the door, and by raw RADOS."""
+    owner, guest, other = hosts
+    wait = ("--wait", "150")
+    demo.larva("volume", "create", "mine", "--size", "64M", "--for", owner, *wait, timeout=180)
+    assert f"not shared with {other}" in refused(demo, "volume", "mount", "mine", "--on", other, "--at", "/mnt/mine")
+    demo.larva("volume", "mount", "mine", "--on", owner, "--at", "/mnt/mine", *wait, timeout=180)
+    demo.run(owner, ["sh", "-c", "echo secret >/mnt/mine/note && sync /mnt/mine/note"], timeout=60)
+    demo.larva("volume", "share", "mine", "--with", guest, "--read-only", *wait, timeout=180)
+    demo.larva("volume", "mount", "mine", "--on", guest, "--at", "/mnt/mine", *wait, timeout=180)
+    assert demo.run(guest, ["cat", "/mnt/mine/note"], timeout=60) == "secret\n"
+    with pytest.raises(LarvaError, match="Read-only file system"):
+        demo.run(guest, ["touch", "/mnt/mine/x"], timeout=60)
+    demo.larva("volume", "clone", "mine", "twin", *wait, timeout=180)
+    assert demo.ask("volume", "shares", "twin") == demo.ask("volume", "shares", "mine")
+    demo.larva("volume", "mount", "twin", "--on", owner, "--at", "/mnt/twin", *wait, timeout=180)
+    assert demo.run(owner, ["cat", "/mnt/twin/note"], timeout=60) == "secret\n"
+    assert f"not shared with {other}" in refused(demo, "volume", "mount", "twin", "--on", other, "--at", "/mnt/twin")
+    for name in ("mine", "twin"):
+        assert_kept_from(demo, name, other)
+    demo.larva("volume", "unshare", "mine", "--with", guest, *wait, timeout=180)
+    wait_for("the guest has it no more", lambda: not is_mounted(demo, guest, "/mnt/mine"), seconds=120)
+    assert [share["host"] for share in demo.ask("volume", "shares", "mine")["hosts"]] == [owner]
+    assert_kept_from(demo, "mine", guest)
+    for name in ("mine", "twin"):
+        demo.larva("volume", "delete", name, "--yes", "--force", "--keep", "0s", *wait, timeout=330)
+
+
+def is_mounted(demo: Demo, host: str, path: str) -> bool:
+    return path in {line.split()[4] for line in demo.run(host, ["cat", "/proc/self/mountinfo"]).splitlines()}
+
+
+def assert_kept_from(demo: Demo, name: str, host: str) -> None:
+    """With the best key that a host has, that of the volume it shares with all, it gets at nothing of another one.
+
+    The same words with that volume's own directory and namespace do, so it is the key that refuses.
+    """
+    found = {one["name"]: one for one in demo.ask("volume", "list")}
+    own, foreign = found[up.VOLUME], found[name]
+    directory = f"/var/lib/larva/storage/mount/{own['group']}/{up.VOLUME}"
+    who = ["--conf", f"{directory}/ceph.conf", "--keyring", f"{directory}/keyring"]
+    entity = f"client.{up.VOLUME}.{own['id']}.{host}"
+    for volume, allowed in ((own, True), (foreign, False)):
+        place = f"{volume['name']}.{volume['id']}"
+        namespace, path = f"volume.{volume['group']}.{place}", f"/volumes/{volume['group']}/{place}"
+        rados = ["rados", *who, "--name", entity, "--pool", "cladfs.data", "--namespace", namespace, "ls"]
+        fuse = ["ceph-fuse", *who, "--name", entity, "--client_fs", "cladfs", "-r", path, "/mnt/tried"]
+        script = 'mkdir -p /mnt/tried && "$@" && ls /mnt/tried && umount /mnt/tried'
+        for words in (rados, ["sh", "-c", script, "sh", *fuse]):
+            with contextlib.nullcontext() if allowed else pytest.raises(LarvaError, match=r"not permitted|rejected"):
+                demo.run(host, words, timeout=60)
+
+
 def test_volumes_need_no_manager(demo: Demo, hosts: list[str]) -> None:
     for host in hosts:
         demo.run(host, ["systemctl", "stop", "ceph-mgr@*"])
