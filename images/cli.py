@@ -6,6 +6,7 @@ import click
 
 from images import artifacts, recipe, verify
 from images.bake import Firmware
+from images.export import exporting, targets
 from images.pipeline import Pipeline, Until
 from images.stages import KEPT, Cache
 from larva import output, settings
@@ -86,6 +87,37 @@ def show(*, profile: str, as_json: bool) -> None:
     output.show_table(
         ["file", "MiB", "sha256"],
         [[place / one.name, f"{one.bytes / (1 << 20):.1f}", one.sha256] for one in manifest.artifacts],
+    )
+
+
+@image.command()
+@profile_option
+@click.option(
+    "--for", "names", multiple=True, required=True, metavar="TARGET",
+    help=f"Where it goes: {', '.join(targets.load())}, or {targets.ALL}; may be repeated.",
+)  # fmt: skip
+@click.option(
+    "--to",
+    "place",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Copy the files there, a directory a target.",
+)
+@output.json_option
+def export(*, profile: str, names: tuple[str, ...], place: Path | None, as_json: bool) -> None:
+    """Write the built image in the form that providers take, checked byte by byte, with a page on launching it."""
+    chosen = targets.chosen(names)
+    found = exporting.export(profile, chosen, settings.cache_directory())
+    if place is not None:
+        found = {exporting.copy(made, exported, place): exported for made, exported in found.items()}
+    if as_json:
+        output.show_json(list(found.values()))
+        return
+    output.show_table(
+        ["target", "file", "MiB", "sha256"],
+        [
+            [one.target, made / one.file.name, f"{one.file.bytes / (1 << 20):.1f}", one.file.sha256]
+            for made, one in found.items()
+        ],
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from images import artifacts, confine, verify
+from images.export import exporting, targets
 from images.pipeline import Pipeline, Until
 from larva.errors import ProgramFailed, TimedOut
 
@@ -147,6 +148,15 @@ def test_image_boots_passes_and_is_handed_out() -> None:
     assert {"larva", "ceph-osd", "etcd-server"} <= {one.name for one in manifest.packages}
     assert {"larva", "pyroute2"} <= {one.name for one in manifest.python}
     assert pipeline.make_bake().ssh_s > 0
+
+
+@pytest.mark.vm
+def test_the_image_is_exported_as_the_disk_that_was_built() -> None:
+    pipeline = Pipeline("full")
+    pipeline.build(Until.ARTIFACTS)
+    raw = sha256(pipeline.make_disk())
+    found = exporting.export("full", targets.chosen(["aws", "azure", "kvm"]), pipeline.directory)
+    assert {one.raw_sha256 for one in found.values()} == {raw}
 
 
 @pytest.mark.vm

@@ -1,0 +1,1 @@
+"""The one disk in the form that each provider takes."""

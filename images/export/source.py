@@ -1,0 +1,78 @@
+"""The raw disk that exports start from: the published archive's, checked against the manifest, unpacked once."""
+
+import hashlib
+from pathlib import Path
+
+from images import artifacts, gpt
+from images.artifacts import Artifact, Manifest
+from images.formats.format import Disk
+from images.stages import Stage, digest
+from larva import process
+from larva.errors import MalformedData
+
+ARCHIVE_SUFFIX = ".raw.zst"
+DISK = "disk.raw"
+DIGEST = "disk.raw.sha256"
+SIGNATURE = b"EFI PART"
+"""UEFI specification 2.10, table 5-5: the first bytes of both headers of a GUID partition table."""
+
+
+def archive_of(place: Path, manifest: Manifest) -> Path:
+    """Return the published archive of the raw disk, after its content was compared with the manifest's hash.
+
+    Raises:
+        MalformedData: it is not what the manifest says, or the manifest lists none.
+    """
+    listed = [one for one in manifest.artifacts if one.name.endswith(ARCHIVE_SUFFIX)]
+    if len(listed) != 1:
+        raise MalformedData(f"{place / artifacts.MANIFEST} lists {len(listed)} archives of the raw disk, not one")
+    return _same(place, listed[0])
+
+
+def stage(archive: Path, manifest: Manifest) -> Stage:
+    """Return the stage that unpacks the raw disk and hashes it."""
+    (listed,) = (one for one in manifest.artifacts if one.name == archive.name)
+    inputs = {"archive": listed.sha256, "bytes": str(manifest.disk_bytes), "code": digest([Path(__file__)])}
+
+    def make(directory: Path, log_file: Path) -> None:
+        process.require_programs("zstd")
+        disk = directory / DISK
+        process.run(["zstd", "-q", "-d", "--sparse", archive, "-o", disk], timeout=900, log_file=log_file)
+        require_bootable(disk, manifest.disk_bytes)
+        with disk.open("rb") as file:
+            (directory / DIGEST).write_text(hashlib.file_digest(file, "sha256").hexdigest())
+
+    return Stage(
+        name="raw", family=manifest.profile, inputs=inputs, needs_mib=manifest.disk_bytes >> 20, make=make
+    )  # fmt: skip
+
+
+def disk(entry: Path, *, epoch: int, name: str) -> Disk:
+    """Return what the stage made."""
+    raw = entry / DISK
+    return Disk(
+        raw=raw, size=raw.stat().st_size, sha256=(entry / DIGEST).read_text(), epoch=epoch, name=name
+    )  # fmt: skip
+
+
+def require_bootable(disk: Path, size: int) -> None:
+    """Raise MalformedData unless the file has so many bytes and a partition table at both ends."""
+    found = disk.stat().st_size
+    if found != size:
+        raise MalformedData(f"the raw disk has {found} bytes, and the manifest says {size}: it is truncated or another")
+    with disk.open("rb") as file:
+        for sector in (1, size // gpt.SECTOR - 1):
+            file.seek(sector * gpt.SECTOR)
+            if file.read(len(SIGNATURE)) != SIGNATURE:
+                raise MalformedData(
+                    f"the raw disk has no GUID partition table in sector {sector}: it is no image of ours"
+                )
+
+
+def _same(place: Path, listed: Artifact) -> Path:
+    if artifacts.describe(place / listed.name) != listed:
+        raise MalformedData(
+            f"{place / listed.name} is not what the manifest says",
+            hint=f"remove {place.resolve()} and build again",
+        )
+    return place / listed.name

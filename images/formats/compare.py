@@ -1,0 +1,26 @@
+"""Compare what was written with the raw disk, byte by byte."""
+
+from collections.abc import Iterator
+
+from images.formats.format import Disk
+from larva.errors import MalformedData
+
+
+def with_raw(written: Iterator[bytes], disk: Disk, *, what: str) -> None:
+    """Read both to the end.
+
+    Raises:
+        MalformedData: they differ; the message names the first byte.
+    """
+    at = 0
+    with disk.raw.open("rb") as raw:
+        for chunk in written:
+            expected = raw.read(len(chunk))
+            if chunk != expected:
+                first = next(
+                    (n for n, (a, b) in enumerate(zip(chunk, expected, strict=False)) if a != b), len(expected)
+                )
+                raise MalformedData(f"{what} differs from the raw disk at byte {at + first}")
+            at += len(chunk)
+    if at != disk.size:
+        raise MalformedData(f"{what} holds {at} bytes, the raw disk {disk.size}")
