@@ -16,8 +16,8 @@ from larva import process
 from larva.errors import MalformedData
 
 DESCRIPTOR = Path(__file__).parent / "machine.ovf"
-IDENTITY = re.compile(rb"CID=[0-9a-f]{8}")
-"""qemu-img draws the content's identity at random."""
+IDENTITY = re.compile(rb"\nCID=[0-9a-f]{1,8}\n")
+"""qemu-img draws the content's identity at random, and writes no leading zeros."""
 HEAD_BYTES = 64 << 10
 """In which qemu-img writes the descriptor, before the data."""
 
@@ -66,12 +66,24 @@ class Ova:
 
 def _identify(vmdk: Path, identity: str) -> None:
     with vmdk.open("r+b") as file:
-        head = file.read(HEAD_BYTES)
-        found = IDENTITY.search(head)
-        if found is None:
-            raise MalformedData(f"{vmdk} has no descriptor in its first {HEAD_BYTES} bytes")
-        file.seek(found.start())
-        file.write(f"CID={identity}".encode())
+        head = identified(file.read(HEAD_BYTES), identity)
+        file.seek(0)
+        file.write(head)
+
+
+def identified(head: bytes, identity: str) -> bytes:
+    """Return the start of a VMDK with another content identity of 8 digits in its descriptor, as long as before.
+
+    Raises:
+        MalformedData: there is no descriptor.
+    """
+    found = IDENTITY.search(head)
+    if found is None:
+        raise MalformedData(f"a VMDK has no descriptor in its first {HEAD_BYTES} bytes")
+    line = f"\nCID={identity}\n".encode()
+    end = head.index(b"\0", found.end())
+    longer = len(line) - len(found[0])
+    return head[: found.start()] + line + head[found.end() : end] + head[end + longer :]
 
 
 def _pack(target: Path, disk: Disk, descriptor: bytes, vmdk: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.formats import compare, vhd
+from images.formats import compare, ova, vhd
 from images.formats.format import Disk
 from images.formats.table import FORMATS
 from larva.errors import MalformedData
@@ -160,6 +160,17 @@ def test_an_ova_whose_checksum_is_another_is_refused(tmp_path: Path) -> None:
     assert descriptor in file.read_bytes()
     with pytest.raises(MalformedData, match="checksums"):
         compare.with_raw(FORMATS["ova"].read(file), disk, what="ova")
+
+
+@pytest.mark.parametrize("drawn", ["12345678", "7", "abc"])
+def test_the_identity_that_was_drawn_is_replaced_whatever_its_length(drawn: str) -> None:
+    head = b"KDMV" + bytes(508) + f"# Disk\nCID={drawn}\nparentCID=ffffffff\nRW".encode() + bytes(600) + b"data"
+    changed = ova.identified(head, "deadbeef")
+    assert len(changed) == len(head)
+    assert b"\nCID=deadbeef\nparentCID=ffffffff\nRW\0" in changed
+    assert changed.endswith(b"\0data")
+    with pytest.raises(MalformedData, match="no descriptor"):
+        ova.identified(b"KDMV" + bytes(600), "deadbeef")
 
 
 def test_an_ova_describes_its_disk(tmp_path: Path) -> None:
