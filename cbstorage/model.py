@@ -204,6 +204,8 @@ class ClusterState:
     """The round trip up to which Ceph's timeouts are made (`cbstorage.ceph.timing`); 0 before they were."""
     rates: Rates | None = None
     """None while they were looked at once only."""
+    room_bytes: Annotated[int, Meta(ge=0)] = 0
+    """What volumes can hold together until nobody can write, each counted once; 0 before somebody told."""
 
 
 def data_pool(promise: Promise | None) -> str:

@@ -165,7 +165,8 @@ def _show(view: ClusterView) -> None:
         click.echo(
             f"  metadata server: {', '.join(state.active_mds) or 'none active'}; standing by: {len(state.standby_mds)}"
         )
-        click.echo(f"  {sizes.show(state.used_bytes)} of {sizes.show(state.total_bytes)} used")
+        room = f"; volumes can hold {sizes.show(state.room_bytes)} together" if state.room_bytes else ""
+        click.echo(f"  {sizes.show(state.used_bytes)} of {sizes.show(state.total_bytes)} used{room}")
         if state.rates is not None:
             click.echo(f"  {_rate_words(state.rates)}")
         click.echo(f"  data: {_data_words(state.clean)}; seen {state.observed_at:%Y-%m-%d %H:%M:%S} UTC")

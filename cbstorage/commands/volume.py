@@ -12,7 +12,7 @@ from cbstorage.commands import (
 )
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
 from cbstorage.model import MountPhase
-from cbstorage.wanted import mounting, promises, resizing, sizes, volumes
+from cbstorage.wanted import mounting, promises, resizing, room, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
 from cladnet.etcd.store import Store
@@ -76,6 +76,7 @@ def create(
         if wait_s > 0:
             volumes.wait_ready(store, chosen, name, timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
+        _warn(store, chosen)
 
 
 @volume.command("promises")
@@ -141,6 +142,7 @@ def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: floa
         if wait_s > 0:
             resizing.wait_resized(store, chosen, name, timeout_s=wait_s)
         _show(volumes.find(store, chosen, name), as_json=as_json)
+        _warn(store, chosen)
 
 
 @volume.command()
@@ -222,6 +224,11 @@ def _where(view: VolumeView) -> str:
         who = "every host" if view.shares is None else "every host it is for"
         return f"{who}:{view.mounts[0].path} ({mounted} of {len(view.mounts)})"
     return " ".join(f"{mount.host}:{mount.path}" for mount in view.mounts)
+
+
+def _warn(store: Store, group: str) -> None:
+    if warning := room.warning(store, group):
+        output.note(f"note: {warning}")
 
 
 def _plain(view: VolumeView) -> dict[str, object]:

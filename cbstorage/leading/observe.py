@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
+from cbstorage.ceph import capacity
+from cbstorage.ceph.crush import replication
 from cbstorage.ceph.monitor import (
     CrushTree,
     FileSystems,
@@ -16,6 +18,7 @@ from cbstorage.ceph.monitor import (
     QuorumStatus,
     Status,
 )
+from cbstorage.leading import pools
 from cbstorage.leading.rates import RateKeeper
 from cbstorage.model import ClusterState, Health, HealthCheck, OsdState, Rates
 
@@ -40,7 +43,8 @@ def cluster_state(
     """
     health = monitors.ask("health", HealthReport)
     osd_map = monitors.ask("osd dump", OsdMap)
-    osds = osd_states(osd_map, monitors.ask("osd tree", CrushTree), cidr)
+    tree = monitors.ask("osd tree", CrushTree)
+    osds = osd_states(osd_map, tree, cidr)
     maps = monitors.ask("fs dump", FileSystems)
     manager = _manager(monitors)
     groups = monitors.ask("status", Status).pgmap
@@ -76,6 +80,7 @@ def cluster_state(
         observed_at=datetime.now(UTC),
         round_trip_ms=round_trip_ms,
         rates=told.rates if told else None,
+        room_bytes=capacity.room_bytes(tree, replication(pools.places(tree)), osd_map.full_ratio),
     )
 
 
@@ -167,5 +172,5 @@ def _alike(old: Rates | None, new: Rates | None) -> bool:
 def _without_figures(state: ClusterState) -> tuple[object, ...]:
     return (
         state.health, state.checks, state.quorum, state.monitors, state.manager, state.active_mds, state.standby_mds,
-        state.osds, state.total_bytes, state.clean, state.round_trip_ms,
+        state.osds, state.total_bytes, state.room_bytes, state.clean, state.round_trip_ms,
     )  # fmt: skip

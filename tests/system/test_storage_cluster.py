@@ -126,6 +126,7 @@ def test_storage_tells_what_it_holds_and_does(demo: Demo, hosts: list[str]) -> N
     told = demo.run(hosts[0], ["python3", "-c", read], timeout=60)
     status = demo.ask("storage", "status")
     group = status["specification"]["group"]
+    assert 0.97 * (3 << 30) < status["state"]["room_bytes"] <= 3 << 30  # of OSDs of 4 GiB each keeps one free
     assert f'larva_storage_osds_up{{cladnet="{group}"}} {len(hosts)}\n' in told
     assert f'larva_mounted{{cladnet="{group}",volume="{up.VOLUME}"}} 1\n' in told
     assert f'larva_volume_mounts{{cladnet="{group}",volume="{up.VOLUME}"}}' in told

@@ -42,7 +42,7 @@ from cbstorage.model import (
 from cbstorage.mounting.mounts import MountKeeper
 from cbstorage.share_model import Share, VolumeShares
 from cbstorage.volume_model import SnapshotPhase
-from cbstorage.wanted import cluster, copies, mounting, promises, resizing, sharing, snapshots, trash, volumes
+from cbstorage.wanted import cluster, copies, mounting, promises, resizing, room, sharing, snapshots, trash, volumes
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -784,7 +784,7 @@ def test_an_osd_s_size_is_checked_before_hosts_are_told(store: Store, network: d
         cluster.create(store, "demo", osd_file_bytes=size)
 
 
-def stand(store: Store, *, out: tuple[str, ...] = (), down: tuple[str, ...] = ()) -> None:
+def stand(store: Store, *, out: tuple[str, ...] = (), down: tuple[str, ...] = (), room_bytes: int = 0) -> None:
     """Write what the leading monitor's host would see: one OSD a provider."""
     osds = tuple(
         OsdState(
@@ -794,7 +794,7 @@ def stand(store: Store, *, out: tuple[str, ...] = (), down: tuple[str, ...] = ()
     )  # fmt: skip
     state = ClusterState(
         health=Health.OK, checks=(), quorum=(), monitors=(), manager="", active_mds=("a",), standby_mds=(), osds=osds,
-        total_bytes=0, used_bytes=0, clean=True, observed_at=datetime.now(UTC),
+        total_bytes=0, used_bytes=0, clean=True, observed_at=datetime.now(UTC), room_bytes=room_bytes,
     )  # fmt: skip
     store.put(keys.cluster_state(GROUP), state)
 
@@ -813,6 +813,17 @@ def test_a_promise_is_kept_in_mind_or_refused(store: Store, made: ClusterSpecifi
     assert volumes.create(store, GROUP, "v", GIB, promise).data_pool == "cladfs.data.csp.home.gcp"
     assert volumes.find(store, GROUP, "v").promise == promise
     assert volumes.create(store, GROUP, "w", GIB).data_pool == "cladfs.data"
+
+
+def test_who_promises_more_room_than_there_is_is_told(store: Store, made: ClusterSpecification) -> None:
+    volumes.create(store, GROUP, "v", 2 * GIB)
+    assert room.warning(store, GROUP) == "", "nobody knows how much there is"
+    stand(store, room_bytes=3 * GIB)
+    assert room.warning(store, GROUP) == ""
+    volumes.create(store, GROUP, "w", 2 * GIB)
+    assert "may hold 4G together, and its OSDs have room for 3G" in room.warning(store, GROUP)
+    resizing.resize(store, GROUP, "w", GIB)
+    assert room.warning(store, GROUP) == ""
 
 
 @pytest.mark.parametrize(("survive", "home"), [("moon", ""), ("csp", "a b"), (None, "aws")])
