@@ -15,13 +15,19 @@ OSD_BYTES = 4 << 30
 RATIOS = {"nearfull": 0.08, "backfillfull": 0.09, "full": 0.1}
 """Far from the end: not much has to be written, and what is still written until everybody knows has room."""
 ENSURE = """
-from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.ceph import capacity
+from cbstorage.ceph.crush import replication
+from cbstorage.ceph.monitor import CrushTree, Monitors, OsdMap
 from cbstorage.host import local
-from cbstorage.leading import room
+from cbstorage.leading import pools, room
 with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
     room.ensure(monitors)
     found = monitors.ask("osd dump", OsdMap)
-    result = [round(ratio, 3) for ratio in (found.nearfull_ratio, found.backfillfull_ratio, found.full_ratio)]
+    tree = monitors.ask("osd tree", CrushTree)
+    result = {
+        "ratios": [round(ratio, 3) for ratio in (found.nearfull_ratio, found.backfillfull_ratio, found.full_ratio)],
+        "room": capacity.room_bytes(tree, replication(pools.places(tree)), found.full_ratio),
+    }
 """
 
 # A file counts once it is synced. One that fails is removed, as a careful program would.
@@ -66,9 +72,11 @@ def narrow(ceph_image: Image) -> Iterator[SmallCeph]:
 
 
 def test_small_osds_keep_room_and_who_changes_the_ratios_gets_them_back(narrow: SmallCeph) -> None:
-    assert narrow.python(ENSURE) == [0.65, 0.7, 0.75]
+    found = narrow.python(ENSURE)
+    assert found["ratios"] == [0.65, 0.7, 0.75]
+    assert found["room"] == pytest.approx(0.75 * OSD_BYTES, rel=0.02)  # weights have four decimals of a TiB
     narrow.ceph("osd", "set-full-ratio", "0.97")  # as half done, or by somebody
-    assert narrow.python(ENSURE) == [0.65, 0.7, 0.75]
+    assert narrow.python(ENSURE) == found
 
 
 def test_a_full_cluster_loses_nothing_and_goes_on(narrow: SmallCeph) -> None:
