@@ -109,6 +109,8 @@ class StorageHost:
                 services.ensure_manager(monitors, self._host)
         if self._host in specification.mon_hosts:
             quorum = monitors.ask("quorum_status", QuorumStatus)
+            if (address := seen.address(self._host)) is not None:
+                mon.join(monitors, quorum, self._host, address)
             if monitor_moves.leads(
                 self._host, leader=quorum.quorum_leader_name, quorum=quorum.quorum_names, wanted=specification.mon_hosts
             ):

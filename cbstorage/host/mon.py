@@ -1,18 +1,20 @@
 """A monitor on this host: its data made once, from the first map or the running cluster's, then its unit started."""
 
+import contextlib
 import logging
 import shutil
 import tempfile
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from cbstorage.ceph import cephx, conf
 from cbstorage.ceph.monitor import Monitors, QuorumStatus
-from cbstorage.host import local, systemd
+from cbstorage.host import local, preflight, systemd
 from cbstorage.leading import monitor_moves
 from cbstorage.model import DaemonKind, Founding
 from larva import files, process
-from larva.errors import Unavailable
+from larva.errors import Conflict, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,28 @@ def ensure(host: str, founding: Founding, identities: Mapping[str, cephx.Identit
     if not directory.exists():
         _make(directory, host, founding, identities, is_new=is_new)
     systemd.start(unit)
+
+
+def join(monitors: Monitors, quorum: QuorumStatus, host: str, address: IPv4Address) -> None:
+    """Put this host's monitor into the map once it listens, if it is not in it; the others then connect to it.
+
+    It asks to be let in by itself, but not always gets through. Monitors keep the connection to one that was removed.
+    A new one at the same address counts its connections from one, and is turned away as somebody older until it has
+    made more than its predecessor ever did (ProtocolV2::handle_existing_connection). To those in the map the others
+    connect themselves, and begin anew.
+
+    Raises:
+        Unavailable: it does not listen yet, it would be too early for one more, or it was put into the map just now.
+    """
+    if host in {one.name for one in quorum.monmap.mons}:
+        return
+    if not preflight.reach(address, address).answers:
+        raise Unavailable(f"monitor {host} does not listen yet")
+    _check_join(host, quorum)
+    with contextlib.suppress(Conflict):  # it was let in meanwhile
+        monitors.run("mon add", name=host, addr=f"{address}:{conf.MON_PORT}")
+        log.info("monitor %s is in the map", host)
+    raise Unavailable(f"monitor {host} comes into the quorum")
 
 
 def _make(

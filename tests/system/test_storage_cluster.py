@@ -461,3 +461,21 @@ def test_a_host_that_leaves_the_cladnet_keeps_no_volume(demo: Demo) -> None:
     wait_for("its volume is taken away", lambda: demo.run(host, mounted).strip() == "no", seconds=60)
     demo.larva("net", "join", up.CLADNET, host)
     wait_for("its volume is back", lambda: demo.run(host, mounted).strip() == "yes", seconds=120)
+
+
+def test_monitors_move_while_the_cluster_runs(demo: Demo, hosts: list[str]) -> None:
+    """To one host and back to all: the leading one and those that led before go, and leave no key behind."""
+    stays = hosts[1]
+    demo.larva("storage", "place", "--mon", stays, "--wait", "240", timeout=280)
+    assert ceph(demo, stays, "quorum_status")["quorum_names"] == [stays]
+    left = "ls -d /var/lib/ceph/mon/ceph-* /etc/ceph/ceph.client.admin.keyring 2>/dev/null | wc -l"
+    for host in hosts:
+        if host != stays:
+            wait_for("nothing of it is left", lambda h=host: demo.run(h, ["sh", "-c", left]).strip() == "0", seconds=90)
+    expected = write(demo, hosts[0], "moving", b"one monitor")
+    assert digest(demo, hosts[2], "moving") == expected
+    assert "odd number" in refused(demo, "storage", "place", "--mon", hosts[0], "--mon", hosts[1])
+    back = [word for host in hosts for word in ("--mon", host)]
+    demo.larva("storage", "place", *back, "--wait", "240", timeout=280)
+    assert set(ceph(demo, stays, "quorum_status")["quorum_names"]) == set(hosts)
+    assert digest(demo, hosts[0], "moving") == expected
