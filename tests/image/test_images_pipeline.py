@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -160,10 +161,16 @@ def test_the_image_is_exported_as_the_disk_that_was_built() -> None:
 
 
 @pytest.mark.vm
-def test_provisioning_reaches_the_image_and_a_failing_script_leaves_none(tmp_path: Path) -> None:
+def test_provisioning_is_run_and_a_failing_script_leaves_no_image(tmp_path: Path) -> None:
+    """The first script proves what needs a kernel with device mapper: one boot serves both."""
     bad = tmp_path / "bad.sh"
     bad.write_text("#!/bin/sh\necho it is me >&2\nexit 7\n")
-    pipeline = Pipeline("full", provision=[bad])
-    with pytest.raises(ProgramFailed, match="did not pass its boot"):
+    pipeline = Pipeline("full", provision=[Path(__file__).with_name("prove_encryption.py"), bad])
+    with pytest.raises(ProgramFailed, match="did not pass its boot") as caught:
         pipeline.make_bake()
+    log = re.search(r"all of Packer's output: (\S+);", caught.value.hint)
+    assert log is not None
+    said = Path(log[1]).read_text(errors="replace")
+    assert re.search(r"larva: encryption: \d+ s: proved", said), said[-6000:]
+    assert "it is me" in said
     assert not pipeline.cache.has(pipeline.bake)

@@ -152,3 +152,10 @@ def test_root_file_system_grew(host: Any, running: None) -> None:
 @pytest.mark.parametrize("module", ["wireguard", "ceph", "nf_tables", "tun", "vxlan", "dm_crypt"])
 def test_kernel_module_loads(host: Any, running: None, module: str) -> None:
     assert host.run(f"modprobe {module}").rc == 0
+
+
+def test_an_osd_can_be_encrypted(host: Any, running: None) -> None:
+    if not host.package("ceph-osd").is_installed:
+        pytest.skip("keeps no data of others")
+    code = "from cbstorage.host import dmcrypt; dmcrypt.require()"
+    assert host.run(f"/usr/lib/larva/bin/python3 -I -c '{code}'").rc == 0
