@@ -12,6 +12,8 @@ DAEMONS = f"{ROOT}/daemons/"
 VOLUME = f"{ROOT}/volume/"
 VOLUME_STATE = f"{ROOT}/volume-state/"
 VOLUME_SHARES = f"{ROOT}/volume-shares/"
+MIRROR = f"{ROOT}/mirror/"
+MIRROR_STATE = f"{ROOT}/mirror-state/"
 TRASH = f"{ROOT}/trash/"
 SNAPSHOT = f"{ROOT}/snapshot/"
 COPY = f"{ROOT}/copy/"
@@ -109,6 +111,26 @@ def volume_shares(group: str, volume_id: str) -> str:
 def volume_shares_of(group: str) -> str:
     """Prefix of every VolumeShares of a group."""
     return f"{VOLUME_SHARES}{_group(group)}/"
+
+
+def mirror(group: str, volume_id: str) -> str:
+    """VolumeMirror: which volume another, by its id, follows."""
+    return f"{mirrors_of(group)}{segment(volume_id, what='volume id')}"
+
+
+def mirrors_of(group: str) -> str:
+    """Prefix of every VolumeMirror of a group."""
+    return f"{MIRROR}{_group(group)}/"
+
+
+def mirror_state(group: str, volume_id: str) -> str:
+    """MirrorState: how far it is."""
+    return f"{mirror_states_of(group)}{segment(volume_id, what='volume id')}"
+
+
+def mirror_states_of(group: str) -> str:
+    """Prefix of every MirrorState of a group."""
+    return f"{MIRROR_STATE}{_group(group)}/"
 
 
 def trashed(group: str, volume_id: str) -> str:

@@ -2,8 +2,10 @@
 hosts, volumes on monitors' hosts, as far as each may read. No manager takes part."""
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
-from cbstorage import keys, records
+from cbstorage import keys, mirror_records, records
+from cbstorage.mirror_model import MirrorState
 from cbstorage.model import ClusterSpecification, ClusterState, Health, MountPhase, MountState, VolumeState
 from cladnet.etcd.store import Store
 from cladnet.member import Member
@@ -17,7 +19,9 @@ def collectors(store: Store, member: Member) -> tuple[Callable[[], Iterable[Fami
     """Return what to ask each time; each by itself, so that one that fails hides no other."""
     found: list[Callable[[], Iterable[Family]]] = [lambda: _mounts(store, member)]
     if Role.STORAGE in member.roles:
-        found += [lambda: _clusters(store, member), lambda: _volumes(store, member)]
+        found += [
+            lambda: _clusters(store, member), lambda: _volumes(store, member), lambda: _mirrors(store, member)
+        ]  # fmt: skip
     return tuple(found)
 
 
@@ -37,10 +41,7 @@ def _clusters(store: Store, member: Member) -> tuple[Family, ...]:
 
 def _volumes(store: Store, member: Member) -> tuple[Family, ...]:
     found: list[tuple[Labels, VolumeState, int]] = []
-    for group in member.groups:
-        wanted = store.get(keys.cluster(group), ClusterSpecification)
-        if wanted is None or member.host not in wanted.value.mon_hosts:
-            continue
+    for group in _as_monitor(store, member):
         mounted = [
             name
             for (_, name), report in records.mount_states_of(store, group).items()
@@ -51,6 +52,25 @@ def _volumes(store: Store, member: Member) -> tuple[Family, ...]:
             for name, state in records.volume_states(store, group).items()
         ]
     return of_volumes(found)
+
+
+def _mirrors(store: Store, member: Member) -> tuple[Family, ...]:
+    found: list[tuple[Labels, MirrorState]] = []
+    for group in _as_monitor(store, member):
+        mirrors = mirror_records.mirrors_of(store, group)
+        states = mirror_records.mirror_states_of(store, group) if mirrors else {}
+        found += [
+            (labels(cladnet=group, volume=name), states[item.value.id].value)
+            for name, item in (records.volumes(store, group) if mirrors else {}).items()
+            if item.value.id in mirrors and item.value.id in states
+        ]
+    return of_mirrors(found, datetime.now(UTC))
+
+
+def _as_monitor(store: Store, member: Member) -> list[str]:
+    """The CLADNets of which this host may read everything of volumes."""
+    found = ((group, store.get(keys.cluster(group), ClusterSpecification)) for group in member.groups)
+    return [group for group, wanted in found if wanted is not None and member.host in wanted.value.mon_hosts]
 
 
 def of_mounts(found: Iterable[tuple[Labels, MountState]]) -> tuple[Family, ...]:
@@ -113,5 +133,24 @@ def of_volumes(found: Iterable[tuple[Labels, VolumeState, int]]) -> tuple[Family
         Family(
             "larva_volume_mounts", Kind.GAUGE, "Hosts that have it mounted.",
             tuple((key, float(mounts)) for key, _, mounts in seen),
+        ),
+    )  # fmt: skip
+
+
+def of_mirrors(found: Iterable[tuple[Labels, MirrorState]], now: datetime) -> tuple[Family, ...]:
+    """The volumes that follow others, by CLADNet and name."""
+    seen = tuple(found)
+    return (
+        Family(
+            "larva_volume_mirror_lag_seconds", Kind.GAUGE, "Since the last state of its source that is whole.",
+            tuple(
+                (key, max(0.0, (now - state.complete_at).total_seconds()))
+                for key, state in seen
+                if state.complete_at is not None
+            ),
+        ),
+        Family(
+            "larva_volume_mirror_copying", Kind.GAUGE, "1 while a mirror is brought another state.",
+            tuple((key, float(state.copying is not None)) for key, state in seen),
         ),
     )  # fmt: skip

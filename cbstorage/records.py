@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from etcd3.utils import prefix_range_end
 
-from cbstorage import keys
+from cbstorage import keys, mirror_records
 from cbstorage.connection_model import OutsideConnection
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
@@ -92,7 +92,9 @@ def wanted_on(store: Store, group: str, host: str) -> dict[str, MountSpecificati
     """What one host should mount and may, by volume: what is wanted of it by name comes before what is of everybody."""
     everywhere = {name: item.value.on(host) for name, item in mounts_everywhere(store, group).items()}
     asked = everywhere | {name: item.value for name, item in mounts_on(store, group, host).items()}
-    return allowed_of(asked, shares_of(store, group) if asked else {})
+    if not asked:
+        return {}
+    return allowed_of(mirror_records.read_only(asked, mirror_records.mirrors_of(store, group)), shares_of(store, group))
 
 
 def wanted_of(store: Store, group: str, hosts: Collection[str]) -> dict[tuple[str, str], MountSpecification]:
@@ -106,10 +108,14 @@ def wanted_of(store: Store, group: str, hosts: Collection[str]) -> dict[tuple[st
 
 
 def asked_of(store: Store, group: str, hosts: Collection[str]) -> dict[tuple[str, str], MountSpecification]:
-    """The mounts that somebody wrote down, for `hosts` those too that are of every host; shares are not looked at."""
+    """The mounts that somebody wrote down, for `hosts` those too that are of every host; shares are not looked at.
+
+    Those of a mirror are for reading only, whatever was written.
+    """
     everywhere = mounts_everywhere(store, group)
     of_all = {(host, name): item.value.on(host) for name, item in everywhere.items() for host in hosts}
-    return of_all | {pair: item.value for pair, item in mounts_of(store, group).items()}
+    asked = of_all | {pair: item.value for pair, item in mounts_of(store, group).items()}
+    return mirror_records.read_only(asked, mirror_records.mirrors_of(store, group)) if asked else {}
 
 
 def allowed_of(
@@ -123,8 +129,9 @@ def allowed_of(
 def shares_of(store: Store, group: str) -> dict[str, VolumeShares]:
     """The hosts that volumes of a group are kept for, by volume id; a volume that is not in it is for every host.
 
-    A record that cannot be read, or lacks its signature, keeps its volume for nobody. Read it after the mounts: what
-    it says holds, whatever was asked for before it was written.
+    A record that cannot be read, or lacks its signature, keeps its volume for nobody. A mirror is for no host from
+    which its source is kept. Read it after the mounts: what it says holds, whatever was asked for before it was
+    written.
     """
     prefix = keys.volume_shares_of(group)
     found = {}
@@ -139,7 +146,7 @@ def shares_of(store: Store, group: str) -> dict[str, VolumeShares]:
             log.warning("kept for nobody: %s", error)
             shares = nobody
         found[volume_id] = shares if (shares.group, shares.volume_id) == (group, volume_id) else nobody
-    return found
+    return mirror_records.narrowed(group, found, mirror_records.mirrors_of(store, group))
 
 
 def mount_states_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[MountState]]:

@@ -50,3 +50,10 @@ def allowed(wish: MountSpecification, shares: VolumeShares | None) -> MountSpeci
     if share is None:
         return None
     return replace(wish, read_only=wish.read_only or share.read_only)
+
+
+def common(one: VolumeShares, other: VolumeShares) -> VolumeShares:
+    """Return what both leave to each host, as a record of the volume that `one` is of."""
+    pairs = ((share, other.of(share.host)) for share in one.shares)
+    both = [replace(share, read_only=share.read_only or same.read_only) for share, same in pairs if same is not None]
+    return replace(one, shares=tuple(both))

@@ -73,6 +73,8 @@ class CopyWish:
     source_path: Annotated[str, Meta(pattern=r"\A/volumes/[a-z0-9-]{1,63}/[a-z0-9-]{1,63}\.[0-9a-f]{8}\Z")]
     """The directory of the volume that the snapshot is of; the same volume's for a restoration in its place."""
     snapshot: Name
+    only_copied: bool = False
+    """Only copiers wrote to the volume since the snapshot: what has the same inode and time of change is as it was."""
     copied_files: Annotated[int, Meta(ge=0)] = 0
     copied_bytes: Annotated[int, Meta(ge=0)] = 0
     problem: str = ""

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 VOLUMES = (
     storage_keys.VOLUME, storage_keys.VOLUME_STATE, storage_keys.MOUNT, storage_keys.MOUNT_EVERYWHERE,
-    storage_keys.MOUNT_STATE, storage_keys.VOLUME_SHARES,
+    storage_keys.MOUNT_STATE, storage_keys.VOLUME_SHARES, storage_keys.MIRROR,
 )  # fmt: skip
 WATCHED = (
     keys.CONFIGURATION, keys.HOST_INFORMATION, keys.RULE, keys.PRESENCE, keys.TEST_SPECIFICATION, keys.STATUS,

@@ -23,3 +23,12 @@ def show(found: Preview) -> None:
     )  # fmt: skip
     for remark in found.remarks:
         output.note(f"note: {remark}")
+
+
+def mirror_offer(name: str) -> str:
+    """What to do instead where a promise makes writes too slow: near its writers, and a mirror far away."""
+    return (
+        f"note: instead, promise what is near its writers, and have it followed from afar, minutes behind:\n"
+        f"  larva volume create {name} --size … --survive zone --home CSP/REGION\n"
+        f"  larva volume mirror {name} --to CSP[/REGION] --every 15m"
+    )

@@ -6,6 +6,7 @@ from cbstorage.commands import (
     promise_words,
     volume_connection,
     volume_copies,
+    volume_mirrors,
     volume_shares,
     volume_snapshots,
     volume_trash,
@@ -71,6 +72,7 @@ def create(
             promise_words.show(shown)
             if warning := promises.unwise(shown.option(promise.survive)):
                 output.note(f"note: {warning}")
+                output.note(promise_words.mirror_offer(name))
             click.confirm(f"Promise for good that {name} survives: {promise}?", abort=True)
         volumes.create(store, chosen, name, size_bytes, promise, kept_for=kept_for or None)
         if wait_s > 0:
@@ -210,6 +212,11 @@ volume.add_command(volume_snapshots.snapshot)
 volume.add_command(volume_snapshots.schedule)
 volume.add_command(volume_copies.clone)
 volume.add_command(volume_copies.restore)
+volume.add_command(volume_mirrors.mirror)
+volume.add_command(volume_mirrors.list_mirrors)
+volume.add_command(volume_mirrors.mirror_now)
+volume.add_command(volume_mirrors.unmirror)
+volume.add_command(volume_mirrors.promote)
 
 
 def _hosts(hosts: tuple[str, ...], *, everywhere: bool) -> tuple[str, ...] | None:
@@ -247,6 +254,8 @@ def _show(view: VolumeView, *, as_json: bool) -> None:
         click.echo(f"  its data survives: {view.promise}")
     if view.shares is not None:
         click.echo(f"  it is kept for: {volume_shares.words(view.shares)}")
+    if view.mirror_of is not None:
+        click.echo(f"  it follows {view.mirror_of} and is only read: `larva volume mirrors` says how far it is")
     if view.copied_bytes is not None:
         click.echo(f"  {sizes.show(view.copied_bytes)} copied from a snapshot")
     if view.problem:

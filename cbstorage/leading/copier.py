@@ -6,6 +6,7 @@ closes. It says how far it is, a line of JSON at a time, and that it is done onl
 
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -39,6 +40,8 @@ class CopyOrder:
     source: str
     target: str
     trust_times: bool
+    before: str = ""
+    """A snapshot that the target held whole before, whose files need not be read again where they are the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +77,7 @@ def run(order: CopyOrder, tell: Callable[[CopyReport], None]) -> None:
             ],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_end_with_parent,
         )  # fmt: skip
+        _clients.append(client)
         try:
             _wait_mounted(client, mount)
             told = time.monotonic()
@@ -86,7 +90,8 @@ def run(order: CopyOrder, tell: Callable[[CopyReport], None]) -> None:
                     tell(CopyReport(files=progress.files, bytes=progress.bytes))
 
             copier.report = report
-            copier.copy(f"{mount}{order.source}", f"{mount}{order.target}")
+            before = f"{mount}{order.before}" if order.before else None
+            copier.copy(f"{mount}{order.source}", f"{mount}{order.target}", before)
             # Its client ends only when the OSDs have everything.
             process.run(["umount", mount], timeout=FLUSH_S)
             if client.wait(FLUSH_S) != 0:
@@ -115,10 +120,19 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+_clients: list["subprocess.Popen[bytes]"] = []
+
+
 def _end_with_input() -> None:
-    """Whoever started this is gone when the other end of our input is."""
-    while sys.stdin.buffer.read(4096):
+    """Whoever started this is gone when the other end of our input is.
+
+    The client goes first: whoever waits for it can be ended by nothing else (the kernel's `request_wait_answer`).
+    """
+    # Not by a buffered reader: its lock, held here, would have the interpreter abort when the copy is done.
+    while os.read(sys.stdin.fileno(), 4096):
         pass
+    for client in _clients:
+        client.kill()
     os._exit(1)
 
 
@@ -129,6 +143,8 @@ def _tell(report: CopyReport) -> None:
 
 def main() -> None:
     """Read an order from the first line of the input, and carry it out."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     order = codec.decode(sys.stdin.buffer.readline(), CopyOrder, source="standard input")
     threading.Thread(target=_end_with_input, daemon=True).start()
     try:

@@ -103,11 +103,14 @@ class _Job:
         return False
 
     def end(self) -> None:
-        self._child.kill()
+        # The end of its input first: it ends its client then, without which it may be beyond signals.
         if (stdin := self._child.stdin) is not None:
             with contextlib.suppress(BrokenPipeError):
                 stdin.close()
-        # One that waits for a file system that is away may be beyond signals; it is left to end when that is back.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(5)
+            return
+        self._child.kill()
         try:
             self._child.wait(5)
         except subprocess.TimeoutExpired:

@@ -88,6 +88,7 @@ class CopyKeeper:
             source=f"{wish.source_path}/.snap/{wish.snapshot}",
             target=volume.path,
             trust_times=not wish.in_place,
+            before=volume.path if wish.in_place and wish.only_copied else "",
         )
         try:
             report = self._jobs.follow(_token(wish), order)

@@ -17,7 +17,10 @@ BLOCK = 4 << 20
 HOLE = 64 << 10
 """Zeros of this length, aligned, are left out: they stay a hole."""
 DEEPEST = 4000
-"""Directories below each other: each takes two open files."""
+"""Directories below each other: each takes two or three open files."""
+INODE = (1 << 48) - 1
+"""The part of an inode's number that is the same in every snapshot: ceph-fuse puts the snapshot's own above it
+(Ceph, `src/client/fuse_ll.cc`, MAKE_FUSE_INO)."""
 SYNCED = 1 << 20
 """Files of this size are on the disks before their time is set, so that it can be trusted after an end by force.
 For smaller ones that would take longer than to read them again."""
@@ -40,6 +43,8 @@ class Level:
 
     source: int
     target: int
+    before: int | None
+    """What the target held before, where that is known and has this directory."""
     status: os.stat_result
     names: Iterator[str]
 
@@ -60,25 +65,33 @@ class Copier:
     _first: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     """The first name of each source file that has several."""
 
-    def copy(self, source: str, target: str) -> None:
-        """Make the directory `target` the same as `source`; OSError with the name of what could not be copied."""
+    def copy(self, source: str, target: str, before: str | None = None) -> None:
+        """Make the directory `target` the same as `source`; OSError with the name of what could not be copied.
+
+        Args:
+            before: a snapshot of the source that `target` held whole when this was begun first. What has the same inode
+                and time of change in both is left alone unread: no program can set that time. May be the target
+                itself, where `source` is a snapshot of it.
+        """
         root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            self._walk(os.open(source, os.O_RDONLY | os.O_DIRECTORY), os.dup(root), root)
+            earlier = None if before is None else _directory(before)
+            self._walk(os.open(source, os.O_RDONLY | os.O_DIRECTORY), os.dup(root), earlier, root)
         finally:
             os.close(root)
         self.report(self.progress)
 
-    def _walk(self, source: int, target: int, root: int) -> None:
+    def _walk(self, source: int, target: int, before: int | None, root: int) -> None:
         """Go down without recursion: a tenant's tree may be deeper than Python's stack."""
-        levels = [self._enter(source, target)]
+        levels = [self._enter(source, target, before)]
         path: list[str] = []
         try:
             while levels:
                 level = levels[-1]
                 name = next(level.names, None)
                 if name is None:
-                    _set_attributes(level.source, level.target, level.status)
+                    if not _is_unchanged_directory(level):
+                        _set_attributes(level.source, level.target, level.status)
                     self._leave(levels.pop())
                     if path:
                         path.pop()
@@ -87,7 +100,8 @@ class Copier:
                 if stat.S_ISDIR(status.st_mode):
                     if len(levels) >= DEEPEST:
                         raise OSError(errno.ENAMETOOLONG, "more directories below each other than are copied", name)
-                    levels.append(self._enter(*_both(level, name)))
+                    below = None if level.before is None else _directory(name, level.before)
+                    levels.append(self._enter(*_both(level, name), below))
                     path.append(name)
                 else:
                     self._file(level, name, status, [*path, name], root)
@@ -95,21 +109,25 @@ class Copier:
             for level in levels:
                 self._leave(level)
 
-    def _enter(self, source: int, target: int) -> Level:
+    def _enter(self, source: int, target: int, before: int | None) -> Level:
         names = sorted(os.listdir(source))
         for extra in set(os.listdir(target)) - set(names):
             _remove(extra, target)
-        return Level(source, target, os.stat(source), iter(names))
+        return Level(source, target, before, os.stat(source), iter(names))
 
     @staticmethod
     def _leave(level: Level) -> None:
         os.close(level.source)
         os.close(level.target)
+        if level.before is not None:
+            os.close(level.before)
 
     def _file(self, level: Level, name: str, status: os.stat_result, path: list[str], root: int) -> None:
         """Copy one thing that is no directory."""
         identity = (status.st_dev, status.st_ino)
-        if status.st_nlink > 1 and identity in self._first:
+        if _is_unchanged(level, name, status):
+            pass
+        elif status.st_nlink > 1 and identity in self._first:
             self._link(level, name, self._first[identity], root)
         elif not self._is_same(level, name, status):
             _remove(name, level.target)
@@ -142,11 +160,7 @@ class Copier:
             there = os.stat(name, dir_fd=level.target, follow_symlinks=False)
         except FileNotFoundError:
             return False
-        alike = all(
-            getattr(there, what) == getattr(status, what)
-            for what in ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev", "st_nlink")
-        )
-        if not alike:
+        if not _alike(there, status):
             return False
         if stat.S_ISLNK(status.st_mode):
             return os.readlink(name, dir_fd=level.source) == os.readlink(name, dir_fd=level.target)
@@ -185,6 +199,50 @@ class Copier:
                 os.fsync(written)
         finally:
             os.close(written)
+
+
+def _alike(one: os.stat_result, other: os.stat_result) -> bool:
+    same = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev", "st_nlink")
+    return all(getattr(one, what) == getattr(other, what) for what in same)
+
+
+def _is_unchanged(level: Level, name: str, status: os.stat_result) -> bool:
+    """Whether something is the very same as before, and the target has it as it was."""
+    if level.before is None:
+        return False
+    try:
+        earlier = os.stat(name, dir_fd=level.before, follow_symlinks=False)
+        there = os.stat(name, dir_fd=level.target, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return _untouched(earlier, status) and _alike(earlier, status) and _alike(there, status)
+
+
+def _is_unchanged_directory(level: Level) -> bool:
+    """Whether a directory's own attributes are as before; its size and its links are those of what is in it."""
+    if level.before is None:
+        return False
+    earlier, there = os.fstat(level.before), os.fstat(level.target)
+    own = ("st_mode", "st_uid", "st_gid", "st_mtime_ns")
+    return _untouched(earlier, level.status) and all(
+        getattr(one, what) == getattr(level.status, what) for one in (earlier, there) for what in own
+    )
+
+
+def _untouched(earlier: os.stat_result, now: os.stat_result) -> bool:
+    return (earlier.st_ino & INODE, earlier.st_ctime_ns) == (now.st_ino & INODE, now.st_ctime_ns)
+
+
+def _directory(name: str, directory: int | None = None) -> int | None:
+    """Open a directory, if there is one of the name."""
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
 
 
 def _both(level: Level, name: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from cbstorage.host import services
 from cbstorage.leading import (
     leavers,
     locations,
+    mirror_checks,
     monitor_moves,
     observe,
     osd_keeper,
@@ -83,7 +84,7 @@ def lead(
         log.warning("timeouts are not as they should be: %s", error.message)
     state = observe.cluster_state(
         monitors, quorum, seen.specification.cidr, round_trip_ms=round_trip_ms, rates=rates,
-        more=(*storage_paths.checks(paths), *promised),
+        more=(*storage_paths.checks(paths), *promised, *mirror_checks.read(store, seen.group)),
     )  # fmt: skip
     _publish(store, seen.group, current, state)
 

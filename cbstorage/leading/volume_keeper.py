@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from cbstorage import ground, keys, records, view
+from cbstorage import ground, keys, mirror_records, records, view
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
@@ -16,6 +16,7 @@ from cbstorage.leading import monitor_moves, promise_pools, tree
 from cbstorage.leading.connection_keeper import ConnectionKeeper
 from cbstorage.leading.copy_access import CopyAccess
 from cbstorage.leading.copy_keeper import CopyKeeper
+from cbstorage.leading.mirror_keeper import MirrorKeeper
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
 from cbstorage.leading.trash_keeper import TrashKeeper
@@ -31,7 +32,7 @@ from cbstorage.model import (
 from cbstorage.view import View
 from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Condition, Delete, Put, Store, Versioned
-from larva.errors import LarvaError, NotFound, Unavailable
+from larva.errors import Conflict, LarvaError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class VolumeKeeper:
         self._last_words = ""
         self._counted = float("-inf")
         self._copies = CopyKeeper(store, group)
+        self._mirrors = MirrorKeeper(store, group)
         self._snapshots = SnapshotKeeper(store, group, self._snap)
         self._trash = TrashKeeper(store, self._purge)
         self._connections = ConnectionKeeper(store, group, self._end_sessions)
@@ -76,6 +78,7 @@ class VolumeKeeper:
             keys.snapshot_schedules_of(self._group),
             *self._connections.prefixes(),
             keys.copies_of(self._group),
+            *self._mirrors.prefixes(),
         ]
 
     def reconcile(self) -> float:
@@ -98,6 +101,7 @@ class VolumeKeeper:
                     wanted=seen.specification.mon_hosts,
                 ):  # fmt: skip
                     self._copies.stop()
+                    self._mirrors.stop()
                     return LOOK_S / 3
                 settled = self._act(monitors, seen, desired)
                 filled = (item.value for item in desired.volumes if item.value.id not in desired.copies)
@@ -144,19 +148,25 @@ class VolumeKeeper:
             settled &= self._apart(partial(self._take_back, monitors, active, back))
         for item in todo.remove:
             settled &= self._try(item.value, partial(self._discard, item))
-        made = [
-            item.value
+        whole = [
+            item
             for item in desired.volumes
             if item.value.phase is VolumePhase.ACTIVE and is_made(item.value, desired.states.get(item.value.name))
         ]
+        made = [item.value for item in whole]
         copied = {(item.value.source_id, item.value.snapshot) for item in desired.copies.values()}
-        for volume, changes in self._snapshots.due(made, copied):
+        for volume, changes in self._snapshots.due(made, copied | self._mirrors.needed()):
             settled &= self._try(volume, partial(self._snapshots.carry_out, volume, changes)) and not changes.again
         settled &= self._copies.keep(desired.copies, todo.fill, CopyAccess(monitors, self._evict, active))
+        access = partial(self._access, monitors)
+        settled &= self._mirrors.keep(whole, desired.copies, access)
         if settled or time.monotonic() - self._counted >= LOOK_S:
             self._counted = time.monotonic()
             self._count(made)
         return settled
+
+    def _access(self, monitors: Monitors) -> CopyAccess:
+        return CopyAccess(monitors, self._evict, _active_metadata_servers(monitors))
 
     def _apart(self, action: Callable[[], None]) -> bool:
         """Run one host's step; its trouble keeps no other host waiting."""
@@ -210,15 +220,17 @@ class VolumeKeeper:
         if volume.promise is not None:
             rtts = ground.measured(self._store, self._group)
             promise_pools.ensure(monitors, volume.promise, promise_pools.survey(monitors, seen, rtts, up=False))
+        mirror = mirror_records.mirrors_of(self._store, self._group).get(volume.id)
+        # While a mirror changes from one state to the next it holds some of both: its source's quota is what bounds it.
         wish = tree.Make(
-            path=volume.path, namespace=volume.namespace, size_bytes=volume.size_bytes, trash=volume.trash_path,
-            pool=volume.data_pool if volume.promise else "",
+            path=volume.path, namespace=volume.namespace, size_bytes=0 if mirror else volume.size_bytes,
+            trash=volume.trash_path, pool=volume.data_pool if volume.promise else "",
         )  # fmt: skip
         used = self._order(make=(wish,), count=(volume.path,)).used_bytes[volume.path]
-        self._store.put(
-            keys.volume_state(self._group, volume.name),
-            VolumeState(id=volume.id, ready=True, size_bytes=volume.size_bytes, used_bytes=used),
-        )
+        state = VolumeState(id=volume.id, ready=True, size_bytes=volume.size_bytes, used_bytes=used)
+        still = Condition(keys.mirror(self._group, volume.id), mirror.revision if mirror else 0)
+        if not self._store.transact([still], [Put(keys.volume_state(self._group, volume.name), state)]):
+            raise Conflict(f"volume {volume.name} became another's mirror meanwhile, or is one no longer")
         log.info("volume %s is ready: %s", volume.name, volume.path)
 
     def _hand_out(
@@ -296,7 +308,11 @@ class VolumeKeeper:
         if self._order(purge=(volume.trash_path,)).unfinished:
             return False
         self._snapshots.forget(volume.id)
-        self._store.delete(keys.volume_shares(self._group, volume.id))
+        mirrors = mirror_records.mirrors_of(self._store, self._group)
+        gone = [keys.mirror(self._group, volume.id), keys.mirror_state(self._group, volume.id)]
+        if not any(item.value is not None and item.value.source_id == volume.id for item in mirrors.values()):
+            gone.append(keys.volume_shares(self._group, volume.id))  # they narrow its mirrors' while there are some
+        self._store.transact([], [Delete(key) for key in gone])
         return True
 
     def _snap(self, made: tuple[tree.Snap, ...], removed: tuple[tree.Snap, ...]) -> None:

@@ -57,6 +57,7 @@ class MountKeeper:
         return [
             keys.mounts_on(self._group, self._host), keys.mounts_everywhere_of(self._group),
             keys.mount_keys_on(self._group, self._host), keys.volume_shares_of(self._group),
+            keys.mirrors_of(self._group),
         ]  # fmt: skip
 
     def reconcile(self) -> float:

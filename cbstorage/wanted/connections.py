@@ -10,7 +10,7 @@ from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.connection_model import OutsideConnection
 from cbstorage.model import SealedKeys, VolumePhase
-from cbstorage.wanted import volumes
+from cbstorage.wanted import mirror_guards, volumes
 from cladnet import seal
 from cladnet.etcd.store import Condition, Delete, Put, Store
 from larva.errors import Conflict, NotFound, TimedOut
@@ -53,7 +53,7 @@ def connect(
 
     Raises:
         NotFound: no such volume.
-        Conflict: the machine has a key for it already, or the volume is being deleted.
+        Conflict: the machine has a key for it already, or the volume is being deleted, or is a mirror to be written.
         InvalidInput: the name cannot be used.
         TimedOut: no storage host made the key.
     """
@@ -63,6 +63,8 @@ def connect(
         raise volumes.unknown(group, name)
     if volume.value.phase is VolumePhase.DELETING:
         raise Conflict(f"volume {name} is being deleted")
+    if not read_only:
+        mirror_guards.refuse(store, volume.value, "it is only read", hint="connect with --read-only")
     seen = view.read(store, group)
     if seen is None:
         raise NotFound(f"CLADNet {group} has no storage cluster")

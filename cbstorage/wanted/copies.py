@@ -9,7 +9,7 @@ from cbstorage.leading.copy_keeper import own_snapshot
 from cbstorage.model import VolumeSpecification
 from cbstorage.share_model import VolumeShares
 from cbstorage.volume_model import CopyWish, Snapshot, SnapshotPhase
-from cbstorage.wanted import sizes, snapshots, volumes
+from cbstorage.wanted import mirror_guards, sizes, snapshots, volumes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
 from larva.errors import Conflict, InvalidInput, NotFound
 
@@ -40,6 +40,11 @@ def clone(
         raise InvalidInput(f"volume {name} holds {sizes.show(used)}, which does not fit into {sizes.show(size)}")
     if source.value.id in records.copies(store, group):
         raise Conflict(f"volume {name} is being filled itself", hint="wait until it is ready")
+    if snapshot is None:
+        mirror_guards.refuse(
+            store, source.value, "outside of its snapshots it is of no single time",
+            hint=f"name one, as {name}@SNAPSHOT: larva volume snapshot list {name}",
+        )  # fmt: skip
     made = replace(
         source.value, name=new, origin=None, id=secrets.token_hex(4), size_bytes=size, created_at=datetime.now(UTC)
     )
@@ -75,6 +80,7 @@ def restore(store: Store, group: str, name: str, snapshot: str, *, force: bool =
             deleted, or filled already.
     """
     item = snapshots.active(store, group, name)
+    mirror_guards.refuse(store, item.value, "it holds what its source does", hint=f"larva volume promote {name} first")
     _require(store, group, item.value, snapshot)
     connections = records.connections_of(store, group).keys() | records.connection_keys_of(store, group).keys()
     if outside := sorted(machine for volume, machine in connections if volume == name):

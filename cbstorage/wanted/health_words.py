@@ -82,6 +82,10 @@ TABLE: Mapping[str, Words] = {
         cause="No manager runs: usage is not counted. Volumes work without.",
         remedy="It is restarted by itself; journalctl -u 'ceph-mgr@*' on its host says why it ended.",
     ),
+    "MIRROR_LATE": Words(
+        cause="Mirrors are further behind their sources than they should be.",
+        remedy="`larva volume mirrors` says why. A source that is lost: `larva volume promote`.",
+    ),
     "MON_CLOCK_SKEW": Words(
         cause="Clocks of monitors differ.", remedy="Set the time on that host (`timedatectl`, `larva doctor`)."
     ),

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from cbstorage import keys, records
+from cbstorage import keys, mirror_records, records
 from cbstorage.model import MountSpecification, VolumePhase, VolumeSpecification
 from cbstorage.mount_model import MountEverywhere
 from cbstorage.mounting import mount_point
-from cbstorage.share_model import allowed
+from cbstorage.share_model import VolumeShares, allowed
 from cbstorage.wanted import members, volumes
 from cladnet.etcd.store import Condition, Operation, Put, Store, Versioned
 from cladnet.keys import is_segment
@@ -27,7 +27,7 @@ def mount(
             for some hosts (`sharing`), for all of these, those too that it is shared with later.
         path: an absolute path, the same on each host; the host creates it, or refuses it when it is not empty.
         read_only: whether they may only read; their keys allow no more either. A host with which it is shared for
-            reading only gets no more in any case.
+            reading only gets no more in any case. Of a mirror nobody gets more until it is promoted, and all do then.
 
     Returns:
         What it means for the hosts that are there now.
@@ -55,7 +55,7 @@ def mount(
         for one in asked:
             _refuse_clash(group, one, there[one.host])
         _write(store, volume, [] if _is_there(store, group, wish) else [Put(keys.mount_everywhere(group, name), wish)])
-        return tuple(may for one in asked if (may := allowed(one, shares)) is not None)
+        return _allowed(store, group, asked, shares)
     named = members.require(group, hosts, known, purpose="to mount on", otherwise="use --all")
     if shares is not None and (others := [host for host in named if shares.of(host) is None]):
         raise _not_shared(name, others)
@@ -64,7 +64,14 @@ def mount(
         _refuse_clash(group, one, there[one.host])
     missing = [one for one in asked if not any((whose, other) == (group, one) for whose, other in there[one.host])]
     _write(store, volume, [Put(keys.mount(group, one.host, name), one) for one in missing])
-    return tuple(may for one in asked if (may := allowed(one, shares)) is not None)
+    return _allowed(store, group, asked, shares)
+
+
+def _allowed(
+    store: Store, group: str, asked: Sequence[MountSpecification], shares: VolumeShares | None
+) -> tuple[MountSpecification, ...]:
+    may = mirror_records.read_only({one.host: one for one in asked}, mirror_records.mirrors_of(store, group))
+    return tuple(found for one in may.values() if (found := allowed(one, shares)) is not None)
 
 
 def check_everywhere(store: Store, group: str, name: str, hosts: Collection[str]) -> None:

@@ -68,14 +68,14 @@ def check(store: Store, group: str, promise: Promise) -> None:
         InvalidInput: they cannot; the message says what is missing.
         Unavailable: nobody knows yet how they stand.
     """
-    lay(promise, _present(store, group)[1])
+    lay(promise, present(store, group)[1])
 
 
 def preview(store: Store, group: str, home: str = "") -> Preview:
     """Say of every promise whether it can be kept, and what a write costs; errors as check()."""
     if home:
         parse(Survive.HOST, home)
-    seen, there = _present(store, group)
+    seen, there = present(store, group)
     options = tuple(_option(Promise(survive=survive, home=home), there) for survive in Survive)
     return Preview(
         home=home, options=options, copies=MOST_COPIES, needed=NEEDED,
@@ -99,8 +99,8 @@ def _option(promise: Promise, there: Survey) -> Option:
     return Option(survive=promise.survive, missing=missing, write=write, unwise=write is not None and write.unwise)
 
 
-def _present(store: Store, group: str) -> tuple[View, Survey]:
-    """The ground that the OSDs which are up and in make."""
+def present(store: Store, group: str) -> tuple[View, Survey]:
+    """The storage of a group, and the ground that its OSDs which are up and in make; errors as check()."""
     seen = view.read(store, group)
     if seen is None:
         raise NotFound(f"CLADNet {group} has no storage cluster", hint=f"larva storage init --group {group}")

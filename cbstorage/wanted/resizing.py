@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from cbstorage import records
 from cbstorage.model import VolumePhase, VolumeSpecification
-from cbstorage.wanted import sizes, volumes
+from cbstorage.wanted import mirror_guards, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet.etcd.store import Store
 from larva.errors import Conflict
@@ -20,7 +20,7 @@ def resize(store: Store, group: str, name: str, size_bytes: int, *, force: bool 
     Raises:
         NotFound: no such volume.
         InvalidInput: the size cannot be used.
-        Conflict: more is in use, as counted last, or the volume is being deleted.
+        Conflict: more is in use, as counted last, or the volume is being deleted, or it is a mirror.
     """
     sizes.check_volume(size_bytes)
     volume = records.volume(store, group, name)
@@ -28,6 +28,7 @@ def resize(store: Store, group: str, name: str, size_bytes: int, *, force: bool 
         raise volumes.unknown(group, name)
     if volume.value.phase is VolumePhase.DELETING:
         raise Conflict(f"volume {name} is being deleted")
+    mirror_guards.refuse(store, volume.value, "it is as large as its source", hint="resize that; or promote it first")
     used = volumes.find(store, group, name).used_bytes
     if size_bytes < used and not force:
         raise Conflict(

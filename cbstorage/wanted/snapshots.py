@@ -4,16 +4,18 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cbstorage import keys, records
+from cbstorage.leading import mirror_plan
 from cbstorage.leading.snapshot_plan import PREFIX
 from cbstorage.model import VolumePhase, VolumeSpecification
 from cbstorage.volume_model import Snapshot, SnapshotPhase, SnapshotSchedule
-from cbstorage.wanted import volumes
+from cbstorage.wanted import mirror_guards, volumes
 from cladnet.etcd.store import Condition, Put, Store, Versioned
 from larva.errors import Conflict, InvalidInput, NotFound
 
 MOST = 48
 """Of people's own; as many again may be a schedule's. Ceph has room for a hundred in a directory."""
 SHORTEST_S, LONGEST_S = 300, 366 * 86400
+_NOW = "larva volume mirror-now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,7 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
     Raises:
         NotFound: no such volume.
         InvalidInput: the name cannot be used.
-        Conflict: the volume has one of that name, or too many, or is being deleted.
+        Conflict: the volume has one of that name, or too many, or is being deleted; or it is a mirror.
     """
     item = active(store, group, volume)
     now = datetime.now(UTC)
@@ -42,6 +44,11 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
     key = keys.snapshot(group, item.value.id, chosen)
     if chosen.startswith(PREFIX):
         raise InvalidInput(f"names beginning with {PREFIX} are the schedule's", hint="choose another name")
+    if chosen.startswith(mirror_plan.PREFIX):
+        raise InvalidInput(f"names beginning with {mirror_plan.PREFIX} are mirrors'", hint="choose another name")
+    mirror_guards.refuse(
+        store, item.value, "outside of its snapshots it is of no single time", hint=f"snapshot its source, or {_NOW}"
+    )
     there = _of(store, group, item.value)
     if any(one.value.name == chosen for one in there):
         raise Conflict(f"volume {volume} has a snapshot {chosen!r} already", hint="choose another name, or delete it")
@@ -57,7 +64,8 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
 
 def check_room(store: Store, group: str, volume: VolumeSpecification) -> None:
     """Raise Conflict unless a volume may have another snapshot."""
-    if sum(not one.value.scheduled for one in _of(store, group, volume)) >= MOST:
+    own = (one.value for one in _of(store, group, volume))
+    if sum(not one.scheduled and mirror_plan.maker(one.name) is None for one in own) >= MOST:
         raise Conflict(f"volume {volume.name} has {MOST} snapshots already", hint="delete some of them")
 
 
@@ -74,6 +82,7 @@ def list_all(store: Store, group: str, volume: str) -> SnapshotList:
 def delete(store: Store, group: str, volume: str, name: str) -> None:
     """Ask for a snapshot to be removed; NotFound without it."""
     item = active(store, group, volume)
+    mirror_guards.refuse_snapshot(store, item.value, name)
     for one in _of(store, group, item.value):
         if one.value.name == name:
             store.replace(one, replace(one.value, phase=SnapshotPhase.DELETING))
@@ -97,6 +106,9 @@ def schedule(store: Store, group: str, volume: str, *, every_s: int, keep: int) 
     if not 1 <= keep <= MOST:
         raise InvalidInput(f"a schedule cannot keep {keep} snapshots", hint=f"from 1 to {MOST}")
     item = active(store, group, volume)
+    mirror_guards.refuse(
+        store, item.value, "it has snapshots of its own, by its interval", hint="larva volume mirror … --every --keep"
+    )
     wish = SnapshotSchedule(volume_id=item.value.id, every_s=every_s, keep=keep)
     store.put(keys.snapshot_schedule(group, item.value.id), wish)
     return wish

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from cbstorage import keys, records
+from cbstorage import keys, mirror_records, records
 from cbstorage.model import (
     ClusterSpecification,
     MountPhase,
@@ -71,6 +71,8 @@ class VolumeView:
     """Whether every host should have it, those too that join later."""
     shares: tuple[Share, ...] | None = None
     """The hosts that it is kept for; None: it is for every host."""
+    mirror_of: str | None = None
+    """The volume that it follows, by its name, or its id once that is deleted; nobody writes to it then."""
 
     @property
     def status(self) -> str:
@@ -283,6 +285,10 @@ def _views(store: Store, group: str) -> list[VolumeView]:
         for volume in specifications
     ]
     views = [replace(view, shares=shares[view.id].shares) if view.id in shares else view for view in views]
+    names = {volume.id: volume.name for volume in specifications}
+    for volume_id, item in mirror_records.mirrors_of(store, group).items():
+        source = names.get(item.value.source_id, item.value.source_id) if item.value else "?"
+        views = [replace(view, mirror_of=source) if view.id == volume_id else view for view in views]
     return [_filled(view, copies[view.id].value) if view.id in copies else view for view in views]
 
 

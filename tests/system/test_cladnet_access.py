@@ -167,7 +167,7 @@ def may_read(red: str) -> list[str]:
         keys.qualities_of(red),
         cbstorage.keys.cluster(red), cbstorage.keys.founding(red), cbstorage.keys.volumes_of(red),
         cbstorage.keys.mounts_on(red, "a"), cbstorage.keys.mount_keys_on(red, "a"),
-        cbstorage.keys.mount_states_on(red, "a"), cbstorage.keys.volume_shares_of(red),
+        cbstorage.keys.mount_states_on(red, "a"), cbstorage.keys.volume_shares_of(red), cbstorage.keys.mirrors_of(red),
     ]  # fmt: skip
 
 

@@ -877,6 +877,8 @@ def test_the_command_shows_what_a_promise_costs_and_asks(
     refused = CliRunner().invoke(volume_command, words, input="n\n")
     assert refused.exit_code == 1
     assert "a write takes" in refused.output
+    assert "stretching is unwise" in refused.output
+    assert "larva volume mirror v --to" in refused.output, "what can be had instead"
     assert "3 zones with OSDs are needed" in refused.output
     assert volumes.list_all(store, GROUP) == ()
     unasked = CliRunner().invoke(volume_command, [*words, "--json"])

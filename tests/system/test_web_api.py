@@ -10,6 +10,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+import stage
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -108,6 +109,9 @@ PATHS = [
     ("DELETE", "/v1/cladnets/a/volumes/b/snapshots/a"), ("PUT", "/v1/cladnets/a/volumes/b/snapshot-schedule"),
     ("DELETE", "/v1/cladnets/a/volumes/b/snapshot-schedule"), ("POST", "/v1/cladnets/a/volumes/b/clone"),
     ("POST", "/v1/cladnets/a/volumes/b/snapshots/a/restore"),
+    ("GET", "/v1/cladnets/a/mirrors"), ("POST", "/v1/cladnets/a/volumes/b/mirrors"),
+    ("POST", "/v1/cladnets/a/mirrors/b/now"), ("POST", "/v1/cladnets/a/mirrors/b/promote"),
+    ("DELETE", "/v1/cladnets/a/mirrors/b"),
     ("POST", "/v1/cladnets/a/enrolment-tokens"), ("GET", "/v1/events"),
 ]  # fmt: skip
 PAGES = ["/", "/cladnets", "/cladnets/a", "/volumes", "/volumes/a/b"]
@@ -302,6 +306,25 @@ def test_alarms_and_paths_are_told(program: FlaskClient, console_store: Store, a
     console_store.put(keys.quality(group, "a"), replace(row, written_at=row.written_at - timedelta(days=1)))
     assert program.get("/v1/cladnets/shop/quality").json == {"paths": []}, "of a host that is off"
     assert_problem(program.get("/v1/cladnets/shop/quality?window=1y"), 422, "invalid-input", "1y")
+
+
+def test_volumes_are_mirrored(program: FlaskClient, console_store: Store) -> None:
+    group = networks.create(console_store, name="shop").id
+    stage.set_up(console_store, group)
+    program.post("/v1/cladnets/shop/volumes", json={"name": "photos", "size_bytes": 1 << 30})
+    asked = "/v1/cladnets/shop/volumes/photos/mirrors"
+    assert_problem(program.post(asked, json={}), 422, "invalid-input", "where the mirror lies")
+    assert_problem(program.post(asked, json={"home": "oracle"}), 422, "invalid-input", "oracle")
+    made = program.post(asked, json={"home": "azure", "every_s": 600})
+    assert (made.status_code, made.json["name"], made.json["status"]) == (202, "photos-mirror", "waiting")
+    assert program.get("/v1/cladnets/shop/volumes/photos-mirror").json["mirror_of"] == "photos"
+    (listed,) = program.get("/v1/cladnets/shop/mirrors").json["mirrors"]
+    assert (listed["source"], listed["every_s"], listed["promise"]["home"]) == ("photos", 600, "azure")
+    mirror = "/v1/cladnets/shop/mirrors/photos-mirror"
+    assert_problem(program.post(f"{mirror}/promote", json={"force": True}), 409, "conflict", "nothing whole")
+    assert program.post(f"{mirror}/now", json={}).status_code == 202
+    assert program.delete(mirror).status_code == 204
+    assert_problem(program.post(f"{mirror}/now", json={}), 409, "conflict", "no longer")
 
 
 def test_volumes_are_created_and_mounted(program: FlaskClient, console_store: Store, agents) -> None:

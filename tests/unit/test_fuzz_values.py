@@ -27,6 +27,7 @@ import cbstorage.host.preflight
 import cbstorage.leading.copier
 import cbstorage.leading.rates
 import cbstorage.leading.tree
+import cbstorage.mirror_model
 import cbstorage.model
 import cbstorage.mount_model
 import cbstorage.mounting.mounts
@@ -47,6 +48,7 @@ import cladnet.quality
 import web.accounts
 import web.api.cladnets
 import web.api.enrolment_tokens
+import web.api.mirrors
 import web.api.shares
 import web.api.snapshots
 import web.api.status
@@ -70,6 +72,7 @@ ROOMS: tuple[ModuleType, ...] = (
     cbstorage.leading.copier,
     cbstorage.leading.rates,
     cbstorage.leading.tree,
+    cbstorage.mirror_model,
     cbstorage.model,
     cbstorage.mount_model,
     cbstorage.mounting.mounts,
@@ -90,6 +93,7 @@ ROOMS: tuple[ModuleType, ...] = (
     web.accounts,
     web.api.cladnets,
     web.api.enrolment_tokens,
+    web.api.mirrors,
     web.api.shares,
     web.api.snapshots,
     web.api.status,

@@ -155,6 +155,64 @@ def test_contents_count_where_others_wrote(source: Path, target: Path) -> None:
     assert seen(target) == seen(source)
 
 
+def rot(path: Path) -> None:
+    """Another content under the same size and time."""
+    status = path.stat()
+    path.write_bytes(bytes(one ^ 1 for one in path.read_bytes()))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_what_is_the_same_as_before_is_not_even_read(source: Path, target: Path) -> None:
+    copy(source, target)
+    rot(target / "big")
+    (target / "deep" / "script").chmod(0o600)
+    (target / "text").unlink()
+    copier = Copier(trust_times=False)
+    copier.copy(str(source), str(target), str(source))
+    assert (target / "big").read_bytes() != (source / "big").read_bytes(), "what is said to be the same was read"
+    copy(source, target, trust_times=False)
+    assert seen(target) == seen(source)
+    assert copier.progress.files == 10
+
+
+@pytest.mark.parametrize("after", range(1, 24, 3))
+def test_what_differs_from_before_is_brought_whatever_its_size_and_time(
+    source: Path, target: Path, tmp_path: Path, after: int
+) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    copy(source, before)
+    copy(source, target)
+    rot(source / "big")
+    (source / "deep" / "er").rename(source / "moved")
+    (source / "empty").rmdir()
+    (source / "empty").write_text("no directory any more")
+    (source / "link").unlink()
+    (source / "link").mkdir()
+    os.setxattr(source / "deep", "user.kind", b"another")
+    calls = 0
+
+    def end(_: Progress) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == after:
+            raise End
+
+    with contextlib.suppress(End):
+        Copier(trust_times=False, report=end).copy(str(source), str(target), str(before))
+    Copier(trust_times=False).copy(str(source), str(target), str(before))
+    assert seen(target) == seen(source)
+
+
+def test_a_change_that_is_undone_is_found_by_what_was_touched(source: Path, target: Path) -> None:
+    """The target itself as what was before: only what has another inode or time of change is looked at."""
+    copy(source, target)
+    (target / "text").write_bytes(b"other")
+    (target / "extra").write_bytes(b"")
+    Copier(trust_times=False).copy(str(source), str(target), str(target))
+    assert seen(target) == seen(source)
+
+
 def test_links_are_not_followed(source: Path, target: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

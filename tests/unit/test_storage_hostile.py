@@ -18,6 +18,7 @@ from cbstorage.leading import tree as trees
 from cbstorage.leading import volume_plan as keeper
 from cbstorage.leading.tree import Tree
 from cbstorage.leading.volume_keeper import VolumeKeeper
+from cbstorage.mirror_model import MirrorState, VolumeMirror
 from cbstorage.model import (
     ClusterSpecification,
     MountSpecification,
@@ -62,6 +63,11 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (MountSpecification, '{"volume":"../../etc","volume_id":"11112222","host":"h","path":"/srv/x"}'),
         (SealedKeys, '{"seal_key":"","keys":[]}'),
         (VolumeShares, '{"group":"g","volume_id":"11112222","shares":[{"host":"a, allow *"}]}'),
+        (
+            VolumeMirror,
+            f'{{"group":"g","volume_id":"../x","source_id":"11112222","every_s":60,"keep":1,"created_at":"{NOW}"}}',
+        ),
+        (MirrorState, '{"volume_id":"11112222","complete":"../../other"}'),
         (
             VolumeShares,
             '{"group":"g","volume_id":"11112222","shares":[' + ",".join(['{"host":"a"}'] * (MOST_SHARES + 1)) + "]}",
