@@ -2,7 +2,7 @@
 
 A host has left when neither what it says of itself nor a rule for it is in etcd; one that is silent, or says what
 cannot be read, has not. Its OSDs' own keys go with `larva storage osd remove --lost`: a host that comes back brings its
-data.
+data, and those of its OSDs that were marked out for its leaving are in again once they are up.
 """
 
 import contextlib
@@ -20,6 +20,10 @@ from larva.errors import NotFound
 
 log = logging.getLogger(__name__)
 
+MARKED_OUT = "larva/left/"
+"""In the monitors' own store: the UUIDs of OSDs that were marked out because their host left, with its name. An OSD
+that somebody marked out by hand stays so."""
+
 
 def tend(store: Store, monitors: Monitors, group: str) -> None:
     """Take back what hosts that left were given; one whose OSDs are still up is looked at again."""
@@ -32,6 +36,7 @@ def tend(store: Store, monitors: Monitors, group: str) -> None:
         if _counts_no_more(monitors, host):
             store.delete(keys.daemons(group, host))
             log.info("storage host %s left: its keys are gone, its OSDs are out", host)
+    _take_in(store, monitors, group)
 
 
 def has_left(store: Store, group: str, host: str) -> bool:
@@ -65,10 +70,28 @@ def _counts_no_more(monitors: Monitors, host: str) -> bool:
     there = osds_of(host, monitors.ask("osd tree", CrushTree), monitors.ask("osd dump", OsdMap))
     if any(one.up for one in there):
         return False
-    if out := [str(one.osd) for one in there if one.weight > 0]:
-        monitors.run("osd out", ids=out)
-        log.info("osd %s of %s, which left, are out", ", ".join(out), host)
+    if out := [one for one in there if one.weight > 0]:
+        for one in out:
+            monitors.run("config-key set", key=f"{MARKED_OUT}{one.uuid}", val=host)
+        monitors.run("osd out", ids=[str(one.osd) for one in out])
+        log.info("osd %s of %s, which left, are out", ", ".join(str(one.osd) for one in out), host)
     return True
+
+
+def _take_in(store: Store, monitors: Monitors, group: str) -> None:
+    """Mark the OSDs of hosts that came back in, once they are up."""
+    marked = monitors.ask("config-key dump", dict[str, str], key=MARKED_OUT)
+    if not marked:
+        return
+    there = {one.uuid: one for one in monitors.ask("osd dump", OsdMap).osds}
+    for key, host in marked.items():
+        found = there.get(key.removeprefix(MARKED_OUT))
+        if found is not None and (not found.up or has_left(store, group, host)):
+            continue
+        if found is not None and found.weight == 0:
+            monitors.run("osd in", ids=[str(found.osd)])
+            log.info("osd.%d of %s, which came back, is in again", found.osd, host)
+        monitors.run("config-key rm", key=key)
 
 
 def _named(store: Store, prefix: str) -> set[str]:

@@ -120,8 +120,16 @@ def test_a_host_that_left_logs_in_no_more_and_its_osds_are_out(cluster: Cluster)
     assert "client.storage.aws-2" not in {one["entity"] for one in small.ceph("auth", "ls")["auth_dump"]}
     assert [one["in"] for one in small.ceph("osd", "dump")["osds"]] == [1, 1, 1, 0]
     small.start_daemon("osd.3")
+    small.wait("it is up", lambda: small.ceph("osd", "stat")["num_up_osds"] == 4)
+    small.python(LEAVE, endpoints=cluster.endpoints, group=GROUP)
+    assert small.ceph("osd", "dump")["osds"][3]["in"] == 0, "its host is away"
+    store.put(cladnet.keys.rule(GROUP, "aws-2"), "it came back")
+    small.python(LEAVE, endpoints=cluster.endpoints, group=GROUP)
+    assert small.ceph("osd", "dump")["osds"][3]["in"] == 1
+    small.ceph("osd", "out", "osd.3")
+    small.python(LEAVE, endpoints=cluster.endpoints, group=GROUP)
+    assert small.ceph("osd", "dump")["osds"][3]["in"] == 0, "somebody's own word counts"
     small.ceph("osd", "in", "osd.3")
-    small.wait("it is back", lambda: small.ceph("osd", "stat")["num_up_osds"] == 4)
 
 
 def test_an_osd_that_nothing_can_stand_in_for_stays(cluster: Cluster) -> None:
