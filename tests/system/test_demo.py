@@ -32,6 +32,21 @@ FIND_SECRETS = (
     "find /var/lib/larva /etc/larva /etc/ceph /var/lib/ceph -type f "
     r"\( -name '*.key' -o -name '*keyring*' -o -name join.toml -o -path '*/identity/*' \)"
 )
+SHORT_LIVED = """
+from datetime import UTC, datetime, timedelta
+from cladnet.access.root import open_root
+from cladnet.control import own_certificates
+from cladnet.enrol import authority
+authority.LEAF_LIFETIME = timedelta(minutes=15)
+own_certificates.renew(open_root, clock=lambda: datetime.now(UTC) + timedelta(days=360))
+"""
+DAYS_LEFT = """
+from datetime import UTC, datetime
+from cladnet.control import own_certificates
+from cladnet.enrol.authority import read_certificate
+for path in own_certificates.paths().values():
+    print((read_certificate(path.read_text(), source=str(path)).not_valid_after_utc - datetime.now(UTC)).days)
+"""
 CHROMIUM = "/usr/bin/chromium"
 LARVA = Path(sys.executable).with_name("larva")
 
@@ -97,6 +112,19 @@ def test_secrets_on_hosts_are_private(demo: Demo) -> None:
     for host in demo.topology.hosts:
         loose = demo.run(host.name, ["sh", "-c", f"{FIND_SECRETS} -perm /077 || true"])
         assert loose.strip() == "", f"{host.name}: {loose}"
+
+
+def test_a_control_node_s_certificates_are_renewed_by_its_unit(demo: Demo) -> None:
+    """In the unit's own confinement: all of them end within minutes when systemd starts it, and none afterwards."""
+    host = demo.control_nodes[-1].name
+    python = ["/usr/lib/larva/bin/python3", "-I", "-c"]
+    demo.run(host, [*python, SHORT_LIVED], timeout=120)
+    assert demo.run(host, [*python, DAYS_LEFT]).split() == ["0"] * 5
+    demo.run(host, ["systemctl", "start", "larva-renew.service"], timeout=180)
+    shown = demo.run(host, ["systemctl", "show", "--property=Result,ExecMainStatus", "larva-renew.service"])
+    assert sorted(shown.split()) == ["ExecMainStatus=0", "Result=success"]
+    assert all(int(days) > 300 for days in demo.run(host, [*python, DAYS_LEFT]).split())
+    wait_until("all are well", lambda: well(demo, host) == len(demo.control_nodes), timeout_s=60)
 
 
 def test_nearby_hosts_meet_at_private_addresses(demo: Demo, group: str) -> None:

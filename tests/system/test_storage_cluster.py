@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -14,8 +15,11 @@ import pytest
 from cbstorage.ceph import timing
 from images.clouds.lab import topology
 from images.clouds.lab.lab import Lab
+from images.clouds.lab.topology import Role
 from images.demo import up
 from images.demo.up import Demo
+from images.demo.userdata import cloud_config, join_toml
+from larva import process
 from larva.errors import LarvaError
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
@@ -118,6 +122,13 @@ def test_every_daemon_has_the_patience_that_the_paths_ask_for(demo: Demo, hosts:
     for daemon in daemons:
         wait_for(f"{daemon} has the paths' patience", lambda daemon=daemon: patient(daemon), seconds=60)
     assert ceph(demo, hosts[0], "mon", "dump")["election_strategy"] == 3  # connectivity
+
+
+def test_a_storage_host_checks_its_ways_to_the_others(demo: Demo, hosts: list[str]) -> None:
+    found = json.loads(demo.run(hosts[0], ["larva", "storage", "check", "--json"], timeout=120))
+    assert [one for one in found if not one["ok"]] == []
+    assert all(any(host in one["about"] for one in found) for host in hosts[1:])
+    assert "serves no storage cluster" in refused(demo, "storage", "check")
 
 
 def test_storage_tells_what_it_holds_and_does(demo: Demo, hosts: list[str]) -> None:
@@ -329,7 +340,7 @@ def test_an_osd_that_no_other_stands_in_for_is_not_drained(demo: Demo) -> None:
 
 
 def test_an_osd_comes_and_goes_while_the_cluster_runs(demo: Demo, hosts: list[str]) -> None:
-    """A device that holds data is refused unless it is named twice; a removed OSD leaves nothing behind."""
+    """A device that holds data is refused unless it is named twice; a replaced or removed OSD leaves nothing behind."""
     host, device = hosts[0], "/var/lib/more/osd.img"
     add = ("storage", "osd", "add", host, device)
     demo.run(host, ["sh", "-c", f"mkdir -p /var/lib/more && echo precious >{device}"])
@@ -343,13 +354,21 @@ def test_an_osd_comes_and_goes_while_the_cluster_runs(demo: Demo, hosts: list[st
     assert added["host"] in ("", host)
     assert f"carries osd.{added['id']}" in refused(demo, *add)
     expected = write(demo, host, "moved", b"moved" * 100_000)
+    other = "/var/lib/more/other.img"
+    by_other = ("storage", "osd", "replace", str(added["id"]), other, "--size", "2G", "--yes")
+    assert "name the same device twice" in refused(demo, *by_other, "--destroy-data", device)
+    demo.larva(*by_other, "--wait", "240", timeout=280)
+    now = next(one for one in demo.ask("storage", "osd", "list") if one["id"] == added["id"])
+    assert (now["host"], now["device"], now["up"], now["encrypted"], now["wish"]) == (host, other, True, False, None)
+    assert now["uuid"] != added["uuid"]
+    assert demo.run(host, ["head", "-c", "4096", device]).strip("\0") == ""
     demo.larva("storage", "osd", "remove", str(added["id"]), "--yes", "--wait", "240", timeout=280)
     wait_for(
         "its host deleted its data",
         lambda: {one["id"] for one in demo.ask("storage", "osd", "list")} == set(range(len(hosts))),
         seconds=120,
     )
-    assert demo.run(host, ["head", "-c", "4096", device]).strip("\0") == ""
+    assert demo.run(host, ["head", "-c", "4096", other]).strip("\0") == ""
     assert demo.run(host, ["ls", "/var/lib/ceph/osd"]).split() == [f"ceph-{hosts_osd(demo, host)}"]
     assert {each: digest(demo, each, "moved") for each in hosts} == dict.fromkeys(hosts, expected)
 
@@ -461,6 +480,39 @@ def test_a_host_that_leaves_the_cladnet_keeps_no_volume(demo: Demo) -> None:
     wait_for("its volume is taken away", lambda: demo.run(host, mounted).strip() == "no", seconds=60)
     demo.larva("net", "join", up.CLADNET, host)
     wait_for("its volume is back", lambda: demo.run(host, mounted).strip() == "yes", seconds=120)
+
+
+def test_a_gateway_serves_a_volume_as_a_unit_of_its_machine(demo: Demo, hosts: list[str]) -> None:
+    """From another cloud, over the CLADNet, through the appliance's firewall, by somebody else's client."""
+    near = demo.topology.host(hosts[0])
+    new = replace(
+        near, name="files-1", private=IPv4Address("10.0.0.77"), public=IPv4Address("203.0.113.60"), disks=(),
+        roles=(Role.MEMBER,),
+    )  # fmt: skip
+    demo.lab.add_host(new)
+    material = demo.ask("enrol", "token", "create", "--group", up.CLADNET, "--role", "gateway", "--role", "member")
+    text = join_toml(roles=["gateway", "member"], cloud=up.cloud_facts(demo.topology, new), join=material)
+    demo.lab.launch(new.name, cloud_config(text))
+    wait_for("it has the volume", lambda: digest(demo, new.name, "same") != "", seconds=180)
+    password = demo.run(demo.control.name, ["larva", "smb", "password", "bob", "--generate"]).strip()
+    demo.larva("smb", "share", up.VOLUME, "--on", new.name, "--user", "bob", "--wait", "120", timeout=140)
+    assert demo.run(new.name, ["systemctl", "is-active", "larva-smb.service"]).strip() == "active"
+    address = next(one["address"] for one in demo.ask("net", "hosts", up.CLADNET) if one["host"] == new.name)
+    leader = demo.lab.machine(hosts[1]).leader()
+    client = [
+        "nsenter", f"--target={leader}", "--net", "--", "smbclient", f"//{address}/{up.VOLUME}",
+        "--user", f"bob%{password}", "--command",
+    ]  # fmt: skip
+    wait_for("it answers", lambda: "same" in process.run([*client, "ls"], secret=True), seconds=60)
+    process.run([*client, "mkdir from-windows"], secret=True)
+    assert "from-windows" in demo.run(hosts[1], ["ls", str(up.MOUNT_POINT)])
+    demo.run(new.name, ["systemctl", "kill", "--signal=KILL", "larva-smb.service"])
+    wait_for("systemd has started it again", lambda: "same" in process.run([*client, "ls"], secret=True), seconds=60)
+    demo.larva("smb", "unshare", up.VOLUME, "--on", new.name)
+    stopped = ["sh", "-c", "systemctl is-active larva-smb.service || true"]
+    wait_for("it is stopped", lambda: demo.run(new.name, stopped).strip() == "inactive", seconds=60)
+    demo.larva("enrol", "remove", new.name)
+    demo.lab.machine(new.name).stop()
 
 
 def test_monitors_move_while_the_cluster_runs(demo: Demo, hosts: list[str]) -> None:

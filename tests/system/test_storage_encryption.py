@@ -4,12 +4,13 @@ That a device is opened, written and opened again after a boot shows `tests/imag
 """
 
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
-from small_ceph import SmallCeph
+from small_ceph import PLACES, Image, SmallCeph, running
 
 from cbstorage import keys, records
 from cbstorage.model import (
@@ -142,19 +143,25 @@ assert not disk.parent.exists() and osd.recall(disk, fsid) is None
 """
 
 
-def test_the_monitors_keep_a_key_for_its_osd_and_end_it_with_the_osd(small_ceph: SmallCeph) -> None:
-    small_ceph.python(KEYS, mine=str(uuid.uuid4()), others=str(uuid.uuid4()), fsid=small_ceph.fsid)
+@pytest.fixture(scope="module")
+def small(ceph_image: Image) -> Iterator[SmallCeph]:
+    with running(ceph_image, places=PLACES[:1], file_system=False) as small:
+        yield small
 
 
-def test_only_our_own_header_is_formatted_or_erased(small_ceph: SmallCeph) -> None:
-    small_ceph.python(HEADERS, mine=str(uuid.uuid4()), others=str(uuid.uuid4()))
+def test_the_monitors_keep_a_key_for_its_osd_and_end_it_with_the_osd(small: SmallCeph) -> None:
+    small.python(KEYS, mine=str(uuid.uuid4()), others=str(uuid.uuid4()), fsid=small.fsid)
 
 
-def test_without_dm_crypt_nothing_is_written(small_ceph: SmallCeph) -> None:
+def test_only_our_own_header_is_formatted_or_erased(small: SmallCeph) -> None:
+    small.python(HEADERS, mine=str(uuid.uuid4()), others=str(uuid.uuid4()))
+
+
+def test_without_dm_crypt_nothing_is_written(small: SmallCeph) -> None:
     try:
-        small_ceph.run(["sh", "-c", "modprobe --quiet dm-crypt; dmsetup targets"])
+        small.run(["sh", "-c", "modprobe --quiet dm-crypt; dmsetup targets"])
     except ProgramFailed:
-        said = small_ceph.python(REFUSED, fsid=small_ceph.fsid)
+        said = small.python(REFUSED, fsid=small.fsid)
         assert "the kernel has no dm-crypt" in said
     else:
         pytest.skip("this kernel has dm-crypt")
