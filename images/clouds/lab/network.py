@@ -97,10 +97,10 @@ def remove_namespace(name: str) -> None:
 def build(names: Names, topology: Topology) -> None:
     """Make the internet and the gateways in namespaces that are there already and empty."""
     _shell(names.internet, _QUIET)
-    _batch(names.internet, internet_links(names, topology))
+    batch(names.internet, internet_links(names, topology))
     for number, cloud in enumerate(topology.clouds):
         _shell(names.gateway(cloud.name), _QUIET + "echo 1 >/proc/sys/net/ipv4/ip_forward")
-        _batch(names.gateway(cloud.name), gateway_links(topology, number))
+        batch(names.gateway(cloud.name), gateway_links(topology, number))
         translate(names, topology, cloud.name)
 
 
@@ -226,18 +226,18 @@ def translate(names: Names, topology: Topology, cloud: str) -> None:
 
 def readdress(names: Names, topology: Topology, host: Host) -> None:
     """Give a running host the addresses that the topology has for it now."""
-    _batch(names.host(host.name), host_addresses(host, topology.cloud(host.cloud)))
+    batch(names.host(host.name), host_addresses(host, topology.cloud(host.cloud)))
 
 
 def set_uplink(names: Names, cloud: str, *, up: bool) -> None:
     """Cut a cloud off from the internet, or join it again."""
-    _batch(names.internet, [f"link set {uplink(cloud)} {'up' if up else 'down'}"])
+    batch(names.internet, [f"link set {uplink(cloud)} {'up' if up else 'down'}"])
 
 
 def switch(names: Names, clouds: Iterable[Cloud], *, on: bool) -> None:
     """Let the internet's switch carry frames between the clouds, or leave that to a relay."""
     port = f"master {BRIDGE}" if on else "nomaster"
-    _batch(names.internet, [f"link set {uplink(cloud.name)} {port}" for cloud in clouds])
+    batch(names.internet, [f"link set {uplink(cloud.name)} {port}" for cloud in clouds])
 
 
 # The clouds speak IPv4 only; and bridged frames must not pass the rules for routed packets (br_netfilter, on wherever
@@ -248,7 +248,8 @@ f=/proc/sys/net/bridge/bridge-nf-call-iptables; test ! -e $f || echo 0 >$f
 """
 
 
-def _batch(namespace: str, commands: Iterable[str]) -> None:
+def batch(namespace: str, commands: Iterable[str]) -> None:
+    """Run commands of `ip -batch` in a namespace."""
     text = "".join(f"{command}\n" for command in commands)
     process.run(["ip", "-netns", namespace, "-batch", "-"], input=text.encode(), timeout=20)
 
