@@ -1,37 +1,22 @@
-"""Artifacts: the disk as qcow2 and raw.zst, our package, and a manifest that says what is in them."""
+"""Artifacts: the disk as qcow2 and raw.zst, our package, and what says where they come from, sealed."""
 
 import hashlib
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 
-from images import deb
+from images import deb, inventory, provenance, python, sbom, seal
+from images.artifact import Artifact, describe
+from images.inventory import Package
 from images.recipe import Recipe
 from images.stages import LEASES, Stage, digest
-from larva import codec, files, process
+from larva import codec, files, process, settings
 from larva.errors import NotFound
 
 MANIFEST = "manifest.json"
 CURRENT = "current-image"
 """The lease that keeps the published artifacts from being pruned."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
-    """One file that is handed out."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Package:
-    """A Debian package or a Python distribution in the image."""
-
-    name: str
-    version: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,70 +35,94 @@ class Manifest:
     python: tuple[Package, ...]
 
 
-def stage(recipe: Recipe, source: Stage, disk: Path, package: Stage, package_entry: Path, status: Path) -> Stage:
-    """Return the stage that makes the artifacts.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What artifacts are made of.
 
     Args:
-        source: the stage that made `disk`, a raw or qcow2 image.
+        disk: a raw or qcow2 image, made by `source`.
+        deb: the stage of our package, and where its entry is.
         status: a directory with dpkg's file `status` of the image.
+        root: the tree, with the packages' copyright files.
+        stages: all that had a part in it, in their order.
+        provision: the user's scripts.
     """
-    inputs = {"source": source.id, "package": package.id, "code": digest([Path(__file__)])}
+
+    source: Stage
+    disk: Path
+    deb: tuple[Stage, Path]
+    status: Path
+    root: Path
+    stages: Sequence[Stage]
+    provision: Sequence[Path]
+
+
+def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
+    """Return the stage that makes the artifacts, what says where they come from, and the seal of all."""
+    public = seal.public_key(signing_key.parent)
+    modules = (__file__, inventory.__file__, provenance.__file__, sbom.__file__, seal.__file__)
+    inputs = {
+        "source": origin.source.id, "package": origin.deb[0].id, "signer": digest([public]),
+        "code": digest(Path(module) for module in modules),
+    }  # fmt: skip
 
     def make(directory: Path, log_file: Path) -> None:
-        process.require_programs("qemu-img", "zstd", "dpkg-query")
-        ours = deb.package_in(package_entry)
+        process.require_programs("qemu-img", "zstd", "dpkg-query", "minisign")
+        ours = deb.package_in(origin.deb[1])
         version = ours.name.split("_")[1]
         stem = f"larva-{version}-{recipe.name}-amd64"
-        # Clusters of 2 MiB compress better and convert in a ninth of the time of zlib's default ones.
-        process.run(
-            ["qemu-img", "convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd,cluster_size=2M", disk,
-             directory / f"{stem}.qcow2"],
-            timeout=900, log_file=log_file,
-        )  # fmt: skip
-        raw = disk
-        if disk.suffix != ".raw":
-            raw = directory / "disk.raw"
-            process.run(["qemu-img", "convert", "-O", "raw", disk, raw], timeout=900, log_file=log_file)
-        process.run(["zstd", "-q", "-T0", "-9", raw, "-o", directory / f"{stem}.raw.zst"], timeout=900)
-        disk_bytes = raw.stat().st_size
-        (directory / "disk.raw").unlink(missing_ok=True)
+        disk_bytes = write_disk(origin.disk, directory / stem, log_file)
         shutil.copy(ours, directory)
+        made = [describe(path) for path in sorted(directory.iterdir())]
         manifest = Manifest(
             profile=recipe.name, version=version, suite=recipe.suite, architecture="amd64",
-            source=f"{source.name}/{source.id}", disk_bytes=disk_bytes,
-            artifacts=tuple(describe(path) for path in sorted(directory.iterdir())),
-            packages=debian_packages(status), python=python_packages(ours, directory, recipe.python),
+            source=f"{origin.source.name}/{origin.source.id}", disk_bytes=disk_bytes, artifacts=tuple(made),
+            packages=inventory.debian(origin.status, origin.root),
+            python=inventory.python(ours, directory, recipe.python),
         )  # fmt: skip
         files.write_whole(directory / MANIFEST, codec.encode(manifest) + b"\n")
+        write_origin(directory / stem, recipe, manifest, origin)
+        seal.write(directory, signing_key, comment=f"larva {version} {recipe.name} {manifest.source}")
 
     return Stage(name="artifacts", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, make=make)
 
 
-def describe(path: Path) -> Artifact:
-    """Return name, size and hash of a file."""
-    with path.open("rb") as file:
-        return Artifact(
-            name=path.name, bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest()
-        )
+def write_disk(disk: Path, stem: Path, log_file: Path) -> int:
+    """Write the disk as `stem`.qcow2 and `stem`.raw.zst; return its size, bytes."""
+    # Clusters of 2 MiB compress better and convert in a ninth of the time of zlib's default ones.
+    process.run(
+        ["qemu-img", "convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd,cluster_size=2M", disk,
+         f"{stem}.qcow2"],
+        timeout=900, log_file=log_file,
+    )  # fmt: skip
+    raw = disk
+    if disk.suffix != ".raw":
+        raw = stem.with_name("disk.raw")
+        process.run(["qemu-img", "convert", "-O", "raw", disk, raw], timeout=900, log_file=log_file)
+    process.run(["zstd", "-q", "-T0", "-9", raw, "-o", f"{stem}.raw.zst"], timeout=900)
+    size = raw.stat().st_size
+    if raw != disk:
+        raw.unlink()
+    return size
 
 
-def debian_packages(status: Path) -> tuple[Package, ...]:
-    """Return the packages that dpkg's `status` in the directory lists as installed."""
-    listing = process.run(
-        ["dpkg-query", f"--admindir={status}", "-W", "-f", "${db:Status-Abbrev}\t${Package}\t${Version}\n"], timeout=30
-    )
-    rows = [line.split("\t") for line in listing.splitlines()]
-    return tuple(Package(name=row[1], version=row[2]) for row in rows if row[0].startswith("ii"))
-
-
-def python_packages(package: Path, scratch: Path, python: str) -> tuple[Package, ...]:
-    """Return the Python distributions in our Debian package."""
-    unpacked = scratch / "unpacked"
-    process.run(["dpkg-deb", "-x", package, unpacked], timeout=120)
-    site = unpacked / deb.ENVIRONMENT / "lib" / f"python{python}" / "site-packages"
-    found = {(one.metadata["Name"], one.version) for one in distributions(path=[str(site)])}
-    shutil.rmtree(unpacked)
-    return tuple(Package(name=name, version=version) for name, version in sorted(found))
+def write_origin(stem: Path, recipe: Recipe, manifest: Manifest, origin: Origin) -> None:
+    """Write the bill of materials in two forms, and the provenance."""
+    packages = (*manifest.packages, *manifest.python)
+    image = sbom.Image(
+        name=stem.name, version=manifest.version, suite=recipe.suite, source=manifest.source, epoch=recipe.epoch,
+        packages=packages,
+    )  # fmt: skip
+    scripts = {script.name: hashlib.sha256(script.read_bytes()).hexdigest() for script in origin.provision}
+    statement = provenance.statement(
+        manifest.artifacts, profile=recipe.name, provision=scripts, stages=origin.stages, packages=packages,
+        suite=recipe.suite, lock=python.LOCK,
+    )  # fmt: skip
+    written: Mapping[str, object] = {
+        "spdx": sbom.spdx(image), "cdx": sbom.cyclonedx(image), "provenance": statement
+    }  # fmt: skip
+    for suffix, document in written.items():
+        files.write_whole(Path(f"{stem}.{suffix}.json"), codec.encode(document) + b"\n")
 
 
 def publish(entry: Path, place: Path) -> None:
@@ -130,23 +139,19 @@ def publish(entry: Path, place: Path) -> None:
         (before / LEASES / CURRENT).unlink(missing_ok=True)
 
 
-def read(place: Path, profile: str) -> Manifest:
-    """Return the manifest of the published image.
+def read(place: Path, profile: str, *, public: Path | None = None) -> Manifest:
+    """Return the manifest of the published image, after every file of it was compared with what was signed.
+
+    Args:
+        public: the key that must have signed it; this machine's own without it.
 
     Raises:
-        NotFound: none was built, or files of it are gone.
+        NotFound: none was built, or there is no key.
+        Refused: it is not signed by that key.
+        MalformedData: a file is missing or was changed; the message names it.
     """
     hint = f"run `larva image build --profile {profile}`"
     if not (place / MANIFEST).is_file():
         raise NotFound(f"there is no built image of profile {profile!r}", hint=hint)
-    manifest = codec.decode((place / MANIFEST).read_bytes(), Manifest, source=str(place / MANIFEST))
-    for artifact in manifest.artifacts:
-        file = place / artifact.name
-        if not file.is_file() or file.stat().st_size != artifact.bytes:
-            raise NotFound(f"{file} is missing or incomplete", hint=f"remove {place.resolve()}, then {hint}")
-    return manifest
-
-
-def check(place: Path, manifest: Manifest) -> list[str]:
-    """Return the names of artifacts whose content is not what the manifest says."""
-    return [artifact.name for artifact in manifest.artifacts if describe(place / artifact.name) != artifact]
+    seal.check(place, public or seal.public_key(settings.config_directory()))
+    return codec.decode((place / MANIFEST).read_bytes(), Manifest, source=str(place / MANIFEST))

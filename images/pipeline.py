@@ -7,8 +7,9 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from images import artifacts, bake, base, deb, disk, mirror, python, recipe
+from images import artifacts, bake, base, deb, disk, mirror, python, recipe, seal
 from images import tree as tree_stage
+from images.artifacts import Origin
 from images.bake import Firmware, Report
 from images.stages import Cache, Stage
 from larva import codec, process, settings
@@ -99,10 +100,13 @@ class Pipeline:
         """What is handed out: of the deterministic disk, or of the sealed one if it was provisioned."""
         source = self.bake if self.provision else self.disk
         image = self.cache.path(source) / (bake.SEALED if self.provision else disk.DISK)
-        return artifacts.stage(
-            self.recipe, source, image, self.deb, self.cache.path(self.deb),
-            self.cache.path(self.bake) / bake.STATUS,
+        origin = Origin(
+            source=source, disk=image, deb=(self.deb, self.cache.path(self.deb)),
+            status=self.cache.path(self.bake) / bake.STATUS, root=self.cache.path(self.tree) / "root",
+            stages=(self.base, self.python, self.deb, self.tree, self.tools, self.disk, self.bake),
+            provision=self.provision,
         )  # fmt: skip
+        return artifacts.stage(self.recipe, origin, seal.signing_key(settings.config_directory()))
 
     def make_package(self) -> Path:
         """Return the Debian package, made now if anything changed."""
@@ -137,6 +141,7 @@ class Pipeline:
         """Return the directory of the published artifacts, made now if anything changed; none without the gate."""
         self.make_bake()
         if not self.cache.has(self.artifacts):
+            self.make_tree()
             self.make_disk()
             self.make_package()
         artifacts.publish(self.cache.ensure(self.artifacts), self.published)

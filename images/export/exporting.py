@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from images import artifacts, recipe
-from images.artifacts import Artifact
+from images import artifacts, recipe, seal
+from images.artifact import Artifact
 from images.export import launch_page, source, writing
 from images.export.targets import Target
 from images.formats.format import Disk
 from images.stages import Cache, Stage, digest, require_space
-from larva import codec, process
+from larva import codec, process, settings
 from larva.errors import InvalidInput
 
 RECORD = "export.json"
@@ -57,6 +57,7 @@ def export(profile: str, targets: Mapping[str, Target], directory: Path) -> dict
         require_multiple(manifest.disk_bytes, name, target)
     archive = source.archive_of(place, manifest)
     cache = Cache(directory / "stages")
+    signing_key = seal.signing_key(settings.config_directory())
     raw = source.stage(archive, manifest)
 
     def disk() -> Disk:
@@ -65,7 +66,10 @@ def export(profile: str, targets: Mapping[str, Target], directory: Path) -> dict
     found = {}
     for name, target in targets.items():
         file = writing.stage(raw, disk, format_name=target.format, size=manifest.disk_bytes, profile=profile)
-        made = cache.ensure(stage(file, cache.ensure, name=name, target=target, source=manifest.source, epoch=epoch))
+        ready = stage(
+            file, cache.ensure, name=name, target=target, source=manifest.source, epoch=epoch, signing_key=signing_key
+        )
+        made = cache.ensure(ready)
         published = directory / "exports" / profile / name
         artifacts.publish(made, published)
         found[published] = codec.decode((made / RECORD).read_bytes(), Exported, source=str(made / RECORD))
@@ -73,8 +77,11 @@ def export(profile: str, targets: Mapping[str, Target], directory: Path) -> dict
     return found
 
 
-def stage(file: Stage, ensure: Callable[[Stage], Path], *, name: str, target: Target, source: str, epoch: int) -> Stage:
-    """Return the stage that makes a target's directory: the file, its record, and the page that tells how to launch it.
+def stage(
+    file: Stage, ensure: Callable[[Stage], Path], *, name: str, target: Target, source: str, epoch: int,
+    signing_key: Path,
+) -> Stage:  # fmt: skip
+    """Return the stage that makes a target's directory: the file, its record, the page on launching it, and the seal.
 
     Args:
         file: the stage that writes the file.
@@ -85,6 +92,7 @@ def stage(file: Stage, ensure: Callable[[Stage], Path], *, name: str, target: Ta
     """
     inputs = {
         "file": file.id, "source": source, "name": name, "target": codec.encode(target).decode(),
+        "signer": digest([seal.public_key(signing_key.parent)]),
         "code": digest(path for path in Path(__file__).parent.iterdir() if path.suffix in {".py", ".md"}),
     }  # fmt: skip
 
@@ -98,6 +106,7 @@ def stage(file: Stage, ensure: Callable[[Stage], Path], *, name: str, target: Ta
         )  # fmt: skip
         (directory / PAGE).write_text(launch_page.render(target, written.file, source=source, epoch=epoch))
         (directory / RECORD).write_bytes(codec.encode(exported) + b"\n")
+        seal.write(directory, signing_key, comment=f"larva for {name}, {source}")
 
     return Stage(name="export", family=f"{file.family}, {name}", inputs=inputs, needs_mib=1, make=make)
 
@@ -111,7 +120,7 @@ def copy(made: Path, exported: Exported, place: Path) -> Path:
     directory = place / exported.target
     directory.mkdir(parents=True, exist_ok=True)
     require_space(directory, exported.file.bytes // MIB + 1)
-    for name in (exported.file.name, PAGE, RECORD):
+    for name in (exported.file.name, PAGE, RECORD, seal.SUMS, seal.SIGNATURE):
         temporary = directory / f".{name}.part"
         try:
             process.run(["cp", "--reflink=auto", "--sparse=always", made / name, temporary], timeout=900)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
 
-from images.artifacts import Artifact
+from images.artifact import Artifact
 from images.export.targets import Target
 
 PAGE = Path(__file__).parent / "launch.md"

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from images import artifacts
-from images.artifacts import Artifact
+from images.artifact import Artifact, describe
 from images.formats import compare, table
 from images.formats.format import Disk
 from images.stages import Stage, digest
@@ -46,7 +45,7 @@ def stage(raw: Stage, disk: Callable[[], Disk], *, format_name: str, size: int, 
         file = directory / f"{of.name}{one.suffix}"
         one.write(of, file, log_file)
         compare.with_raw(one.read(file), of, what=file.name)
-        written = Written(file=artifacts.describe(file), raw_sha256=of.sha256, reader=one.reader)
+        written = Written(file=describe(file), raw_sha256=of.sha256, reader=one.reader)
         (directory / RECORD).write_bytes(codec.encode(written) + b"\n")
 
     return Stage(

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from images import accelerator, artifacts, bake, mirror
+from images import accelerator, artifacts, bake, mirror, seal
+from images.artifact import describe
 from images.bake import Firmware
 from images.cli import image
 from images.pipeline import Pipeline, Until
 from larva import codec, process
-from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound, ProgramFailed
+from larva.errors import HostUnfit, InvalidInput, LarvaError, MalformedData, NotFound, ProgramFailed
 
 SAID = """
     larva.qemu.appliance: larva: seconds until ssh: 42.17
@@ -125,15 +126,17 @@ def test_show_without_an_image(cache: Path) -> None:
 
 
 @pytest.fixture
-def published(cache: Path) -> Path:
+def published(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     entry = cache / "stages" / "artifacts" / "abc"
     entry.mkdir(parents=True)
     (entry / "larva.qcow2").write_bytes(b"image")
     manifest = artifacts.Manifest(
         profile="full", version="1", suite="trixie", architecture="amd64", source="disk/1", disk_bytes=1 << 20,
-        artifacts=(artifacts.describe(entry / "larva.qcow2"),), packages=(), python=(),
+        artifacts=(describe(entry / "larva.qcow2"),), packages=(), python=(),
     )  # fmt: skip
     (entry / artifacts.MANIFEST).write_bytes(codec.encode(manifest))
+    monkeypatch.setenv("LARVA_CONFIG", str(cache / "etc"))
+    seal.write(entry, seal.signing_key(cache / "etc"), comment="a test's image")
     artifacts.publish(entry, cache / "images" / "full")
     return cache / "images" / "full"
 
@@ -145,12 +148,12 @@ def test_show_lists_what_was_built(published: Path) -> None:
 
 
 def test_lost_and_changed_artifacts_are_noticed(published: Path) -> None:
-    manifest = artifacts.read(published, "full")
-    assert artifacts.check(published, manifest) == []
+    assert artifacts.read(published, "full").source == "disk/1"
     (published / "larva.qcow2").write_bytes(b"IMAGE")
-    assert artifacts.check(published, manifest) == ["larva.qcow2"]
+    with pytest.raises(MalformedData, match=r"not what was signed: larva\.qcow2"):
+        artifacts.read(published, "full")
     (published / "larva.qcow2").unlink()
-    with pytest.raises(NotFound, match="missing or incomplete"):
+    with pytest.raises(MalformedData, match=r"not what was signed: larva\.qcow2"):
         artifacts.read(published, "full")
 
 

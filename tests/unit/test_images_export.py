@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from images import artifacts
+from images import artifacts, seal
+from images.artifact import describe
 from images.artifacts import Manifest
 from images.cli import image
 from images.export import exporting, targets
@@ -25,6 +26,13 @@ MIB = 1 << 20
 SIZE = 64 * MIB
 SECTOR = 512
 STEM = "larva-0.1.0-full-amd64"
+
+
+@pytest.fixture(autouse=True)
+def own_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A signing key of the test's own."""
+    monkeypatch.setenv("LARVA_CONFIG", str(tmp_path / "etc"))
+    return seal.signing_key(tmp_path / "etc")
 
 
 def publish(
@@ -44,9 +52,10 @@ def publish(
     disk.unlink()
     manifest = Manifest(
         profile="full", version="0.1.0", suite="trixie", architecture="amd64", source="disk/0123456789abcdef0123",
-        disk_bytes=size, artifacts=(artifacts.describe(archive),), packages=(), python=(),
+        disk_bytes=size, artifacts=(describe(archive),), packages=(), python=(),
     )  # fmt: skip
     (place / artifacts.MANIFEST).write_bytes(codec.encode(manifest))
+    seal.write(place, seal.signing_key(cache / "etc"), comment="a test's image")
     return archive
 
 
@@ -85,7 +94,7 @@ def test_targets_are_exported_with_their_pages(tmp_path: Path) -> None:
     for place, exported in found.items():
         assert place == tmp_path / "exports" / "full" / exported.target
         assert exported.raw_sha256 == hashlib.sha256(raw).hexdigest()
-        assert artifacts.describe(place / exported.file.name) == exported.file
+        assert describe(place / exported.file.name) == exported.file
         page = (place / exporting.PAGE).read_text()
         assert exported.file.sha256 in page
         assert "${" not in page
@@ -122,11 +131,18 @@ def test_a_damaged_archive_is_refused(damage: str, tmp_path: Path) -> None:
             "truncated": data[:-1], "grown": data + b"x", "changed": data[:50] + b"?" + data[51:], "empty": b""
         }[damage]
     )  # fmt: skip
-    with pytest.raises((MalformedData, NotFound)) as refused:
+    with pytest.raises(MalformedData, match="not what was signed") as refused:
         exporting.export("full", targets.chosen(["azure"]), tmp_path)
     assert archive.name in refused.value.message
     assert "build" in refused.value.hint
     assert not (tmp_path / "exports").exists()
+
+
+def test_a_manifest_that_was_changed_exports_nothing(tmp_path: Path) -> None:
+    manifest = publish(tmp_path).parent / artifacts.MANIFEST
+    manifest.write_bytes(manifest.read_bytes().replace(b"trixie", b"forky!"))
+    with pytest.raises(MalformedData, match=r"not what was signed: manifest\.json"):
+        exporting.export("full", targets.chosen(["azure"]), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +159,9 @@ def test_a_foreign_disk_is_refused(head: bytes, tail: bytes, said: str, tmp_path
 def test_a_disk_of_another_size_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
     place = publish(tmp_path).parent / artifacts.MANIFEST
     place.write_bytes(place.read_bytes().replace(str(SIZE).encode(), str(2 * SIZE).encode()))
+    for name in (seal.SUMS, seal.SIGNATURE):
+        (place.parent / name).unlink()
+    seal.write(place.parent, tmp_path / "etc" / "image-signing.key", comment="signed, and wrong")
     with pytest.raises(MalformedData, match="it is truncated or another"):
         exporting.export("full", targets.chosen(["azure"]), tmp_path)
     assert not left(tmp_path)
@@ -183,8 +202,11 @@ def test_copies_are_whole_or_the_old_ones(tmp_path: Path) -> None:
     ((made, exported),) = exporting.export("full", targets.chosen(["kvm"]), tmp_path).items()
     place = tmp_path / "out"
     first = exporting.copy(made, exported, place)
-    assert artifacts.describe(first / exported.file.name) == exported.file
-    assert sorted(path.name for path in first.iterdir()) == [exporting.RECORD, exported.file.name, exporting.PAGE]
+    assert describe(first / exported.file.name) == exported.file
+    assert sorted(path.name for path in first.iterdir()) == sorted(
+        [exporting.RECORD, exported.file.name, exporting.PAGE, seal.SUMS, seal.SIGNATURE]
+    )
+    assert seal.check(first, tmp_path / "etc" / "image-signing.pub") == "larva for kvm, disk/0123456789abcdef0123"
     (made.resolve() / exporting.PAGE).unlink()
     with pytest.raises(Exception, match=r"launch\.md"):
         exporting.copy(made, exported, place)

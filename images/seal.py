@@ -1,0 +1,117 @@
+"""The seal of what is handed out: SHA256SUMS of every file, signed with minisign; anybody checks it with two programs.
+
+minisign -V -p image-signing.pub -m SHA256SUMS && sha256sum -c SHA256SUMS
+"""
+
+import re
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from images.artifact import describe
+from larva import files, process
+from larva.errors import MalformedData, NotFound, ProgramFailed, Refused
+
+SUMS = "SHA256SUMS"
+SIGNATURE = "SHA256SUMS.minisig"
+LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._+-]+)")
+TIMEOUT_S = 30
+
+
+def signing_key(directory: Path) -> Path:
+    """Return the secret key that signs images in a directory for configuration, made now if there is none.
+
+    Its public half lies beside it, named `.pub`. Of several callers at once one makes the key.
+    """
+    secret, public = directory / "image-signing.key", public_key(directory)
+    if not secret.exists():
+        process.require_programs("minisign")
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            made = Path(scratch) / "key"
+            process.run(["minisign", "-G", "-W", "-s", made, "-p", made.with_suffix(".pub")], timeout=TIMEOUT_S)
+            files.write_once(secret, made.read_bytes(), mode=files.SECRET)
+    if not public.exists():
+        process.require_programs("minisign")
+        with tempfile.TemporaryDirectory() as scratch:
+            made = Path(scratch) / "key.pub"
+            process.run(["minisign", "-R", "-W", "-s", secret, "-p", made], timeout=TIMEOUT_S)
+            files.write_once(public, made.read_bytes())
+    return secret
+
+
+def public_key(directory: Path) -> Path:
+    """Return where the public key lies whose images are believed."""
+    return directory / "image-signing.pub"
+
+
+def write(directory: Path, secret: Path, *, comment: str) -> None:
+    """Write checksums of every file in the directory, and sign them.
+
+    Args:
+        comment: signed as well, and shown by who verifies.
+    """
+    lines = [f"{describe(path).sha256}  {path.name}\n" for path in sorted(directory.iterdir())]
+    (directory / SUMS).write_text("".join(lines))
+    process.run(
+        ["minisign", "-S", "-W", "-s", secret, "-m", directory / SUMS, "-x", directory / SIGNATURE,
+         "-t", comment, "-c", "signature of SHA256SUMS"],
+        timeout=TIMEOUT_S,
+    )  # fmt: skip
+
+
+def check(directory: Path, public: Path, *, only: Iterable[str] = ()) -> str:
+    """Check the signature, then every file that is listed; return the signed comment.
+
+    Args:
+        only: look at these files alone, all of which must be listed.
+
+    Raises:
+        NotFound: there is no seal, or no key to check it with.
+        Refused: the signature is not the key's, or is of something else.
+        MalformedData: a file is not what is listed, or is missing; the message names it.
+    """
+    if not public.is_file():
+        raise NotFound(f"there is no key to check the image with: {public}", hint="name the publisher's by --key")
+    if not (directory / SUMS).is_file() or not (directory / SIGNATURE).is_file():
+        raise NotFound(f"{directory} has no signed {SUMS}", hint="build the image again, or fetch both files")
+    process.require_programs("minisign")
+    try:
+        said = process.run(
+            ["minisign", "-V", "-p", public, "-m", directory / SUMS, "-x", directory / SIGNATURE], timeout=TIMEOUT_S
+        )
+    except ProgramFailed as error:
+        raise Refused(
+            f"{directory / SUMS} is not signed by the key {public}",
+            hint="do not use this image: it was changed, or is signed by somebody else",
+        ) from error
+    listed = read_sums(directory)
+    wanted = set(only)
+    if unknown := wanted - listed.keys():
+        raise MalformedData(f"{directory / SUMS} does not list {', '.join(sorted(unknown))}")
+    wrong = [name for name in sorted(wanted or listed) if _is_not(directory / name, listed[name])]
+    if wrong:
+        raise MalformedData(
+            f"in {directory}, not what was signed: {', '.join(wrong)}",
+            hint=f"remove {directory.resolve()}, then build or fetch it again",
+        )
+    return said.partition("Trusted comment: ")[2].strip()
+
+
+def read_sums(directory: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file that is listed; no name leads out of the directory.
+
+    Raises:
+        MalformedData: the list has another form.
+    """
+    listed = {}
+    for line in (directory / SUMS).read_text(errors="replace").splitlines():
+        found = LINE.fullmatch(line)
+        if found is None or found[2] in {".", ".."}:
+            raise MalformedData(f"{directory / SUMS} has a line that is no checksum: {line!r}")
+        listed[found[2]] = found[1]
+    return listed
+
+
+def _is_not(path: Path, sha256: str) -> bool:
+    return path.is_symlink() or not path.is_file() or describe(path).sha256 != sha256
