@@ -181,7 +181,7 @@ def stop(store: Store, group: str, name: str) -> None:
 
 
 def now(store: Store, group: str, name: str) -> datetime:
-    """Ask for a round out of turn, and return what `wait_answered` waits for; Conflict if it is stopped."""
+    """Ask for a round out of turn, and return what `wait_whole` waits for; Conflict if it is stopped."""
     item = _mirror(store, group, name)
     if item[1].stopped:
         raise Conflict(f"{name} follows no longer", hint="larva volume mirror goes on with it")
@@ -194,8 +194,9 @@ def wait_whole(store: Store, group: str, name: str, *, asked: datetime | None = 
     """Wait until a mirror holds a whole state, with `asked` one that was begun after that; TimedOut otherwise."""
 
     def look() -> tuple[MirrorView, bool, str]:
-        view = find(store, group, name)
-        state = mirror_records.mirror_states_of(store, group).get(view.id)
+        states = mirror_records.mirror_states_of(store, group)
+        view = find(store, group, name)  # after its state: what it says is whole is no older
+        state = states.get(view.id)
         done = state is not None and view.complete is not None and (asked is None or state.value.answered == asked)
         words = view.problem or volumes.find(store, group, name).problem
         return view, done, words or f"{view.copied_bytes} bytes are here"

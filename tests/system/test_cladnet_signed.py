@@ -21,6 +21,8 @@ import pytest
 from etcd3 import etcdrpc
 
 import cbstorage.keys
+from cbstorage import mirror_records
+from cbstorage.mirror_model import VolumeMirror
 from cbstorage.model import ClusterSpecification
 from cladnet import keys, network_hosts, networks, seal
 from cladnet.access.keeper import AccessKeeper
@@ -434,6 +436,21 @@ def test_nobody_can_be_named_a_monitor(site: Site) -> None:
     site.edit(key, mon_hosts=["c"])
     assert _refuses(lambda: site.store.get(key, ClusterSpecification))
     assert site.store.children(cbstorage.keys.CLUSTER, ClusterSpecification) == {}, "nobody gets rights by it"
+    site.store.delete(key)
+
+
+def test_no_volume_can_be_made_to_follow_another(site: Site) -> None:
+    """Whoever may mount the one would read the other."""
+    mirror = VolumeMirror(
+        group=site.red, volume_id="11112222", source_id="33334444", every_s=60, keep=1, created_at=datetime.now(UTC)
+    )
+    key = cbstorage.keys.mirror(site.red, mirror.volume_id)
+    site.store.put(key, mirror)
+    assert mirror_records.mirrors_of(site.store, site.red)["11112222"].value == mirror
+    site.edit(key, source_id="55556666")
+    found = mirror_records.mirrors_of(site.store, site.red)
+    assert found["11112222"].value is None
+    assert mirror_records.narrowed(site.red, {}, found)["11112222"].shares == (), "it is for nobody"
     site.store.delete(key)
 
 

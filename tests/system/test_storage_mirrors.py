@@ -30,11 +30,12 @@ FAR = Promise(survive=Survive.HOST, home="azure")
 SOURCE_POOL = "only-aws"
 
 LEAD = """
-import sys, threading
+import logging, sys, threading
 from cbstorage.host import claim
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cladnet.etcd.store import Store
 from larva.errors import LarvaError
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
 group, fsid, *endpoints = sys.argv[1:]
 claim.stake(group, fsid)
 ended = threading.Event()
@@ -190,9 +191,10 @@ def reader(small: SmallCeph, volume: VolumeSpecification) -> Iterator[Mount]:
 
 @contextlib.contextmanager
 def left(mount: Mount) -> Iterator[None]:
-    """In the end it is unmounted and not killed: a client that is lost keeps its rights, and others wait for them."""
+    """In the end it goes by itself and is not killed: others wait for the rights of a client that is lost."""
     yield
-    mount.small.run(["umount", mount.path])
+    gone = 'p=$(cat "$0") && umount "$1" && while kill -0 "$p" 2>&-; do sleep 0.1; done'
+    mount.small.run(["sh", "-c", gone, f"/run/ceph/{mount.name}.pid", mount.path])
 
 
 def test_a_mirror_follows_through_every_end_by_force_and_outlives_its_source(
