@@ -6,6 +6,7 @@ libcephfs may wait without end for a metadata server, so it runs in a child proc
 
 import contextlib
 import json
+import os
 import posixpath
 import secrets
 import stat
@@ -245,14 +246,20 @@ class Tree:
 
 
 def run(order: Order) -> Answer:
-    """Carry out an order in this process."""
+    """Carry out an order in this process; ProgramFailed when whoever gave it is gone: another may lead by now.
+
+    What is evicted late would be the next leader's copier, and a snapshot that is made late would be of another time.
+    """
+    whose = os.getppid()
     tree = Tree(order)
     try:
         for wish in order.make:
             tree.make(wish)
         for one in order.evict:
+            _require_parent(whose)
             tree.evict(one)
         for snapshot in order.snap:
+            _require_parent(whose)
             tree.snap(snapshot)
         for snapshot in order.unsnap:
             tree.unsnap(snapshot)
@@ -267,6 +274,11 @@ def run(order: Order) -> Answer:
         )
     finally:
         tree.close()
+
+
+def _require_parent(process_id: int) -> None:
+    if os.getppid() != process_id:
+        raise ProgramFailed("whoever gave this order is gone")
 
 
 if __name__ == "__main__":
