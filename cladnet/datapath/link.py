@@ -7,17 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
-from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
+from cladnet.datapath.netlink import KernelRefused
 from cladnet.datapath.protocol import OverlayInterface
+from cladnet.datapath.rtnetlink import IFF_LOOPBACK, Route
 from larva.errors import HostUnfit
 
 IFA_F_NODAD = 0x02
 """No duplicate address detection (linux/if_addr.h): it would delay an address that one claim in etcd makes unique."""
-IFF_UP, IFF_LOOPBACK = 0x1, 0x8
 LARGEST_UNDERLAY_MTU = 1500
 _TUNNELS = ("tun", "wireguard", "vxlan", "dummy")
 _SYSCTL = Path("/proc/sys/net/ipv6/conf")
@@ -45,15 +42,14 @@ def kind_of(interface: str) -> str | None:
 def look(interface: str) -> LinkState | None:
     """An interface as it is; None when there is none."""
     with netlink(f"look at {interface}") as route:
-        link = _find(route, interface)
+        link = route.link(interface)
         if link is None:
             return None
-        information = link.get_attr("IFLA_LINKINFO")
         return LinkState(
-            kind=str(information.get_attr("IFLA_INFO_KIND") or "") if information is not None else "",
-            is_up=bool(link["flags"] & 1),
-            mtu=link.get_attr("IFLA_MTU"),
-            addresses=(*_addresses(route, link["index"]), *_addresses6(route, link["index"])),
+            kind=link.kind,
+            is_up=link.is_up,
+            mtu=link.mtu,
+            addresses=(*_addresses(route, link.index), *_addresses6(route, link.index)),
         )
 
 
@@ -61,33 +57,25 @@ def create(interface: str, kind: str, **settings: int) -> None:
     """Create a link of a kind; HostUnfit when the kernel has none of that kind, no error when it is there.
 
     Args:
-        settings: the kind's own, by pyroute2's names: `vxlan_id=7`.
+        settings: the kind's own, as Link.settings: `vxlan_id=7`.
     """
     with netlink(f"create {interface}", fine=errno.EEXIST) as route:
-        route.link("add", ifname=interface, kind=kind, **settings)
-
-
-def read_settings(route: Any, index: int, names: Iterable[str]) -> dict[str, int]:
-    """Those of the kind's own settings that the link has, by pyroute2's names."""
-    information = next(iter(route.get_links(index))).get_attr("IFLA_LINKINFO")
-    data = information.get_attr("IFLA_INFO_DATA") if information is not None else None
-    values = {name: data.get_attr(f"IFLA_{name.upper()}") for name in names} if data is not None else {}
-    return {name: value for name, value in values.items() if value is not None}
+        route.add_link(interface, kind, settings)
 
 
 def settings_of(interface: str, names: Iterable[str]) -> dict[str, int]:
-    """The same by the link's name; none when there is no such link."""
+    """Those of the kind's own settings that the link has; none when there is no such link."""
     with netlink(f"look at {interface}") as route:
-        index = index_of(route, interface)
-        return {} if index is None else read_settings(route, index, names)
+        found = route.link(interface)
+    return {name: found.settings[name] for name in names if name in found.settings} if found is not None else {}
 
 
 def set_mac(interface: str, mac: str) -> None:
     """Have this MAC address on the link."""
     with netlink(f"configure {interface}") as route:
-        found = _find(route, interface)
-        if found is not None and found.get_attr("IFLA_ADDRESS") != mac:
-            route.link("set", index=found["index"], address=mac)
+        found = route.link(interface)
+        if found is not None and found.mac != mac:
+            route.set_mac(found.index, mac)
 
 
 def ignore_routers(interface: str) -> None:
@@ -98,14 +86,10 @@ def ignore_routers(interface: str) -> None:
 
 def underlay_mtu() -> int:
     """The smallest MTU of the interfaces that may lead to other hosts, and never more than the internet's 1500."""
-    found = [LARGEST_UNDERLAY_MTU]
     with netlink("read this host's interfaces") as route:
-        for each in route.get_links():
-            information = each.get_attr("IFLA_LINKINFO")
-            kind = information.get_attr("IFLA_INFO_KIND") if information is not None else ""
-            if each["flags"] & IFF_UP and not each["flags"] & IFF_LOOPBACK and kind not in _TUNNELS:
-                found.append(each.get_attr("IFLA_MTU"))
-    return min(found)
+        links = route.links()
+    outside = (each for each in links if each.is_up and not each.flags & IFF_LOOPBACK and each.kind not in _TUNNELS)
+    return min((LARGEST_UNDERLAY_MTU, *(each.mtu for each in outside)))
 
 
 def supports(kind: str, **settings: int) -> bool:
@@ -122,9 +106,9 @@ def supports(kind: str, **settings: int) -> bool:
 def delete(interface: str) -> None:
     """Delete a link; no error when it is gone."""
     with netlink(f"delete {interface}", fine=errno.ENODEV) as route:
-        link = _find(route, interface)
+        link = route.link(interface)
         if link is not None:
-            route.link("del", index=link["index"])
+            route.delete_link(link.index)
 
 
 def has_ipv6(interface: str = NEW_INTERFACES) -> bool:
@@ -141,86 +125,62 @@ def configure(interface: str, addresses: Sequence[OverlayInterface], mtu: int) -
     Where IPv6 is switched off, its addresses are left out: that must not cost the others their traffic.
     """
     with netlink(f"configure {interface}") as route:
-        link = _find(route, interface)
+        link = route.link(interface)
         if link is None:
             raise HostUnfit(f"there is no interface {interface}")
-        index = link["index"]
-        if link.get_attr("IFLA_MTU") != mtu:
-            route.link("set", index=index, mtu=mtu)
+        index = link.index
+        if link.mtu != mtu:
+            route.set_mtu(index, mtu)
         for address in addresses:
             if isinstance(address, IPv4Interface):
                 _set_address(route, index, address)
         if has_ipv6(interface):
             _set_addresses6(route, index, {each for each in addresses if isinstance(each, IPv6Interface)})
-        if not link["flags"] & 1:  # IFF_UP
-            route.link("set", index=index, state="up")
+        if not link.is_up:
+            route.set_up(index)
 
 
-def _set_address(route: Any, index: int, wanted: IPv4Interface) -> None:
+def _set_address(route: Route, index: int, wanted: IPv4Interface) -> None:
     found = _addresses(route, index)
     others = [address for address in found if address != wanted]
     # A new prefix comes before the old one goes, so that no packet finds neither. Within one subnet it cannot: the
     # kernel would hold the new address for a secondary one and take it away with the old.
     before = wanted not in found and all(address.network != wanted.network for address in others)
     if before:
-        route.addr("add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen)
+        route.add_address(index, wanted)
     for address in others:
-        route.addr("del", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        route.delete_address(index, address)
     if not before and wanted not in found:
-        route.addr("add", index=index, address=str(wanted.ip), prefixlen=wanted.network.prefixlen)
+        route.add_address(index, wanted)
 
 
-def _set_addresses6(route: Any, index: int, wanted: set[IPv6Interface]) -> None:
+def _set_addresses6(route: Route, index: int, wanted: set[IPv6Interface]) -> None:
     found = set(_addresses6(route, index))
     for address in wanted - found:
-        route.addr(
-            "add", index=index, family=socket.AF_INET6, address=str(address.ip), prefixlen=address.network.prefixlen,
-            flags=IFA_F_NODAD,
-        )  # fmt: skip
+        route.add_address(index, address, flags=IFA_F_NODAD)
     for address in found - wanted:
-        prefixlen = address.network.prefixlen
-        route.addr("del", index=index, family=socket.AF_INET6, address=str(address.ip), prefixlen=prefixlen)
+        route.delete_address(index, address)
 
 
-def _addresses(route: Any, index: int) -> tuple[IPv4Interface, ...]:
-    return tuple(
-        IPv4Interface(f"{item.get_attr('IFA_LOCAL') or item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
-        for item in route.get_addr(index=index, family=socket.AF_INET)
-    )
+def _addresses(route: Route, index: int) -> tuple[IPv4Interface, ...]:
+    found = (each.interface for each in route.addresses(socket.AF_INET, index))
+    return tuple(address for address in found if isinstance(address, IPv4Interface))
 
 
-def _addresses6(route: Any, index: int) -> tuple[IPv6Interface, ...]:
-    found = (
-        IPv6Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
-        for item in route.get_addr(index=index, family=socket.AF_INET6)
-    )
-    return tuple(address for address in found if not address.is_link_local)
-
-
-def index_of(route: Any, interface: str) -> int | None:
-    """The number of an interface; None when there is none."""
-    found = _find(route, interface)
-    return None if found is None else int(found["index"])
-
-
-def _find(route: Any, interface: str) -> Any:
-    try:
-        return next(iter(route.get_links(ifname=interface)), None)
-    except NetlinkError as error:
-        if error.code == errno.ENODEV:
-            return None
-        raise
+def _addresses6(route: Route, index: int) -> tuple[IPv6Interface, ...]:
+    found = (each.interface for each in route.addresses(socket.AF_INET6, index))
+    return tuple(each for each in found if isinstance(each, IPv6Interface) and not each.is_link_local)
 
 
 @contextlib.contextmanager
-def netlink(doing: str, *, fine: int | None = None) -> Iterator[Any]:
+def netlink(doing: str, *, fine: int | None = None) -> Iterator[Route]:
     """A netlink socket; what the kernel refuses becomes HostUnfit, unless it is the `fine` errno."""
     try:
-        with IPRoute() as route:
+        with Route() as route:
             yield route
-    except NetlinkError as error:
-        if error.code != fine:
-            hint = "run it as root" if error.code in (errno.EPERM, errno.EACCES) else ""
-            raise HostUnfit(f"cannot {doing}: {error.args[-1]}", hint=hint) from error
+    except KernelRefused as error:
+        if error.errno != fine:
+            hint = "run it as root" if error.errno in (errno.EPERM, errno.EACCES) else ""
+            raise HostUnfit(f"cannot {doing}: {error.strerror}", hint=hint) from error
     except OSError as error:
-        raise HostUnfit(f"cannot {doing}: no netlink socket: {error.strerror}") from error
+        raise HostUnfit(f"cannot {doing}: no netlink socket: {error.strerror or error}") from error

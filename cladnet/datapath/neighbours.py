@@ -3,16 +3,12 @@
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 
 from cladnet.datapath import link
 from cladnet.datapath.protocol import OverlayNetwork
+from cladnet.datapath.rtnetlink import BRIDGE, PERMANENT, Link, Route
 
-PERMANENT = 0x80
-"""NUD_PERMANENT (linux/neighbour.h)."""
-SELF = 0x02
-"""NTF_SELF: the device's own table, not a bridge's."""
 NOWHERE = (IPv4Address(0), 0)
 _PREFIX = "02:4c"
 """Locally administered, and an L."""
@@ -42,61 +38,47 @@ def address_of(mac: str) -> IPv4Address | None:
 def look(interface: str) -> dict[IPv4Address, Forwarding]:
     """IPv4 overlay address → the peer, as the kernel has them; those that are only half there included."""
     with link.netlink(f"read the neighbours of {interface}") as route:
-        index = link.index_of(route, interface)
-        return {} if index is None else _look(route, index)
+        device = route.link(interface)
+        return {} if device is None else _look(route, device)
 
 
 def have(interface: str, wanted: Mapping[IPv4Address, Forwarding]) -> None:
     """Have exactly these peers; what is right is not touched."""
     families = (IPv4Network, IPv6Network) if link.has_ipv6(interface) else (IPv4Network,)
     with link.netlink(f"set the neighbours of {interface}") as route:
-        index = link.index_of(route, interface)
-        if index is None:
+        device = route.link(interface)
+        if device is None:
             return
-        actual = _look(route, index)
+        index, actual = device.index, _look(route, device)
         for address, peer in actual.items():
             for network in peer.networks - (wanted[address].networks if address in wanted else frozenset()):
-                _neighbour(route, "del", index, network, address)
+                route.delete_neighbour(index, network.network_address, mac_of(address))
             if address not in wanted and peer.endpoint != NOWHERE:
-                route.fdb("del", ifindex=index, lladdr=mac_of(address), flags=SELF)
+                route.delete_forwarding(index, mac_of(address))
         for address, peer in wanted.items():
             there = actual.get(address)
             if there is None or there.endpoint != peer.endpoint:
-                route.fdb(
-                    "replace", ifindex=index, lladdr=mac_of(address), dst=str(peer.endpoint[0]), port=peer.endpoint[1],
-                    state=PERMANENT, flags=SELF,
-                )  # fmt: skip
+                route.set_forwarding(index, mac_of(address), peer.endpoint)
             for network in peer.networks - (there.networks if there is not None else frozenset()):
                 if isinstance(network, families):
-                    _neighbour(route, "replace", index, network, address)
+                    route.set_neighbour(index, network.network_address, mac_of(address))
 
 
-def _neighbour(route: Any, command: str, index: int, network: OverlayNetwork, owner: IPv4Address) -> None:
-    route.neigh(
-        command, ifindex=index, dst=str(network.network_address), lladdr=mac_of(owner), state=PERMANENT,
-        family=socket.AF_INET if network.version == 4 else socket.AF_INET6,
-    )  # fmt: skip
-
-
-def _look(route: Any, index: int) -> dict[IPv4Address, Forwarding]:
+def _look(route: Route, device: Link) -> dict[IPv4Address, Forwarding]:
     networks: dict[IPv4Address, set[OverlayNetwork]] = {}
     for family in (socket.AF_INET, socket.AF_INET6):
-        for item in route.get_neighbours(family=family, ifindex=index):
-            owner = address_of(item.get_attr("NDA_LLADDR") or "")
-            if owner is not None and item["ifindex"] == index and item["state"] == PERMANENT:
-                networks.setdefault(owner, set()).add(_host(ip_address(item.get_attr("NDA_DST"))))
+        for each in route.neighbours(family, device.index):
+            owner = address_of(each.mac)
+            if owner is not None and each.address is not None and each.state == PERMANENT:
+                networks.setdefault(owner, set()).add(ip_network(each.address))
     # The kernel leaves a peer's port out where it is the device's own.
-    own_port = link.read_settings(route, index, ("vxlan_port",)).get("vxlan_port", 0)
+    own_port = device.settings.get("vxlan_port", 0)
     endpoints: dict[IPv4Address, tuple[IPv4Address, int]] = {}
-    for item in route.fdb("dump", ifindex=index):
-        owner = address_of(item.get_attr("NDA_LLADDR") or "")
-        if owner is not None and item["ifindex"] == index and item.get_attr("NDA_DST") is not None:
-            endpoints[owner] = (IPv4Address(item.get_attr("NDA_DST")), item.get_attr("NDA_PORT") or own_port)
+    for each in route.neighbours(BRIDGE, device.index):
+        owner = address_of(each.mac)
+        if owner is not None and isinstance(each.address, IPv4Address):
+            endpoints[owner] = (each.address, each.port or own_port)
     return {
         owner: Forwarding(endpoint=endpoints.get(owner, NOWHERE), networks=frozenset(networks.get(owner, ())))
         for owner in networks.keys() | endpoints.keys()
     }
-
-
-def _host(address: IPv4Address | IPv6Address) -> OverlayNetwork:
-    return ip_network(address)

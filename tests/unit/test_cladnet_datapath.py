@@ -1,17 +1,16 @@
-"""The data path's languages: WireGuard's text protocol, the kernel's dumps, ICMP."""
+"""The data path's languages: WireGuard's text protocol, ICMP; netlink is in test_cladnet_netlink.py."""
 
 import base64
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyroute2.netlink.generic.wireguard import wgmsg
 
 from cladnet.agent import probe
 from cladnet.agent.agent import assigned
-from cladnet.datapath import uapi, wireguard
+from cladnet.datapath import uapi
 from cladnet.datapath.peers import Changes, PeerChange
 from cladnet.datapath.protocol import Peer
 from larva.errors import MalformedData, Unavailable
@@ -98,47 +97,6 @@ def test_what_is_no_key_is_refused(key: str) -> None:
 def test_keys_survive_both_forms(raw: bytes) -> None:
     text = base64.b64encode(raw).decode()
     assert uapi.to_base64(uapi.to_hex(text)) == text
-
-
-def dump(*peers: dict[str, object]) -> wgmsg:
-    """A message as the kernel would send it, through pyroute2's own coder."""
-    message = wgmsg()
-    attributes = []
-    for peer in peers:
-        found = [["WGPEER_A_PUBLIC_KEY", peer["key"]]]
-        if "endpoint" in peer:
-            address, port = peer["endpoint"]
-            found.append(["WGPEER_A_ENDPOINT", {"addr": address, "port": port}])
-            found.append(["WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL", 25])
-        allowed = [
-            {
-                "attrs": [
-                    ["WGALLOWEDIP_A_FAMILY", 2 if ip_address(address).version == 4 else 10],
-                    ["WGALLOWEDIP_A_IPADDR", ip_address(address).packed],
-                    ["WGALLOWEDIP_A_CIDR_MASK", ip_address(address).max_prefixlen],
-                ]
-            }
-            for address in peer["allowed"]
-        ]
-        found.append(["WGPEER_A_ALLOWEDIPS", allowed])
-        attributes.append({"attrs": found})
-    message["attrs"] = [["WGDEVICE_A_IFNAME", "cbnet0"], ["WGDEVICE_A_PEERS", attributes]]
-    message["header"]["type"] = 1
-    message.encode()
-    decoded = wgmsg(message.data)
-    decoded.decode()
-    return decoded
-
-
-def test_a_dump_in_several_messages_is_put_together() -> None:
-    messages = [
-        dump({"key": KEY, "endpoint": ("203.0.113.7", 51820), "allowed": ["10.77.0.2"]}),
-        dump({"key": KEY, "allowed": ["fd00::3"]}, {"key": OTHER, "allowed": ["10.77.0.4"]}),
-    ]
-    first, second = wireguard.merged(messages)
-    assert (first.public_key, first.endpoint, first.keepalive_s) == (KEY, PEER.endpoint, 25)
-    assert first.allowed == (IPv4Network("10.77.0.2/32"), IPv6Network("fd00::3/128"))
-    assert (second.public_key, second.endpoint, second.allowed) == (OTHER, None, (IPv4Network("10.77.0.4/32"),))
 
 
 def reply_to(request: bytes, source: str) -> bytes:
