@@ -2,9 +2,6 @@
 
 import base64
 
-from nacl.exceptions import CryptoError
-from nacl.public import PrivateKey, PublicKey, SealedBox
-
 from cladnet import curve25519
 from larva.errors import MalformedData, Refused
 
@@ -18,6 +15,9 @@ def seal(public_key_b64: str, data: bytes) -> bytes:
     Raises:
         MalformedData: that is no such key.
     """
+    from nacl.exceptions import CryptoError  # by whom there is something to seal: agents have nothing
+    from nacl.public import PublicKey, SealedBox
+
     key = PublicKey(curve25519.raw(public_key_b64))
     try:
         return SealedBox(key).encrypt(data)
@@ -35,6 +35,9 @@ def open_sealed(private_key_b64: str, data: bytes) -> bytes:
         MalformedData: the key is none.
         Refused: the box was sealed for somebody else, or was changed.
     """
+    from nacl.exceptions import CryptoError
+    from nacl.public import PrivateKey, SealedBox
+
     try:
         return SealedBox(PrivateKey(curve25519.raw(private_key_b64))).decrypt(data)
     except CryptoError as error:
@@ -46,13 +49,18 @@ def open_sealed(private_key_b64: str, data: bytes) -> bytes:
 
 def new_pair() -> tuple[str, str]:
     """Return a fresh private and public key, each 32 bytes in base64; WireGuard's keys have the same form."""
-    private = PrivateKey.generate()
-    return _b64(bytes(private)), _b64(bytes(private.public_key))
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey  # commands have no use for it
+
+    private = X25519PrivateKey.generate()
+    return _b64(private.private_bytes_raw()), _b64(private.public_key().public_bytes_raw())
 
 
 def public_of(private_key_b64: str) -> str:
     """Return the public key that belongs to a private one; MalformedData if it is none."""
-    return _b64(bytes(PrivateKey(curve25519.raw(private_key_b64)).public_key))
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    private = X25519PrivateKey.from_private_bytes(curve25519.raw(private_key_b64))
+    return _b64(private.public_key().public_bytes_raw())
 
 
 def _b64(data: bytes) -> str:

@@ -44,11 +44,14 @@ def labels(**pairs: str) -> Labels:
 
 def render(families: Iterable[Family]) -> str:
     """Return the families as Prometheus reads them; one without samples is left out."""
-    lines = []
-    for family in families:
-        if family.samples:
-            lines += [f"# HELP {family.name} {_escaped(family.help)}", f"# TYPE {family.name} {family.kind}"]
-            lines += [f"{family.name}{_label_set(pairs)} {_number(value)}" for pairs, value in family.samples]
+    return "".join(_page(family) for family in families)
+
+
+def _page(family: Family) -> str:
+    if not family.samples:
+        return ""
+    lines = [f"# HELP {family.name} {_escaped(family.help)}", f"# TYPE {family.name} {family.kind}"]
+    lines += [f"{family.name}{_label_set(pairs)} {_number(value)}" for pairs, value in family.samples]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -106,15 +109,15 @@ class Registry:
         self._collectors.append(collector)
 
     def text(self) -> str:
-        """Everything, rendered; what cannot be read now is left out."""
+        """Everything, rendered a family at a time; what cannot be read now is left out."""
         version = (labels(version=__version__), 1.0)
-        found = [Family("larva_build_info", Kind.GAUGE, "The version that runs.", (version,))]
+        pages = [_page(Family("larva_build_info", Kind.GAUGE, "The version that runs.", (version,)))]
         for collector in self._collectors:
             try:
-                found += collector()
+                pages += (_page(family) for family in collector())
             except LarvaError as error:
                 log.warning("some metrics cannot be read: %s", error.message)
-        return render(found)
+        return "".join(pages)
 
 
 REGISTRY = Registry()

@@ -1,11 +1,15 @@
-"""Serve what a service tells Prometheus over HTTP, to one reader after the other."""
+"""Serve what a service tells Prometheus over HTTP, to one reader after the other.
+
+One page for GET is all it knows of HTTP/1.1 (RFC 9112): the library's server loads e-mail and HTML, 2 MB in an agent.
+"""
 
 import contextlib
 import logging
+import socketserver
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http import HTTPStatus
 
 from larva.errors import InvalidInput
 from larva.metrics import REGISTRY, Registry
@@ -16,6 +20,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE_S = 5.0
 """For a reader that connects and does not ask."""
 OFF = "off"
+_LONGEST_LINE = 4096
+_MOST_LINES = 100
 
 
 @contextlib.contextmanager
@@ -52,34 +58,47 @@ def served(address: str, registry: Registry = REGISTRY) -> Iterator[int | None]:
         thread.join(timeout=PATIENCE_S)
 
 
-class _Server(HTTPServer):
-    def server_bind(self) -> None:
-        # HTTPServer's own asks the name service who it is, which may take long where nothing answers.
-        super(HTTPServer, self).server_bind()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+class _Server(socketserver.TCPServer):
+    allow_reuse_address = True
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's form
         log.debug("a reader of metrics at %s went away: %s", client_address, sys.exception())
 
 
-def _handler(registry: Registry) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(registry: Registry) -> type[socketserver.StreamRequestHandler]:
+    class Handler(socketserver.StreamRequestHandler):
         timeout = PATIENCE_S
-        server_version = "larva"
-        sys_version = ""
 
-        def do_GET(self) -> None:
-            if self.path.split("?", 1)[0] != "/metrics":
-                self.send_error(404)
+        def handle(self) -> None:
+            status = self._asked()
+            if status is None:
                 return
-            body = registry.text().encode()
-            self.send_response(200)
-            self.send_header("Content-Type", CONTENT_TYPE)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            body = registry.text().encode() if status is HTTPStatus.OK else f"{status.phrase}\n".encode()
+            head = (
+                f"HTTP/1.1 {status.value} {status.phrase}",
+                f"Content-Type: {CONTENT_TYPE}",
+                f"Content-Length: {len(body)}",
+                "Connection: close",
+            )
+            self.wfile.write("".join(f"{line}\r\n" for line in (*head, "")).encode() + body)
 
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
-            log.debug(format, *arguments)
+        def _asked(self) -> HTTPStatus | None:
+            """Read a request and say how it is answered; None when there was none."""
+            lines = []
+            for _ in range(_MOST_LINES):
+                line = self.rfile.readline(_LONGEST_LINE)
+                if line in (b"\r\n", b"\n"):
+                    break
+                if not line.endswith(b"\n"):
+                    return HTTPStatus.BAD_REQUEST if line else None
+                lines.append(line)
+            else:
+                return HTTPStatus.BAD_REQUEST
+            match lines[0].split() if lines else []:
+                case [b"GET", target, version] if version.startswith(b"HTTP/1."):
+                    return HTTPStatus.OK if target.split(b"?", 1)[0] == b"/metrics" else HTTPStatus.NOT_FOUND
+                case [_, _, version] if version.startswith(b"HTTP/1."):
+                    return HTTPStatus.METHOD_NOT_ALLOWED
+            return HTTPStatus.BAD_REQUEST
 
     return Handler

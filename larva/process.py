@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def require_root(doing: str) -> None:
     """Raise HostUnfit unless the effective user is root; `doing` completes "… needs root"."""
     if os.geteuid() != 0:
         raise HostUnfit(f"{doing} needs root", hint="run the same command with sudo")
+
+
+def python_module(name: str, *arguments: str, flags: Sequence[str] = ()) -> list[str]:
+    """Return how a module of ours is run as a program, by the Python that runs this one and as isolated as it is.
+
+    Args:
+        flags: further ones for Python itself.
+    """
+    return [sys.executable, *(["-I"] if sys.flags.isolated else []), *flags, "-m", name, *arguments]
 
 
 def run(

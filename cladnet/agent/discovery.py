@@ -1,22 +1,17 @@
 """What this host can find out about itself: its interfaces, the address the internet sees, where its cloud put it."""
 
 import errno
-import http.client
 import logging
 import re
 import socket
-import ssl
-import urllib.request
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv6Interface, IPv6Network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
+from cladnet.datapath.rtnetlink import Route
 from cladnet.model import LONGEST_FACT, CloudFacts, NetworkInterface
 from larva import codec
 from larva.errors import LarvaError, MalformedData, Unavailable
@@ -24,8 +19,6 @@ from larva.errors import LarvaError, MalformedData, Unavailable
 log = logging.getLogger(__name__)
 
 INSTANCE_DATA = Path("/run/cloud-init/instance-data.json")
-WHOAMI_TIMEOUT_S = 5.0
-_LONGEST_ANSWER = 4096
 _NOT_UNDERLAY = re.compile(r"(lo|cbnet\d+|docker\d+|br-[0-9a-f]{12}|virbr\d+|cni\d+|flannel.*|cali.*|lxcbr\d+)")
 """Interfaces that lead to no other host: our own, and those of container and VM engines."""
 _NOT_UNDERLAY_KINDS = ("wireguard", "vxlan")
@@ -46,8 +39,8 @@ def interfaces() -> tuple[NetworkInterface, ...]:
     """
     try:
         return _interfaces()
-    except NetlinkError as error:
-        raise Unavailable(f"cannot read this host's interfaces: {error.args[-1]}") from error
+    except OSError as error:
+        raise Unavailable(f"cannot read this host's interfaces: {error.strerror or error}") from error
 
 
 def networks6() -> tuple[IPv6Network, ...]:
@@ -59,74 +52,40 @@ def networks6() -> tuple[IPv6Network, ...]:
         Unavailable: as interfaces().
     """
     try:
-        with IPRoute() as route:
+        with Route() as route:
             links = _underlay(route)
-            found = [
-                IPv6Interface(f"{item.get_attr('IFA_ADDRESS')}/{item['prefixlen']}")
-                for item in route.get_addr(family=socket.AF_INET6)
-                if item["index"] in links
-            ]
-    except NetlinkError as error:
-        raise Unavailable(f"cannot read this host's IPv6 addresses: {error.args[-1]}") from error
-    return tuple(sorted({each.network for each in found if not (each.is_link_local or each.is_loopback)}))
+            found = [each.interface for each in route.addresses(socket.AF_INET6) if each.index in links]
+    except OSError as error:
+        raise Unavailable(f"cannot read this host's IPv6 addresses: {error.strerror or error}") from error
+    networks = {
+        each.network for each in found
+        if isinstance(each, IPv6Interface) and not (each.is_link_local or each.is_loopback)
+    }  # fmt: skip
+    return tuple(sorted(networks))
 
 
-def _underlay(route: Any) -> dict[int, tuple[str, int]]:
+def _underlay(route: Route) -> dict[int, tuple[str, int]]:
     """Index → name and MTU of the interfaces that are up and may lead to other hosts."""
-    links = {}
-    for link in route.get_links():
-        information = link.get_attr("IFLA_LINKINFO")
-        kind = information.get_attr("IFLA_INFO_KIND") if information is not None else None
-        name = link.get_attr("IFLA_IFNAME")
-        if link["flags"] & 1 and kind not in _NOT_UNDERLAY_KINDS and not _NOT_UNDERLAY.fullmatch(name):
-            links[link["index"]] = (name, link.get_attr("IFLA_MTU"))
-    return links
+    return {
+        link.index: (link.name, link.mtu)
+        for link in route.links()
+        if link.is_up and link.kind not in _NOT_UNDERLAY_KINDS and not _NOT_UNDERLAY.fullmatch(link.name)
+    }
 
 
 def _interfaces() -> tuple[NetworkInterface, ...]:
-    with IPRoute() as route:
+    with Route() as route:
         links = _underlay(route)
         addresses: dict[int, list[IPv4Interface]] = {}
-        for item in route.get_addr(family=socket.AF_INET):
-            text = item.get_attr("IFA_LOCAL") or item.get_attr("IFA_ADDRESS")
-            address = IPv4Interface(f"{text}/{item['prefixlen']}")
-            if not (address.is_loopback or address.is_link_local):
-                addresses.setdefault(item["index"], []).append(address)
+        for each in route.addresses(socket.AF_INET):
+            address = each.interface
+            if isinstance(address, IPv4Interface) and not (address.is_loopback or address.is_link_local):
+                addresses.setdefault(each.index, []).append(address)
     return tuple(
         NetworkInterface(name=name, mtu=mtu, addresses=tuple(sorted(addresses[index])))
         for index, (name, mtu) in sorted(links.items(), key=lambda each: each[1][0])
         if index in addresses
     )
-
-
-def ask_public_address(server: str, ca: Path, *, timeout: float = WHOAMI_TIMEOUT_S) -> IPv4Address:
-    """Ask the control plane from which address it sees this host: `GET {server}/v1/whoami`.
-
-    Args:
-        ca: PEM file of the system's CA, which has signed the server's certificate.
-
-    Raises:
-        Unavailable: no answer, or the server is not who it should be.
-        MalformedData: the answer is no address.
-    """
-    url = f"{server.rstrip('/')}/v1/whoami"
-    try:
-        context = ssl.create_default_context(cafile=str(ca)) if url.startswith("https:") else None
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *_https(context))
-        with opener.open(url, timeout=timeout) as response:
-            answer = response.read(_LONGEST_ANSWER)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Unavailable(f"cannot ask {url} for this host's public address: {error}") from error
-    return codec.decode(answer, _Whoami, source=url).address
-
-
-def _https(context: ssl.SSLContext | None) -> tuple[urllib.request.BaseHandler, ...]:
-    return (urllib.request.HTTPSHandler(context=context),) if context is not None else ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Whoami:
-    address: IPv4Address
 
 
 def public_address(
@@ -137,6 +96,7 @@ def public_address(
     is_control: bool,
     known: IPv4Address | None,
     metadata: IPv4Address | None,
+    ask: Callable[[str, Path], IPv4Address],
 ) -> IPv4Address | None:
     """The address at which the internet sees this host; the one known so far when nobody can tell now.
 
@@ -148,7 +108,7 @@ def public_address(
     """
     inside = {address.ip for interface in own for address in interface.addresses}
     own_server = host_of(servers[0]) if is_control else None
-    seen = _seen_by(servers, ca)
+    seen = _seen_by(servers, ca, ask)
     if seen is None:
         return known or metadata or own_server
     if not seen.is_loopback and seen not in inside:
@@ -158,10 +118,10 @@ def public_address(
     return told or (None if seen.is_loopback else seen)
 
 
-def _seen_by(servers: Iterable[str], ca: Path) -> IPv4Address | None:
+def _seen_by(servers: Iterable[str], ca: Path, ask: Callable[[str, Path], IPv4Address]) -> IPv4Address | None:
     for server in servers:
         try:
-            return ask_public_address(server, ca)
+            return ask(server, ca)
         except LarvaError as error:
             log.debug("%s", error.message)
     return None

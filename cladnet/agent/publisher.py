@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from cladnet import keys
-from cladnet.agent import discovery
+from cladnet.agent import discovery, errand
 from cladnet.datapath import link
 from cladnet.etcd.store import Condition, Put, Store
 from cladnet.member import Identity, Member, tls_files
@@ -76,6 +76,7 @@ class HostFacts:
                     is_control=Role.CONTROL in self.member.roles,
                     known=self._public or known,
                     metadata=metadata.public_address,
+                    ask=errand.ask_public_address,
                 )
                 # Where nobody could tell, the next look asks again: without it no other cloud reaches this host.
                 self._asked_for = own if self._public is not None else None

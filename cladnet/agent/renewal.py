@@ -1,33 +1,22 @@
 """The host's side of renewal: look at its certificate daily and ask a console for a new one in good time."""
 
-import base64
 import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cladnet.enrol import authority, console_client, joining, renewal
-from cladnet.enrol.enrolment import Enrolment
-from cladnet.member import Member, tls_files
-from larva import codec, files
-from larva.errors import LarvaError, Unavailable
+from cladnet.agent import errand
+from cladnet.enrol import authority
+from cladnet.enrol.renewal_time import is_due
+from cladnet.member import tls_files
+from larva.errors import LarvaError
 
 log = logging.getLogger(__name__)
 
-RENEW_PATH = "/v1/renew"
 LOOK_S = 86_400.0
 FIRST_RETRY_S = 60.0
 LONGEST_RETRY_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Body:
-    host: str
-    csr: str
-    certificate: str
-    signature: str
 
 
 class CertificateKeeper:
@@ -69,34 +58,9 @@ class CertificateKeeper:
         """
         tls = tls_files()
         pem = tls.certificate.read_text()
-        if not renewal.is_due(authority.read_certificate(pem, source=str(tls.certificate)), self._clock()):
+        if not is_due(authority.read_certificate(pem, source=str(tls.certificate)), self._clock()):
             return False
-        answer = _ask_each(Member.load(), pem)
-        files.write_whole(tls.certificate, answer.certificate_pem)
+        errand.renew()
         log.info("the certificate is renewed")
         self._renewed()
         return True
-
-
-def _ask_each(me: Member, certificate_pem: str) -> Enrolment:
-    """Ask one console after the other; the first failure is raised when none renews it."""
-    failures: list[LarvaError] = []
-    for server in dict.fromkeys((me.server, *me.servers)):
-        try:
-            return _ask(server, me.host, certificate_pem)
-        except LarvaError as error:
-            failures.append(error)
-            log.info("%s did not renew the certificate: %s", server, error.message)
-    raise failures[0] if failures else Unavailable("no console is known")
-
-
-def _ask(server: str, host: str, certificate_pem: str) -> Enrolment:
-    tls = tls_files()
-    key, ca_pem = authority.read_key(tls.key), tls.ca.read_text()
-    csr = authority.signing_request(key, host)
-    proof = renewal.prove(key, host=host, csr=csr, certificate=certificate_pem)
-    sent = _Body(host=host, csr=csr, certificate=certificate_pem, signature=base64.b64encode(proof.signature).decode())
-    source = server + RENEW_PATH
-    answer = console_client.post_verified(server, RENEW_PATH, ca_pem=ca_pem, body=codec.encode(sent))
-    fingerprint = authority.fingerprint_of(ca_pem, source=str(tls.ca))
-    return joining.checked(codec.decode(answer, Enrolment, source=source), fingerprint, host, key, source=source)

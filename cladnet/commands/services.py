@@ -1,19 +1,16 @@
 """`larva agent` and `larva controller`: what the appliance's units run."""
 
 import contextlib
-import signal
 import threading
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from types import FrameType
 
 import click
 
 from cladnet.commands.agent_status import agent_status
 from cladnet.commands.rotate_key import rotate_key
 from cladnet.following import FollowingStore
-from cladnet.member import Identity, Member
-from larva import output
+from larva import output, stopping
 from larva.errors import InvalidInput, NotFound
 from larva.process import require_root
 
@@ -54,25 +51,10 @@ def agent(context: click.Context, /, *, metrics_at: str, rotate_days: float, set
     """Keep this host attached to its CLADNets; the interfaces outlive the agent."""
     if context.invoked_subcommand is not None:
         return
-    from cladnet.agent.agent import Agent
-    from cladnet.agent.keyring import KeyRing
-    from cladnet.agent.metrics import families
-    from cladnet.agent.renewal import CertificateKeeper
-    from larva import metrics, metrics_server
+    from cladnet.agent import launch
 
     require_root("the agent")
-    with FollowingStore.of_this_host() as store:
-        member, identity = Member.load(), Identity.load()
-        ring = KeyRing(settle_s=settle_s, every_s=rotate_days * 86_400 or None)
-        running = Agent(store, member, identity, ring=ring)
-        metrics.REGISTRY.collect_from(lambda: families(running.observed()))
-        stop = _stop_on_signal()
-        keeper = threading.Thread(
-            target=CertificateKeeper(store.reopen_if_renewed).run, args=(stop,), name="certificate", daemon=True
-        )
-        keeper.start()
-        with metrics_server.served(metrics_at):
-            running.run(stop)
+    launch.become(launch.Terms(metrics_at=metrics_at, rotate_s=rotate_days * 86_400 or None, settle_s=settle_s))
 
 
 @click.command()
@@ -93,7 +75,7 @@ def controller(*, grace_s: float, metrics_at: str) -> None:
 
     if grace_s < 0:
         raise InvalidInput(f"a grace of {grace_s:g} s is not possible", hint="give 0 or more")
-    stop = _stop_on_signal()
+    stop = stopping.on_signal()
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(FollowingStore.of_this_host())
         revoked: Callable[[], AbstractSet[str]] = frozenset
@@ -114,17 +96,6 @@ def controller(*, grace_s: float, metrics_at: str) -> None:
         stack.callback(stop.set)
         stack.enter_context(metrics_server.served(metrics_at))
         Controller(store, grace_s=grace_s, revoked=revoked).run(stop)
-
-
-def _stop_on_signal() -> threading.Event:
-    stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    return stop
 
 
 agent.add_command(agent_status)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from cladnet import keys
 from cladnet.access.revocation import RevocationKeeper, list_file
 from cladnet.access.root import root_tls
-from cladnet.agent import discovery
+from cladnet.agent import discovery, whoami
 from cladnet.control import node_files, record
 from cladnet.control.census import belongs
 from cladnet.control.etcd_config import Ports
@@ -84,7 +84,7 @@ def _seen(me: Member) -> IPv4Address | None:
         if has_been and server == me.server:
             continue
         try:
-            return discovery.ask_public_address(server, tls_files().ca)
+            return whoami.ask_public_address(server, tls_files().ca)
         except LarvaError as error:
             log.debug("%s", error.message)
     return discovery.host_of(me.server) if has_been else None

@@ -21,7 +21,7 @@ from cladnet.control import node_files
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority, Certificate
 from cladnet.enrol.enrolment import MOST_EARLIER_SERIALS
-from cladnet.enrol.renewal import is_due
+from cladnet.enrol.renewal_time import is_due
 from cladnet.etcd.store import Store
 from cladnet.member import Member, tls_directory, tls_files
 from cladnet.model import EnrolledHost

@@ -19,14 +19,10 @@ from cladnet import keys
 from cladnet.access import revocation
 from cladnet.enrol.authority import Authority, common_name, key_digest, read_certificate, request_key, user_name
 from cladnet.enrol.enrolment import Enrolment, control_plane, issue_again
+from cladnet.enrol.renewal_time import GRANTED_BELOW, is_due
 from cladnet.etcd.store import Store
 from cladnet.model import EnrolledHost, RevokedCertificate
 from larva.errors import MalformedData, Refused, Unavailable
-
-ASKED_BELOW = 1 / 3
-"""A host asks once less than this part of its certificate's time is left: four months of a year to find a console."""
-GRANTED_BELOW = 1 / 2
-"""A control node refuses before: every certificate that is good has to fit into the host's record, to be revoked."""
 
 _DOMAIN = b"larva: renewal of a certificate, 1\0"
 """Keeps these apart from everything else that the same key signs: values in etcd, requests, TLS."""
@@ -59,12 +55,6 @@ def prove(key: ec.EllipticCurvePrivateKey, *, host: str, csr: str, certificate: 
     """Return the proof that the certificate's bearer wants the request signed."""
     signature = key.sign(_message(host, csr, certificate), _ALGORITHM)
     return Proof(host=host, csr=csr, certificate=certificate, signature=signature)
-
-
-def is_due(certificate: x509.Certificate, now: datetime, *, below: float = ASKED_BELOW) -> bool:
-    """Whether less than this part of a certificate's time is left."""
-    lasts = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    return certificate.not_valid_after_utc - now < lasts * below
 
 
 def require_proven(proof: Proof, ca: Authority, now: datetime) -> x509.Certificate:

@@ -160,6 +160,11 @@ class Mesh:
         process.send_signal(number)
         process.wait(timeout=PATIENCE_S)
 
+    def mapped(self, key: str) -> set[str]:
+        """The names of the files that a process has in its memory."""
+        lines = Path(f"/proc/{self._processes[key].pid}/maps").read_text().splitlines()
+        return {line.rpartition("/")[2] for line in lines if "/" in line}
+
     def stop(self, key: str) -> None:
         """Have a process do nothing, as on a machine that sleeps, until it is told to go on."""
         self._processes[key].send_signal(signal.SIGSTOP)

@@ -132,6 +132,9 @@ def test_the_doctor_and_the_metrics_tell_what_is_so(mesh: Mesh) -> None:
     assert lines[0].startswith("source,destination,")
     assert {tuple(line.split(",")[:2]) for line in lines[1:]} == {("a", "b"), ("b", "a")}
     assert {line.split(" → ")[0] for line in mesh.larva_plain("status", "mesh", "--watch").splitlines()} == {"a", "b"}
+    loaded = mesh.mapped("agent-a")
+    assert any(name.startswith("cygrpc") for name in loaded)
+    assert not [name for name in loaded if name.startswith(("libcrypto", "libssl", "_sodium", "_sqlite3"))]
 
     report = mesh.doctor("a")
     assert report["healthy"], report

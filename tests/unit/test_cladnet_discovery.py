@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cladnet.agent import discovery
+from cladnet.agent import discovery, whoami
 from cladnet.model import CloudFacts, NetworkInterface
 from larva.errors import MalformedData, Unavailable
 
@@ -44,21 +44,21 @@ def url(server: HTTPServer) -> str:
 
 
 def test_the_control_plane_tells_the_public_address(server: HTTPServer) -> None:
-    assert discovery.ask_public_address(url(server), NOWHERE) == IPv4Address("203.0.113.9")
+    assert whoami.ask_public_address(url(server), NOWHERE) == IPv4Address("203.0.113.9")
 
 
 @pytest.mark.parametrize("answer", [b"", b"[]", b'{"address": "me"}', b'{"address": "::1"}', b"<html>"])
 def test_an_answer_that_is_no_address_is_refused(server: HTTPServer, answer: bytes) -> None:
     server.answer = answer
     with pytest.raises(MalformedData):
-        discovery.ask_public_address(url(server), NOWHERE)
+        whoami.ask_public_address(url(server), NOWHERE)
 
 
 def test_nobody_there_is_unavailable() -> None:
     with pytest.raises(Unavailable):
-        discovery.ask_public_address("http://127.0.0.1:9", NOWHERE)
+        whoami.ask_public_address("http://127.0.0.1:9", NOWHERE)
     with pytest.raises(Unavailable):
-        discovery.ask_public_address("https://127.0.0.1:9", NOWHERE)
+        whoami.ask_public_address("https://127.0.0.1:9", NOWHERE)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_is_seen_is_weighed_with_what_is_known(
     server.answer = json.dumps({"address": seen}).encode()
     found = discovery.public_address(
         OWN, servers=(url(server),), ca=NOWHERE, is_control=is_control, known=None,
-        metadata=IPv4Address(metadata) if metadata else None,
+        metadata=IPv4Address(metadata) if metadata else None, ask=whoami.ask_public_address,
     )  # fmt: skip
     assert (str(found) if found else None) == expected
 
@@ -86,7 +86,13 @@ def test_what_is_seen_is_weighed_with_what_is_known(
 def test_what_was_known_stands_while_nobody_answers() -> None:
     known = IPv4Address("203.0.113.5")
     found = discovery.public_address(
-        OWN, servers=("http://127.0.0.1:9",), ca=NOWHERE, is_control=False, known=known, metadata=None
+        OWN,
+        servers=("http://127.0.0.1:9",),
+        ca=NOWHERE,
+        is_control=False,
+        known=known,
+        metadata=None,
+        ask=whoami.ask_public_address,
     )
     assert found == known
 
@@ -94,7 +100,13 @@ def test_what_was_known_stands_while_nobody_answers() -> None:
 def test_the_next_console_is_asked_where_one_does_not_answer(server: HTTPServer) -> None:
     server.answer = json.dumps({"address": "203.0.113.7"}).encode()
     found = discovery.public_address(
-        OWN, servers=("http://127.0.0.1:9", url(server)), ca=NOWHERE, is_control=False, known=None, metadata=None
+        OWN,
+        servers=("http://127.0.0.1:9", url(server)),
+        ca=NOWHERE,
+        is_control=False,
+        known=None,
+        metadata=None,
+        ask=whoami.ask_public_address,
     )
     assert found == IPv4Address("203.0.113.7")
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from cladnet.enrol import authority
 from cladnet.enrol.authority import Authority
-from cladnet.enrol.renewal import ASKED_BELOW, GRANTED_BELOW, Proof, RenewalRefused, is_due, prove, require_proven
+from cladnet.enrol.renewal import Proof, RenewalRefused, prove, require_proven
+from cladnet.enrol.renewal_time import ASKED_BELOW, GRANTED_BELOW, is_due
 from larva.errors import InvalidInput, LarvaError, MalformedData
 
 NOW = datetime.now(UTC)

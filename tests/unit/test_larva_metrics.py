@@ -75,3 +75,38 @@ def test_a_taken_port_costs_the_metrics_and_nothing_else() -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(InvalidInput, match="no address"), served(address, Registry()):
         pass
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /metrics?x=1 HTTP/1.0\n\n", b"200"),
+        (b"GET /metrics HTTP/1.1\r\nHost: me\r\nAccept: */*\r\n\r\n", b"200"),
+        (b"GET /metrics/x HTTP/1.1\r\n\r\n", b"404"),
+        (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
+        (b"GET /metrics\r\n\r\n", b"400"),
+        (b"\r\n", b"400"),
+        (b"\xff" * 10_000, b"400"),
+        (b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"400"),
+        (b"", None),
+        (b"GET /metrics HTTP/1.1\r\nHost: ", b"400"),
+    ],
+)
+def test_whatever_a_reader_sends_it_is_answered_and_so_is_the_next(request_: bytes, status: bytes | None) -> None:
+    with served("127.0.0.1:0", Registry()) as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as reader:
+            reader.sendall(request_)
+            reader.shutdown(socket.SHUT_WR)
+            answer = b""
+            try:
+                while data := reader.recv(4096):
+                    answer += data
+            except ConnectionResetError:  # what nobody read of the request is the kernel's reason to reset
+                assert len(request_) > 4096
+        if status is not None and answer:
+            assert answer.split()[1] == status
+            assert len(answer.partition(b"\r\n\r\n")[2]) == int(answer.split(b"Content-Length: ")[1].split()[0])
+        else:
+            assert not answer
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as again:
+            assert again.status == 200
