@@ -122,8 +122,9 @@ class KeptPeering:
         left = {key for host in hosts if (key := self._key_of.pop(host, None)) is not None}
         before = {key: self.peers.pop(key) for key in left}
         for host, peer in peers.items():
+            known = before.get(peer.public_key)
             self._key_of[host] = peer.public_key
-            self.peers[peer.public_key] = peer
+            self.peers[peer.public_key] = peer if known != peer else known  # which the data path remembers, too
         return Delta(
             tuple(peer for peer in peers.values() if before.get(peer.public_key) != peer),
             tuple(sorted(left - {peer.public_key for peer in peers.values()})),

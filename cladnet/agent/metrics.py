@@ -35,8 +35,8 @@ class _PeerSample:
     status: PeerStatus
 
 
-def families(observed: Iterable[Observed], now: datetime | None = None) -> tuple[Family, ...]:
-    """Return what is told of these CLADNets.
+def families(observed: Iterable[Observed], now: datetime | None = None) -> Iterator[Family]:
+    """Give what is told of these CLADNets, family by family: each has a sample of a thousand peers.
 
     Args:
         now: aware; the present without it.
@@ -57,62 +57,78 @@ def families(observed: Iterable[Observed], now: datetime | None = None) -> tuple
         )
         return Family(name, Kind.GAUGE, text, tuple((key, number) for key, number in found if number is not None))
 
-    return (
-        Family("larva_rules_age_seconds", Kind.GAUGE, "Since the rules were read from etcd.", tuple(ages)),
-        Family(
-            "larva_peers", Kind.GAUGE, "Peers that the data path has.",
-            tuple((labels(cladnet=each.group), float(len(each.peers))) for each in seen),
+    yield Family("larva_rules_age_seconds", Kind.GAUGE, "Since the rules were read from etcd.", tuple(ages))
+    yield Family(
+        "larva_peers",
+        Kind.GAUGE,
+        "Peers that the data path has.",
+        tuple((labels(cladnet=each.group), float(len(each.peers))) for each in seen),
+    )
+    yield of_peers(
+        "larva_peer_handshake_age_seconds",
+        Kind.GAUGE,
+        "Since the last handshake; absent before the first.",
+        lambda peer: max(0.0, (moment - peer.last_handshake).total_seconds()) if peer.last_handshake else None,
+    )
+    yield of_peers(
+        "larva_peer_received_bytes_total",
+        Kind.COUNTER,
+        "Received from the peer.",
+        lambda peer: float(peer.received_bytes) if peer.public_key else None,
+    )
+    yield of_peers(
+        "larva_peer_sent_bytes_total",
+        Kind.COUNTER,
+        "Sent to the peer.",
+        lambda peer: float(peer.sent_bytes) if peer.public_key else None,
+    )
+    yield of_paths(
+        "larva_peer_rtt_seconds",
+        "Mean round trip within ten minutes; absent when all was lost.",
+        lambda path: path.avg_ms / 1000 if path.avg_ms is not None else None,
+    )
+    yield of_paths(
+        "larva_peer_rtt_p95_seconds",
+        "95th percentile of the round trip within ten minutes, to 12 %.",
+        lambda path: path.p95_ms / 1000 if path.p95_ms is not None else None,
+    )
+    yield of_paths(
+        "larva_peer_jitter_seconds",
+        "Mean difference between two round trips in a row within ten minutes.",
+        lambda path: path.jitter_ms / 1000 if path.jitter_ms is not None else None,
+    )
+    yield of_paths("larva_peer_loss_ratio", "Lost part of ten minutes' echoes, 0 to 1.", lambda path: path.loss)
+    yield Family(
+        "larva_alarms",
+        Kind.GAUGE,
+        "Paths of this host that are bad now, by what is wrong.",
+        tuple(
+            (
+                labels(cladnet=each.group, kind=kind),
+                float(sum(1 for alarm in each.alarms if alarm.kind is kind)),
+            )
+            for each in seen
+            for kind in AlarmKind
         ),
-        of_peers(
-            "larva_peer_handshake_age_seconds", Kind.GAUGE, "Since the last handshake; absent before the first.",
-            lambda peer: max(0.0, (moment - peer.last_handshake).total_seconds()) if peer.last_handshake else None,
-        ),
-        of_peers(
-            "larva_peer_received_bytes_total", Kind.COUNTER, "Received from the peer.",
-            lambda peer: float(peer.received_bytes) if peer.public_key else None,
-        ),
-        of_peers(
-            "larva_peer_sent_bytes_total", Kind.COUNTER, "Sent to the peer.",
-            lambda peer: float(peer.sent_bytes) if peer.public_key else None,
-        ),
-        of_paths(
-            "larva_peer_rtt_seconds", "Mean round trip within ten minutes; absent when all was lost.",
-            lambda path: path.avg_ms / 1000 if path.avg_ms is not None else None,
-        ),
-        of_paths(
-            "larva_peer_rtt_p95_seconds", "95th percentile of the round trip within ten minutes, to 12 %.",
-            lambda path: path.p95_ms / 1000 if path.p95_ms is not None else None,
-        ),
-        of_paths(
-            "larva_peer_jitter_seconds", "Mean difference between two round trips in a row within ten minutes.",
-            lambda path: path.jitter_ms / 1000 if path.jitter_ms is not None else None,
-        ),
-        of_paths("larva_peer_loss_ratio", "Lost part of ten minutes' echoes, 0 to 1.", lambda path: path.loss),
-        Family(
-            "larva_alarms", Kind.GAUGE, "Paths of this host that are bad now, by what is wrong.",
-            tuple(
-                (
-                    labels(cladnet=each.group, kind=kind),
-                    float(sum(1 for alarm in each.alarms if alarm.kind is kind)),
-                )
-                for each in seen
-                for kind in AlarmKind
-            ),
-        ),
-        Family(
-            "larva_status_test_rtt_seconds", Kind.GAUGE,
-            "Mean round trip in the last status test; absent when all was lost.",
-            tuple((key, rtt) for key, rtt, _ in latencies if rtt is not None),
-        ),
-        Family(
-            "larva_status_test_loss_ratio", Kind.GAUGE, "Lost part of the last status test's echoes, 0 to 1.",
-            tuple((key, loss) for key, _, loss in latencies if loss is not None),
-        ),
-        Family(
-            "larva_status_test_timestamp_seconds", Kind.GAUGE, "When the last status test was made, since the epoch.",
-            tuple((key, status.measured_at.timestamp()) for key, status in tested),
-        ),
-    )  # fmt: skip
+    )
+    yield Family(
+        "larva_status_test_rtt_seconds",
+        Kind.GAUGE,
+        "Mean round trip in the last status test; absent when all was lost.",
+        tuple((key, rtt) for key, rtt, _ in latencies if rtt is not None),
+    )
+    yield Family(
+        "larva_status_test_loss_ratio",
+        Kind.GAUGE,
+        "Lost part of the last status test's echoes, 0 to 1.",
+        tuple((key, loss) for key, _, loss in latencies if loss is not None),
+    )
+    yield Family(
+        "larva_status_test_timestamp_seconds",
+        Kind.GAUGE,
+        "When the last status test was made, since the epoch.",
+        tuple((key, status.measured_at.timestamp()) for key, status in tested),
+    )
 
 
 def _peers(observed: Observed) -> Iterator[_PeerSample]:

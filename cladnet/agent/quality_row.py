@@ -5,7 +5,8 @@ each wait for n · s / BYTES_S seconds between two, and never less than PAUSE_S.
 hosts and twenty with a thousand. etcd keeps an hour of history, 70 MB of it.
 """
 
-from collections.abc import Collection, Sequence
+import heapq
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from cladnet.quality import Alarm, Figures, HostQuality, PairQuality, Window
@@ -25,15 +26,22 @@ _RTT_STEP = 0.1
 _RTT_STEP_MS = 0.5
 
 
-def compose(host: str, pairs: Sequence[PairQuality], alarms: Sequence[Alarm], now: datetime) -> HostQuality:
+def compose(host: str, pairs: Iterable[PairQuality], alarms: Sequence[Alarm], now: datetime) -> HostQuality:
     """Return the row, bounded in size: alarms and worst paths first, then by name."""
     alarmed = {alarm.destination for alarm in alarms}
-    kept = sorted(pairs, key=lambda pair: _badness(pair, alarmed))[:MOST_PAIRS]
+    seen = 0
+
+    def counted() -> Iterator[PairQuality]:
+        nonlocal seen
+        for seen, pair in enumerate(pairs, 1):  # noqa: B007 - the last number is how many there were
+            yield pair
+
+    kept = heapq.nsmallest(MOST_PAIRS, counted(), key=lambda pair: _badness(pair, alarmed))
     return HostQuality(
         host=host,
         written_at=now,
         pairs=tuple(sorted(kept, key=lambda pair: pair.destination)),
-        pairs_left_out=len(pairs) - len(kept),
+        pairs_left_out=seen - len(kept),
         alarms=tuple(alarms[:MOST_ALARMS]),
         alarms_left_out=max(0, len(alarms) - MOST_ALARMS),
     )

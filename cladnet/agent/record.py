@@ -3,8 +3,8 @@
 import logging
 import threading
 import zlib
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cladnet.agent import alarms
@@ -37,8 +37,27 @@ class Heard:
 
 @dataclass(slots=True)
 class _Path:
-    history: PairHistory = field(default_factory=PairHistory)
-    state: PathState = field(default_factory=PathState)
+    kept: bytes
+    """PairHistory.pack(), deflated: a fifth of it, and of a thousand paths two are written to in a second."""
+    state: PathState
+    is_measured: bool = True
+
+    @property
+    def history(self) -> PairHistory:
+        return _inflated(self.kept)
+
+    @history.setter
+    def history(self, history: PairHistory) -> None:
+        self.kept = deflated(history)
+
+
+def _inflated(kept: bytes) -> PairHistory:
+    return PairHistory.unpack(zlib.decompress(kept), source="memory")
+
+
+def deflated(history: PairHistory) -> bytes:
+    """A history as it is kept, in memory and on disk."""
+    return zlib.compress(history.pack(), 1)
 
 
 class Record:
@@ -57,22 +76,27 @@ class Record:
         went = False
         with self._lock:
             for host in self._paths.keys() - set(measured):
-                went = went or bool(self._paths[host].state.alarms)
-                self._paths[host].state = PathState()
-                self._paths[host].history.interrupt()
+                path = self._paths[host]
+                went = went or bool(path.state.alarms)
                 if host not in known:
                     del self._paths[host]
+                elif path.is_measured:
+                    history = path.history
+                    history.interrupt()
+                    path.history, path.state, path.is_measured = history, PathState(), False
         return went
 
     def heard(self, host: str, at: float, rtt_ms: float | None) -> Heard:
         """Note an echo to a peer: answered after `rtt_ms`, or lost."""
         with self._lock:
-            path = self._paths.setdefault(host, _Path())
-            path.history.add(at, rtt_ms)
-            now = datetime.fromtimestamp(path.history.last_at, UTC)
-            seen, before = path.history.quality(host, at), path.state
-            first_at = datetime.fromtimestamp(path.history.first_at, UTC)
-            path.state = alarms.judge(seen, before, now, first_at=first_at)
+            path = self._paths.get(host)
+            history, before = (path.history, path.state) if path is not None else (PairHistory(), PathState())
+            history.add(at, rtt_ms)
+            now = datetime.fromtimestamp(history.last_at, UTC)
+            seen = history.quality(host, at)
+            first_at = datetime.fromtimestamp(history.first_at, UTC)
+            path = _Path(deflated(history), alarms.judge(seen, before, now, first_at=first_at))
+            self._paths[host] = path
             self._tell(before.alarms, path.state.alarms)
             return Heard(
                 alarmed=before.alarms != path.state.alarms, undecided=alarms.is_undecided(seen, path.state)
@@ -82,10 +106,11 @@ class Record:
         """How many paths there are."""
         return len(self._paths)
 
-    def qualities(self, now: float) -> tuple[PairQuality, ...]:
-        """Every path, by peer."""
+    def qualities(self, now: float) -> Iterator[PairQuality]:
+        """Every path, by peer, one after the other: a thousand at once are a megabyte."""
         with self._lock:
-            return tuple(self._paths[host].history.quality(host, now) for host in sorted(self._paths))
+            paths = [(host, self._paths[host].kept) for host in sorted(self._paths)]
+        return (_inflated(kept).quality(host, now) for host, kept in paths)
 
     def figures(self, window: Window, now: float) -> dict[str, Figures]:
         """Every path over one window, by peer."""
@@ -100,8 +125,7 @@ class Record:
     def saved(self) -> dict[str, SavedPath]:
         """Everything, for the disk."""
         with self._lock:
-            packed = {host: (path.history.pack(), path.state) for host, path in self._paths.items()}
-        return {host: SavedPath(history=zlib.compress(data, 1), state=state) for host, (data, state) in packed.items()}
+            return {host: SavedPath(history=path.kept, state=path.state) for host, path in self._paths.items()}
 
     def _tell(self, before: Iterable[Alarm], after: Iterable[Alarm]) -> None:
         for alarm in after:
@@ -121,7 +145,8 @@ class Record:
 def _restored(host: str, kept: SavedPath) -> _Path | None:
     try:
         data = zlib.decompressobj().decompress(kept.history, PACKED_BYTES + 1)
-        return _Path(PairHistory.unpack(data, source=host), kept.state)
+        PairHistory.unpack(data, source=host)
+        return _Path(zlib.compress(data, 1), kept.state)
     except (zlib.error, MalformedData) as error:
         log.warning("the history of %s is of no use: %s", host, error)
         return None

@@ -15,6 +15,7 @@ from etcd3.utils import prefix_range_end
 
 from cladnet import keys
 from cladnet.etcd.store import Condition, Event, Operation, Put, Relist, Snapshot, Store, Versioned
+from larva import codec
 from larva.errors import MalformedData
 from larva.metrics import REGISTRY
 
@@ -195,7 +196,7 @@ class _Copy:
         self.items, self.folders, self.unreadable, self._deleted = {}, {}, {}, {}
         self._revision = snapshot.revision
         for found in snapshot.items:
-            self._keep(found.key, found.value, found.revision)
+            self._keep(found.key, found.value, found.revision, known=items.get(found.key))
         before, now = items.keys() | unreadable.keys(), self.items.keys() | self.unreadable.keys()
         return {
             key
@@ -217,7 +218,8 @@ class _Copy:
         self._keep(event.key, event.value, event.revision)
         return True
 
-    def _keep(self, key: str, data: bytes, revision: int) -> None:
+    def _keep(self, key: str, data: bytes, revision: int, *, known: Versioned[Any] | None = None) -> None:
+        """Have a value; where it is the one that was `known`, that one goes on: others hold it, too."""
         self._deleted.pop(key, None)
         try:
             item = Versioned(key, self._decode(key, data, self.kind), revision)
@@ -225,6 +227,8 @@ class _Copy:
             log.warning("left out: %s", error)
             self.unreadable[key] = revision
             return
+        if known is not None and known == item and codec.encode(known.value) == codec.encode(item.value):
+            item = known  # equality alone may leave fields out
         self.items[key] = item
         self.folders.setdefault(_folder(key), {})[key] = item
 

@@ -22,8 +22,8 @@ from larva.errors import MalformedData, NotFound, Refused
 
 T = TypeVar("T")
 
-_REMEMBERED = 32_768
-"""Verdicts, some 300 bytes each: an unchanged value is not verified again."""
+_REMEMBERED = 8_192
+"""Verdicts, some 200 bytes each: an unchanged value is not verified again."""
 
 
 class Untrusted(MalformedData):
@@ -40,7 +40,7 @@ class Trust:
 
     def __init__(self, tls: TlsFiles) -> None:
         self._tls = tls
-        self._verdicts: OrderedDict[str, str] = OrderedDict()
+        self._verdicts: OrderedDict[bytes, str] = OrderedDict()
         self._lock = threading.Lock()
 
     @cached_property
@@ -78,7 +78,8 @@ class Trust:
         return value
 
     def _known_problem(self, key: str, raw: bytes, body: bytes, signed: bytes, value: object) -> str:
-        name = f"{type(value).__qualname__} {key} {blake2b(raw, digest_size=32).hexdigest()}"
+        place = f"{type(value).__qualname__} {len(key)} {key} ".encode(errors="surrogateescape")
+        name = blake2b(place + raw, digest_size=32).digest()
         with self._lock:
             if name in self._verdicts:
                 self._verdicts.move_to_end(name)

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from etcd3 import etcdrpc
@@ -28,6 +28,8 @@ class Thing:
     """A value."""
 
     number: int
+    unseen: int = field(default=0, compare=False)
+    """What equality takes no notice of, as of a rule's certificate."""
 
 
 KINDS = {"a/": Thing, "b/": Thing, "c": Thing}
@@ -164,6 +166,21 @@ def test_without_a_watch_it_is_right_all_the_same(etcd) -> None:
         store.delete("a/x")
         assert mirror.catch_up() == {"a/x"}
         assert contents(mirror) == ({}, {})
+
+
+def test_a_value_that_is_listed_again_is_held_once_and_never_for_another(etcd) -> None:
+    with etcd.store() as store:
+        store.put("a/same", Thing(1))
+        store.put("a/other", Thing(1))
+        mirror = Mirror(store, KINDS)
+        mirror.catch_up()
+        same, other = mirror.get("a/same", Thing), mirror.get("a/other", Thing)
+        revision = store.put("a/other", Thing(1, unseen=7))
+        assert mirror.catch_up() == {"a/other"}
+        assert mirror.get("a/same", Thing) is same
+        found = mirror.get("a/other", Thing)
+        assert (found.revision, found.value.unseen) == (revision, 7)
+        assert other.value == found.value
 
 
 def test_it_goes_on_after_etcd_was_killed(etcd) -> None:
