@@ -2,25 +2,19 @@
 
 import asyncio
 import gc
-import os
 import resource
-import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from cladnet import keys
-from cladnet.access.keeper import AccessKeeper
 from cladnet.agent import network
-from cladnet.agent.rule_cache import NetworkView
-from cladnet.bench import original, site
+from cladnet.bench import cost, original, site
 from cladnet.bench.figures import Measured, Original, results
 from cladnet.bench.fleet import Agent, Board, channels
 from cladnet.bench.site import Site, wait_until
 from cladnet.etcd.store import Event, Lease, Store
-from larva import codec
 from larva.bench import Result
 from larva.errors import TimedOut
 
@@ -54,10 +48,11 @@ async def _measure(place: Site, sizes: Sequence[int], *, quick: bool) -> list[Re
             await fleet.follow()
             measured.append(await fleet.measure(joins=3 if quick else 10, changes=5 if quick else 20))
             await fleet.rest()
-        memory, cpu = await asyncio.to_thread(_lone, place, shared, len(fleet.agents), 5.0 if quick else 30.0)
+        hosts = [agent.name for agent in fleet.agents]
+        alone = await asyncio.to_thread(cost.measure, place, shared, hosts, idle_s=5.0 if quick else 30.0)
         theirs = await _originals(fleet, [size for size in ORIGINAL if size <= sizes[-1]])
         await fleet.close()
-    return results(measured, theirs, memory=memory, cpu=cpu)
+    return results(measured, theirs, alone)
 
 
 class Fleet:
@@ -191,35 +186,3 @@ async def _originals(fleet: Fleet, sizes: Sequence[int]) -> list[Original]:
         if seconds > ORIGINAL_AT_MOST_S:
             break
     return found
-
-
-def _lone(place: Site, shared: Store, peers: int, idle_s: float) -> tuple[float, float]:
-    """Resident megabytes, and percent of one processor while nothing happens, of one real agent with so many peers."""
-    with place.store(place.root) as root:
-        tls = place.enrol(shared, "lone", admit=AccessKeeper(root).admit)
-    state = place.directory / "lone"
-    state.mkdir()
-    tls.ca.parent.rename(state / "tls")
-    argv = [sys.executable, "-m", "cladnet.bench.lone_agent", "lone", place.group, place.endpoint]
-    with site.child(place.directory, "lone", argv, LARVA_STATE=state) as agent:
-        cache = state / "rules" / f"{place.group}.json"
-
-        def has_all() -> bool:
-            if not cache.exists():
-                return False
-            return len(codec.decode(cache.read_bytes(), NetworkView, source=str(cache)).rules) > peers
-
-        wait_until("the agent has every rule", has_all)
-        before = _cpu_s(agent.pid)
-        time.sleep(idle_s)
-        return _resident_mb(agent.pid), 100 * (_cpu_s(agent.pid) - before) / idle_s
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime, fields 14 and 15
-
-
-def _resident_mb(pid: int) -> float:
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024

@@ -25,6 +25,18 @@ class Measured:
     reads: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """What one real agent costs its host."""
+
+    resident_mb: float
+    """VmRSS at rest."""
+    read_mb: float
+    """The same after Prometheus read it a few times."""
+    cpu_percent: float
+    """Of one processor, while nothing happens."""
+
+
 @dataclass(slots=True)
 class Original:
     """What a join cost the original."""
@@ -40,7 +52,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
-def results(measured: Sequence[Measured], theirs: Sequence[Original], *, memory: float, cpu: float) -> list[Result]:
+def results(measured: Sequence[Measured], theirs: Sequence[Original], alone: Alone) -> list[Result]:
     """The figures as they are told."""
     others = {each.hosts: each for each in theirs}
     found = []
@@ -69,13 +81,13 @@ def results(measured: Sequence[Measured], theirs: Sequence[Original], *, memory:
             ),
             Result(metric=f"{name}: reads a join", unit="1", n=row.hosts, value=row.reads),
         ]  # fmt: skip
-    for alone in theirs:
-        if alone.hosts not in {row.hosts for row in measured}:
+    for each in theirs:
+        if each.hosts not in {row.hosts for row in measured}:
             found += [
-                Result(metric=f"{PEER}, {alone.hosts} hosts: {what}", unit=unit, n=alone.hosts, value=v)
+                Result(metric=f"{PEER}, {each.hosts} hosts: {what}", unit=unit, n=each.hosts, value=v)
                 for what, unit, v in (
-                    ("join", "s", alone.seconds), ("transactions a join", "1", alone.transactions),
-                    ("bytes stored a join", "B", alone.stored),
+                    ("join", "s", each.seconds), ("transactions a join", "1", each.transactions),
+                    ("bytes stored a join", "B", each.stored),
                 )
             ]  # fmt: skip
     first, last_row = measured[0], measured[-1]
@@ -87,6 +99,9 @@ def results(measured: Sequence[Measured], theirs: Sequence[Original], *, memory:
             bar=1.1,
         ),
         Result(metric=f"bytes stored a join, {growth}", unit="times", value=last_row.stored / first.stored, bar=1.1),
-        Result(metric=f"agent with {last_row.hosts} peers, resident", unit="MB", value=memory, bar=AGENT_BAR_MB),
-        Result(metric=f"agent with {last_row.hosts} peers, idle", unit="% of a CPU", value=cpu),
+        Result(
+            metric=f"agent with {last_row.hosts} peers, resident", unit="MB", value=alone.resident_mb, bar=AGENT_BAR_MB
+        ),
+        Result(metric=f"agent with {last_row.hosts} peers, resident after readings", unit="MB", value=alone.read_mb),
+        Result(metric=f"agent with {last_row.hosts} peers, idle", unit="% of a CPU", value=alone.cpu_percent),
     ]  # fmt: skip

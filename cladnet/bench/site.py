@@ -79,7 +79,7 @@ def running() -> Iterator[Site]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="larva-bench-")))
         directory.chmod(0o711)  # etcd's own user passes through
         client, peer, console, metrics = ports.free(4)
-        stack.enter_context(_being({"LARVA_STATE": directory / "state", "LARVA_CONFIG": directory / "config"}))
+        stack.enter_context(being({"LARVA_STATE": directory / "state", "LARVA_CONFIG": directory / "config"}))
 
         def start_etcd() -> None:
             configuration = directory / "state/etcd/etcd.yaml"
@@ -126,10 +126,10 @@ def _end(program: subprocess.Popen[bytes]) -> None:
 
 
 @contextlib.contextmanager
-def child(directory: Path, name: str, argv: list[str], **moved: Path) -> Iterator[subprocess.Popen[bytes]]:
+def child(directory: Path, name: str, argv: list[str], **moved: Path | str) -> Iterator[subprocess.Popen[bytes]]:
     """A program of ours that ends with the block; `moved` is put into its environment."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_being(moved))
+        stack.enter_context(being(moved))
         yield _spawn(stack, directory, name, argv)
 
 
@@ -143,7 +143,8 @@ def wait_until(what: str, condition: Callable[[], object], *, patience_s: float 
 
 
 @contextlib.contextmanager
-def _being(moved: Mapping[str, Path]) -> Iterator[None]:
+def being(moved: Mapping[str, Path | str]) -> Iterator[None]:
+    """Have this in the environment meanwhile."""
     before = {name: os.environ.get(name) for name in moved}
     os.environ.update({name: str(path) for name, path in moved.items()})
     try:

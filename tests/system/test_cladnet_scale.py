@@ -8,7 +8,7 @@ import pytest
 from cladnet.agent import network
 from cladnet.bench import control, original, site
 from cladnet.bench.control import Fleet
-from cladnet.bench.figures import Measured, Original, results
+from cladnet.bench.figures import Alone, Measured, Original, results
 from cladnet.bench.original import rule_of
 
 FEW, MORE = 3, 12
@@ -44,7 +44,10 @@ def test_a_join_costs_the_same_among_few_and_more_and_the_original_more_among_mo
     )
     assert theirs_more.stored > original.EVENTS * MORE * len(rule_of(MORE, 0))
 
-    told = {result.metric: result for result in results([few, more], [theirs_few], memory=61.0, cpu=0.5)}
+    told = {
+        result.metric: result
+        for result in results([few, more], [theirs_few], Alone(resident_mb=61.0, read_mb=62.0, cpu_percent=0.5))
+    }
     assert told[f"transactions a join, from {FEW} to {MORE} hosts"].meets
     assert told[f"{FEW} hosts: transactions a join"].peer_value == theirs_few.transactions
     assert told[f"agent with {MORE} peers, resident"].meets is False

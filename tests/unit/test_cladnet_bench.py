@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cladnet.bench.figures import Measured, Original, results
+from cladnet.bench.figures import Alone, Measured, Original, results
 from cladnet.bench.plot import growth
+
+ALONE = Alone(resident_mb=50, read_mb=52, cpu_percent=1)
 
 
 def measured(hosts: int, stored: float) -> Measured:
@@ -16,7 +18,7 @@ def measured(hosts: int, stored: float) -> Measured:
 
 def test_the_figures_say_whether_the_bars_are_met() -> None:
     theirs = [Original(10, 0.5, 33, 30_000), Original(30, 0.9, 93, 230_000)]
-    told = {each.metric: each for each in results([measured(10, 1000), measured(20, 1200)], theirs, memory=50, cpu=1)}
+    told = {each.metric: each for each in results([measured(10, 1000), measured(20, 1200)], theirs, ALONE)}
     assert told["10 hosts: bytes stored a join"].ratio == 1000 / 30_000
     assert told["20 hosts: bytes stored a join"].ratio is None
     assert told["cb-larva, 30 hosts: transactions a join"].value == 93
@@ -30,5 +32,5 @@ def test_the_figures_say_whether_the_bars_are_met() -> None:
 def test_the_growth_is_drawn(tmp_path: Path) -> None:
     if find_spec("matplotlib") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("matplotlib is not installed: run `make setup`")
-    growth(results([measured(10, 1000)], [Original(10, 0.5, 33, 30_000)], memory=50, cpu=1), tmp_path / "x.png")
+    growth(results([measured(10, 1000)], [Original(10, 0.5, 33, 30_000)], ALONE), tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
