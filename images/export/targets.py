@@ -1,6 +1,6 @@
 """Where an exported disk goes: facts about each provider, as data."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,10 @@ class Target:
     multiple_mib: int
     system: str
     user_data: str
+    datasource: str
+    identity: Mapping[str, str]
+    disks: tuple[str, ...]
+    cards: tuple[str, ...]
     commands: str
     notes: tuple[str, ...]
     sources: tuple[str, ...]
