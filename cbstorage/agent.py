@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cbstorage.host import departure
 from cbstorage.host.daemons import StorageHost
+from cbstorage.leading.key_keeper import KeyKeeper
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.mounting.mounts import MountKeeper, remembered_groups
 from cbstorage.smb.gateway import SmbGateway
@@ -96,6 +97,8 @@ class StorageAgent:
             yield Reconciler(self._store, daemons.prefixes(), daemons.reconcile, name=f"daemons of {group}")
             volumes = VolumeKeeper(self._store, group, host)
             yield Reconciler(self._store, volumes.prefixes(), volumes.reconcile, name=f"volumes of {group}")
+            held = KeyKeeper(self._store, group, host)
+            yield Reconciler(self._store, held.prefixes(), held.reconcile, name=f"keys of {group}")
 
     def _end_all(self) -> None:
         for work in self._working.values():

@@ -30,6 +30,8 @@ class OutsideConnection:
     seal_key: SealKey
     """Of whoever asked, who alone opens the key, and forgets how once it was shown."""
     read_only: bool = False
+    renewal: SealKey | None = None
+    """Of whoever asked last for another key beside the present one."""
     created_at: datetime
 
     @property

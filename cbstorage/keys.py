@@ -21,6 +21,8 @@ SNAPSHOT_SCHEDULE = f"{ROOT}/snapshot-schedule/"
 MOUNT = f"{ROOT}/mount/"
 MOUNT_EVERYWHERE = f"{ROOT}/mount-everywhere/"
 MOUNT_KEY = f"{ROOT}/mount-key/"
+KEY_ROTATION = f"{ROOT}/key-rotation/"
+KEY_STATE = f"{ROOT}/key-state/"
 CONNECTION = f"{ROOT}/connection/"
 CONNECTION_KEY = f"{ROOT}/connection-key/"
 MOUNT_STATE = f"{ROOT}/mount-state/"
@@ -261,6 +263,26 @@ def osd_device(group: str, host: str, digest: str) -> str:
 def osd_devices_on(group: str, host: str) -> str:
     """Prefix of the devices that one host was given."""
     return f"{OSD_DEVICE}{_group(group)}/{_host(host)}/"
+
+
+def key_rotation(group: str, scope: str, name: str) -> str:
+    """KeyRotation: the cephx keys of all (`all`, `all`), of a host or of a volume should be replaced."""
+    return f"{key_rotations_of(group)}{segment(scope, what='scope')}/{segment(name, what='name')}"
+
+
+def key_rotations_of(group: str) -> str:
+    """Prefix of every KeyRotation of a group."""
+    return f"{KEY_ROTATION}{_group(group)}/"
+
+
+def key_state(group: str, digest: str) -> str:
+    """KeyState: how the key of the identity with this `rotation_model.digest` stands."""
+    return f"{key_states_of(group)}{segment(digest, what='digest')}"
+
+
+def key_states_of(group: str) -> str:
+    """Prefix of every KeyState of a group."""
+    return f"{KEY_STATE}{_group(group)}/"
 
 
 def connection(group: str, volume: str, machine: str) -> str:

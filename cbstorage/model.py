@@ -20,6 +20,9 @@ VolumeId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{8}\Z")]
 Size = Annotated[int, Meta(ge=1, le=1 << 60)]
 """Bytes. CephFS keeps a quota in 63 bits."""
 
+Fingerprint = Annotated[str, Meta(pattern=r"\A([0-9a-f]{32})?\Z")]
+"""Of a cephx key; empty where there is none."""
+
 KeepS = Annotated[int, Meta(ge=0, le=10 * 366 * 86400)]
 """Seconds that something is kept."""
 
@@ -77,6 +80,8 @@ class SealedKey:
     """As `mon.`, `client.admin`."""
     box: str
     """The sealed key, base64."""
+    fingerprint: Fingerprint = ""
+    """Of the key, for whoever cannot open the box (`cephx.fingerprint`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,20 @@ class SealedKeys:
 
     seal_key: str
     keys: Annotated[tuple[SealedKey, ...], Meta(min_length=1)]
+    next: tuple[SealedKey, ...] = ()
+    """Those that follow: good beside the present ones until they are first used."""
+    next_seal_key: str = ""
+    """What those are sealed to, where that is another: machines outside forget theirs once they have seen a key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldKey:
+    """A key that a host has on its disk."""
+
+    entity: str
+    fingerprint: Fingerprint
+    used: bool = False
+    """Whether what runs by this identity was started with it."""
 
 
 class DaemonKind(StrEnum):
@@ -130,6 +149,8 @@ class HostDaemons:
     """Its address in the CLADNet, once known."""
     daemons: tuple[Daemon, ...] = ()
     devices: tuple[DeviceProblem, ...] = ()
+    keys: tuple[HeldKey, ...] = ()
+    """What of its daemons' and its own keys lies on its disk."""
     problem: str = ""
     """Why the host is not where the specification wants it, with the remedy; empty when it is."""
 
@@ -307,4 +328,6 @@ class MountState:
     phase: MountPhase
     client: str = ""
     """The driver that mounted it: ceph-fuse or kernel."""
+    key: Fingerprint = ""
+    """Of the key on the host's disk, by which it is mounted the next time."""
     problem: str = ""

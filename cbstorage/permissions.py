@@ -19,6 +19,7 @@ MEMBER_TABLE = (
     Row(keys.MOUNT_EVERYWHERE + "{group}/", Access.READ, "what every host should mount"),
     Row(keys.MOUNT_KEY + "{group}/{host}/", Access.READ, "the keys of its mounts, sealed to it"),
     Row(keys.MOUNT_STATE + "{group}/{host}/", Access.READ_WRITE, "how its mounts stand"),
+    Row(keys.KEY_ROTATION + "{group}/", Access.READ, "whether it should use a new key at once"),
 )
 """Every host."""
 
@@ -59,6 +60,7 @@ MONITOR_TABLE = (
     Row(keys.CONNECTION + "{group}/", Access.READ, "which machines outside have volumes"),
     Row(keys.CONNECTION_KEY + "{group}/", Access.READ_WRITE, "it makes their keys, and takes them back"),
     Row(keys.MOUNT_KEY + "{group}/", Access.READ_WRITE, "it hands out the keys of mounts and takes them back"),
+    Row(keys.KEY_STATE + "{group}/", Access.READ_WRITE, "it replaces keys, and says how far it is"),
     Row(keys.OSD_WISH + "{group}/", Access.READ_WRITE, "it removes what has been fulfilled"),
     Row(keys.OSD_PROGRESS + "{group}/", Access.READ_WRITE, "it drains and removes OSDs"),
     Row(keys.OSD_DEVICE + "{group}/", Access.READ_WRITE, "a removed OSD's device is given no longer"),

@@ -10,11 +10,12 @@ from typing import TypeVar
 
 from etcd3.utils import prefix_range_end
 
-from cbstorage import keys, mirror_records
+from cbstorage import keys, mirror_records, rotation_model
 from cbstorage.connection_model import OutsideConnection
 from cbstorage.model import MountSpecification, MountState, SealedKeys, VolumeSpecification, VolumeState
 from cbstorage.mount_model import MountEverywhere
 from cbstorage.osd_model import OsdAddition, OsdProgress, OsdWish, digest
+from cbstorage.rotation_model import KeyRotation, KeyState
 from cbstorage.share_model import VolumeShares, allowed
 from cbstorage.volume_model import CopyWish, Snapshot, SnapshotSchedule, Trashed
 from cladnet.etcd.store import Store, Versioned
@@ -181,6 +182,19 @@ def osd_additions(store: Store, group: str, host: str) -> dict[Path, OsdAddition
         lambda name, it: (it.group, it.host) == (group, host) and digest(it.device) == name,
     )
     return {Path(item.value.device): item.value for item in agreed.values()}
+
+
+def key_rotations(store: Store, group: str) -> list[KeyRotation]:
+    """Whose cephx keys should be replaced."""
+    found = _pairs(store, keys.key_rotations_of(group), KeyRotation)
+    agreed = agreeing(found, lambda pair, wish: (wish.group, wish.scope, wish.name) == (group, *pair))
+    return [item.value for _, item in sorted(agreed.items())]
+
+
+def key_states(store: Store, group: str) -> dict[str, Versioned[KeyState]]:
+    """How the keys of a group stand, by the digests of their identities."""
+    found = store.children(keys.key_states_of(group), KeyState)
+    return agreeing(found, lambda name, state: rotation_model.digest(state.entity) == name)
 
 
 def connections_of(store: Store, group: str) -> dict[tuple[str, str], Versioned[OutsideConnection]]:

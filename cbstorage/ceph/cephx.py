@@ -1,11 +1,15 @@
 """Cephx keys and keyring files: made here, so that a key is never on a command line or in a program's output."""
 
 import base64
+import hashlib
 import re
 import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from larva.errors import MalformedData
 
 _AES = 1
 """CEPH_CRYPTO_AES, the only key type of Ceph 18 (src/include/ceph_fs.h)."""
@@ -38,6 +42,26 @@ def new_key(*, created_s: int) -> str:
 def is_key(text: str) -> bool:
     """Whether a text has a key's form, so that it can be a line of a keyring and nothing more."""
     return _KEY.fullmatch(text) is not None
+
+
+def made_at(key: str) -> datetime:
+    """When a key was made, by the clock of whoever made it; MalformedData if it is none."""
+    try:
+        _, seconds, nanoseconds = struct.unpack_from("<HII", base64.b64decode(key, validate=True))
+    except (ValueError, struct.error) as error:
+        raise MalformedData("what should be a cephx key is none") from error
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=min(nanoseconds // 1000, 999_999))
+
+
+def fingerprint(key: str) -> str:
+    """What tells two keys apart and opens nothing: 32 hexadecimal digits of a hash of its 128 random bits."""
+    return hashlib.sha256(b"larva cephx key\0" + key.encode()).hexdigest()[:32]
+
+
+def key_in(text: str) -> str:
+    """The first key in a keyring's text; empty without one."""
+    found = (line.split("=", 1)[1].strip() for line in text.splitlines() if line.strip().startswith("key ="))
+    return next(found, "")
 
 
 def keyring(*identities: Identity) -> str:

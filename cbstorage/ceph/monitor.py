@@ -287,7 +287,16 @@ class AuthEntry:
 
     entity: str
     key: str = field(repr=False)
-    caps: Mapping[str, str]
+    pending_key: str = field(default="", repr=False)
+    """The one that follows: as good as the other until it is first used, then the only one."""
+    caps: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthDump:
+    """`auth ls`; it leaves pending keys out."""
+
+    auth_dump: tuple[AuthEntry, ...]
 
 
 class Monitors:

@@ -11,6 +11,7 @@ from cbstorage.ceph import timing
 from cbstorage.commands.check import check
 from cbstorage.commands.osd import osd
 from cbstorage.commands.place import place
+from cbstorage.commands.rotate_keys import rotate_keys, show_keys
 from cbstorage.metrics import collectors
 from cbstorage.model import Rates
 from cbstorage.wanted import cluster, health_words, sizes
@@ -111,6 +112,8 @@ def status(*, group: str | None, wait_s: float, osds: int | None, as_json: bool)
 storage.add_command(osd)
 storage.add_command(place)
 storage.add_command(check)
+storage.add_command(rotate_keys)
+storage.add_command(show_keys)
 
 
 @storage.command()

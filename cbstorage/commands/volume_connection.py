@@ -8,6 +8,7 @@ from cbstorage.wanted import connection_words
 from cbstorage.wanted import connections as wanted
 from cladnet.etcd.store import Store
 from larva import codec, output
+from larva.errors import InvalidInput
 
 
 @click.command()
@@ -15,16 +16,31 @@ from larva import codec, output
 @click.option("--for", "machine", required=True, metavar="MACHINE", help="What to call it, as in a host's name.")
 @click.option("--at", "path", metavar="PATH", help="Where it mounts the volume; /mnt/NAME without it.")
 @click.option("--read-only", is_flag=True, help="Its key does not let it write.")
+@click.option("--renew", is_flag=True, help="It has a key: make another, whose first use ends the present one.")
 @click.option("--wait", "wait_s", type=float, default=60.0, show_default=True, help="Seconds to wait for its key.")
 @GROUP
 @output.json_option
 def connection(
-    *, name: str, machine: str, path: str | None, read_only: bool, wait_s: float, group: str | None, as_json: bool
+    *,
+    name: str,
+    machine: str,
+    path: str | None,
+    read_only: bool,
+    renew: bool,
+    wait_s: float,
+    group: str | None,
+    as_json: bool,
 ) -> None:
     """Make a key for a machine outside, and show, this once, how it mounts the volume NAME."""
     place = mount_point.check(path or f"/mnt/{name}")
+    if renew and read_only:
+        raise InvalidInput("--renew changes no right", hint="larva volume disconnect, then connect anew")
     with Store.of_this_host() as store:
-        ticket = wanted.connect(store, group_of(store, group), name, machine, read_only=read_only, timeout_s=wait_s)
+        chosen = group_of(store, group)
+        if renew:
+            ticket = wanted.renew(store, chosen, name, machine, timeout_s=wait_s)
+        else:
+            ticket = wanted.connect(store, chosen, name, machine, read_only=read_only, timeout_s=wait_s)
     words = connection_words.words(ticket, place)
     if as_json:
         output.show_json({**codec.to_builtins(words), "entity": ticket.identity.entity, "key": ticket.identity.key})

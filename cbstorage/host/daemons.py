@@ -8,6 +8,7 @@ from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, conf, sealed_keys
 from cbstorage.ceph.monitor import Monitors, QuorumStatus
 from cbstorage.host import claim, founding, local, mon, osd, osds, preflight, retirement, services, systemd, tcp
+from cbstorage.host.key_files import KeyFiles
 from cbstorage.host.problems import Problems
 from cbstorage.leading import leader, monitor_moves
 from cbstorage.leading.rates import RateKeeper
@@ -15,7 +16,7 @@ from cbstorage.model import Daemon, DaemonKind, DeviceProblem, HostDaemons, Seal
 from cbstorage.view import View
 from cladnet.etcd.store import Store
 from cladnet.member import Identity
-from larva.errors import LarvaError, MalformedData, Unavailable
+from larva.errors import LarvaError, MalformedData, Refused, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,14 @@ class StorageHost:
         self._device_problems: tuple[DeviceProblem, ...] = ()
         self._unsettled = 0
         self._rates = RateKeeper()
+        self._key_files = KeyFiles(host)
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
         return [
             *view.prefixes(self._group), keys.keyring(self._group, self._host), keys.osd_wishes_of(self._group),
             keys.osd_progress_of(self._group), keys.osd_devices_on(self._group, self._host),
+            keys.key_rotations_of(self._group),
         ]  # fmt: skip
 
     def reconcile(self) -> float:
@@ -78,21 +81,26 @@ class StorageHost:
         if problem := preflight.check(preflight.links(), address=address, cidr=seen.specification.cidr):
             raise Unavailable(problem.found, hint=problem.remedy)
         tcp.tune()
-        identities = self._identities(seen)
+        identities, following = self._identities(seen)
         local.write_configuration(conf.render(seen.cluster(), conf.Host(address=address, place=seen.place(self._host))))
-        entity = self._write_client(identities)
+        entity = self._write_client(identities, following)
+        with problems.kept():
+            self._key_files.write_daemons(identities, following)
         if self._host in seen.specification.mon_hosts and seen.founding is not None:
             with problems.kept():
                 if not identities.keys() >= {cephx.MON, cephx.ADMIN}:
                     raise Unavailable("this host has not been given a monitor's keys yet")
                 mon.ensure(self._host, seen.founding, identities, is_new=not self._is_founding(seen))
         try:
-            connection = Monitors(local.CONFIGURATION, entity=entity, keyring=local.keyring_of(entity))
+            connection = self._connect(identities, following, entity)
         except Unavailable as error:
             self._start_osds(None, seen, problems)
             raise Unavailable(f"{error.message}: {self._reaches(seen)}", hint=error.hint) from error
         with connection as monitors:
             self._with_quorum(monitors, seen, problems, identities)
+        with problems.kept():
+            wishes = records.key_rotations(self._store, self._group)
+            self._key_files.restart(identities, following, wishes)
 
     def _with_quorum(
         self, monitors: Monitors, seen: View, problems: Problems, identities: dict[str, cephx.Identity]
@@ -121,8 +129,11 @@ class StorageHost:
         """Whether the cluster is still being founded: nobody has ever seen it."""
         return seen.founding is not None and not self._store.exists(keys.cluster_state(self._group))
 
-    def _identities(self, seen: View) -> dict[str, cephx.Identity]:
-        """The keys sealed to this host; the first monitors' hosts try to found the cluster when there are none."""
+    def _identities(self, seen: View) -> tuple[dict[str, cephx.Identity], dict[str, cephx.Identity]]:
+        """The keys sealed to this host, and those that follow them.
+
+        The first monitors' hosts try to found the cluster when there are none.
+        """
         key = keys.keyring(self._group, self._host)
         sealed = self._store.get(key, SealedKeys)
         is_monitor = self._host in seen.specification.mon_hosts
@@ -134,13 +145,25 @@ class StorageHost:
                 "the monitors' hosts have not given this host its keys yet",
                 hint=f"monitors run on {', '.join(seen.specification.mon_hosts)}; see `larva storage status`",
             )
-        return sealed_keys.open_keys(Identity.load().seal_private, sealed.value)
+        private = Identity.load().seal_private
+        return sealed_keys.open_keys(private, sealed.value), sealed_keys.open_next(private, sealed.value)
 
-    def _write_client(self, identities: dict[str, cephx.Identity]) -> str:
+    def _connect(
+        self, identities: dict[str, cephx.Identity], following: dict[str, cephx.Identity], entity: str
+    ) -> Monitors:
+        keyring = local.keyring_of(entity)
+        try:
+            return Monitors(local.CONFIGURATION, entity=entity, keyring=keyring)
+        except Refused:  # the other of two keys is the good one by now
+            if not self._key_files.exchange(identities, following, entity):
+                raise
+            return Monitors(local.CONFIGURATION, entity=entity, keyring=keyring)
+
+    def _write_client(self, identities: dict[str, cephx.Identity], following: dict[str, cephx.Identity]) -> str:
         entity = cephx.ADMIN if cephx.ADMIN in identities else cephx.storage_host(self._host)
         if entity not in identities:
             raise MalformedData(f"this host was given no key of {entity}", hint="the monitors' hosts give it anew")
-        local.write_client_keyring(identities[entity])
+        self._key_files.write_client(identities, following, entity)
         return entity
 
     def _start_osds(self, monitors: Monitors | None, seen: View, problems: Problems) -> None:
@@ -187,6 +210,7 @@ class StorageHost:
             address=seen.address(self._host),
             daemons=self._daemons(seen.specification.fsid),
             devices=self._device_problems,
+            keys=self._key_files.held(),
             problem=problem,
         )
         key = keys.daemons(self._group, self._host)

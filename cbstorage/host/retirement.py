@@ -21,7 +21,8 @@ def tend(monitors: Monitors, specification: ClusterSpecification, host: str) -> 
         if host not in {one.name for one in quorum.monmap.mons}:
             _end(DaemonKind.MON, host)
     if host not in specification.mon_hosts:
-        local.keyring_of(cephx.ADMIN).unlink(missing_ok=True)
+        for one in (cephx.ADMIN, f"{cephx.ADMIN}.next"):
+            local.keyring_of(one).unlink(missing_ok=True)
     if host not in specification.mgr_hosts and host in local.prepared(DaemonKind.MGR):
         _end(DaemonKind.MGR, host)
     name = local.mds_name(host)

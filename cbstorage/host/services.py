@@ -24,12 +24,25 @@ def _ensure(monitors: Monitors, kind: DaemonKind, name: str, caps: Mapping[str, 
     if systemd.running(unit):
         return
     # Asked for before every start: a host that left and came back has a key that was taken from it.
-    local.write_daemon_keyring(kind, name, get_or_create(monitors, f"{kind}.{name}", caps))
+    local.write_daemon_keyring(kind, name, get_or_create(monitors, f"{kind}.{name}", caps, newest=True))
     systemd.start(unit)
 
 
-def get_or_create(monitors: Monitors, entity: str, caps: Mapping[str, str]) -> cephx.Identity:
-    """Return an identity with its key, made with these capabilities if the monitors do not know it."""
+def get_or_create(monitors: Monitors, entity: str, caps: Mapping[str, str], *, newest: bool = False) -> cephx.Identity:
+    """Return an identity with its key, made with these capabilities if the monitors do not know it.
+
+    Args:
+        newest: the key that follows, where there is one; with its first use the other one ends.
+    """
     flat: list[Any] = [word for service, granted in caps.items() for word in (service, granted)]
     entries = monitors.ask("auth get-or-create", tuple[AuthEntry, ...], entity=entity, caps=flat)
-    return cephx.Identity(entity=entries[0].entity, key=entries[0].key)
+    return cephx.Identity(entity=entries[0].entity, key=(newest and entries[0].pending_key) or entries[0].key)
+
+
+def pending(monitors: Monitors, entity: str) -> cephx.Identity:
+    """Return an identity with the key that follows, made beside the present one if there is none; NotFound.
+
+    Both are good until the other is first used; asked again meanwhile, it is the same.
+    """
+    entries = monitors.ask("auth get-or-create-pending", tuple[AuthEntry, ...], entity=entity)
+    return cephx.Identity(entity=entries[0].entity, key=entries[0].pending_key)

@@ -1,6 +1,7 @@
 """The few words spoken with systemd: is a unit up, start it, stop it, run a program as a unit of its own."""
 
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def stop(unit: str) -> None:
     """Stop a unit; one that does not exist is no error."""
     process.run(["systemctl", "stop", unit], timeout=STOP_S, ok_codes=(0, 5))
     process.run(["systemctl", "reset-failed", unit], timeout=QUICK_S, ok_codes=(0, 1, 5))
+
+
+def restart(unit: str) -> None:
+    """Stop a unit and start it again."""
+    process.run(["systemctl", "restart", unit], timeout=STOP_S + START_S)
+
+
+def age_s(unit: str) -> float | None:
+    """Seconds since the unit's program was started; None while it was not, or ended."""
+    shown = process.run(
+        ["systemctl", "show", "--property=ExecMainStartTimestampMonotonic,MainPID", unit], timeout=QUICK_S
+    )
+    told = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    started = told.get("ExecMainStartTimestampMonotonic", "0")
+    if told.get("MainPID", "0") == "0" or not started.isdecimal():
+        return None
+    return time.monotonic() - int(started) / 1e6
 
 
 def disable(unit: str) -> None:

@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cbstorage import keys, records
 from cbstorage.ceph import cephx, sealed_keys
@@ -26,6 +26,8 @@ class Plan:
 
     take_back: tuple[Pair, ...]
     hand_out: tuple[Pair, ...]
+    renew: tuple[Pair, ...] = ()
+    """Another key is made beside the present one, which ends when the other is first used."""
 
 
 def plan(
@@ -49,6 +51,11 @@ def plan(
     return Plan(
         take_back=tuple(pair for pair in given if not fits(pair)),
         hand_out=tuple(pair for pair in good if pair not in given),
+        renew=tuple(
+            pair
+            for pair, made in given.items()
+            if fits(pair) and good[pair].renewal not in (None, made.value.next_seal_key)
+        ),
     )
 
 
@@ -84,6 +91,8 @@ class ConnectionKeeper:
         for pair in todo.hand_out:
             wish = wanted[pair]
             settled &= self._apart(lambda one=wish: self._hand_out(monitors, one, volumes[one.volume]))  # type: ignore[misc]
+        for pair in todo.renew:
+            settled &= self._apart(lambda one=pair: self._renew(monitors, wanted[one], given[one]))  # type: ignore[misc]
         return settled and not todo.take_back
 
     def _apart(self, action: Callable[[], None]) -> bool:
@@ -108,6 +117,14 @@ class ConnectionKeeper:
         sealed = sealed_keys.seal_keys(wish.seal_key, [identity])
         self._store.create(keys.connection_key(self._group, wish.volume, wish.machine), sealed)
         log.info("made a key for %s outside, for volume %s", wish.machine, wish.volume)
+
+    def _renew(self, monitors: Monitors, wish: OutsideConnection, given: Versioned[SealedKeys]) -> None:
+        if wish.renewal is None:
+            return
+        following = services.pending(monitors, wish.entity)
+        sealed = (sealed_keys.seal_one(wish.renewal, following),)
+        self._store.replace(given, replace(given.value, next=sealed, next_seal_key=wish.renewal))
+        log.info("made another key for %s outside, for volume %s", wish.machine, wish.volume)
 
     def _take_back(self, monitors: Monitors, pair: Pair, given: Versioned[SealedKeys]) -> None:
         volume, machine = pair

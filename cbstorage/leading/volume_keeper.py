@@ -10,12 +10,13 @@ from functools import partial
 
 from cbstorage import ground, keys, mirror_records, records, view
 from cbstorage.ceph import cephx, sealed_keys
-from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
+from cbstorage.ceph.monitor import Monitors, QuorumStatus
 from cbstorage.host import claim, local, services
 from cbstorage.leading import monitor_moves, promise_pools, tree
 from cbstorage.leading.connection_keeper import ConnectionKeeper
 from cbstorage.leading.copy_access import CopyAccess
 from cbstorage.leading.copy_keeper import CopyKeeper
+from cbstorage.leading.metadata_servers import active_metadata_servers
 from cbstorage.leading.mirror_keeper import MirrorKeeper
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
@@ -135,7 +136,7 @@ class VolumeKeeper:
         settled = not todo.remove and not todo.take_back
         active: tuple[str, ...] = ()
         if todo.make or todo.remove or todo.take_back or todo.fill:
-            active = _active_metadata_servers(monitors)
+            active = active_metadata_servers(monitors)
         for volume in todo.make:
             settled &= self._try(volume, partial(self._make, monitors, seen, volume))
         volumes = {item.value.name: item.value for item in desired.volumes}
@@ -166,7 +167,7 @@ class VolumeKeeper:
         return settled
 
     def _access(self, monitors: Monitors) -> CopyAccess:
-        return CopyAccess(monitors, self._evict, _active_metadata_servers(monitors))
+        return CopyAccess(monitors, self._evict, active_metadata_servers(monitors))
 
     def _apart(self, action: Callable[[], None]) -> bool:
         """Run one host's step; its trouble keeps no other host waiting."""
@@ -278,7 +279,7 @@ class VolumeKeeper:
             log.info("took the key for volume %s back from %s", name, host)
 
     def _end_sessions(self, monitors: Monitors, entities: Sequence[str]) -> None:
-        self._evict(entities, _active_metadata_servers(monitors))
+        self._evict(entities, active_metadata_servers(monitors))
 
     def _evict(self, entities: Sequence[str], servers: tuple[str, ...]) -> None:
         if entities:
@@ -334,15 +335,3 @@ class VolumeKeeper:
             elif current.value.used_bytes != answer.used_bytes[volume.path]:
                 used = answer.used_bytes[volume.path]
                 self._store.replace(current, replace(current.value, used_bytes=used, problem=""))
-
-
-def _active_metadata_servers(monitors: Monitors) -> tuple[str, ...]:
-    """Their names; Unavailable without one."""
-    maps = monitors.ask("fs dump", FileSystems).filesystems
-    active = tuple(entry.name for one in maps for entry in one.mdsmap.info.values() if entry.state == "up:active")
-    if not active:
-        raise Unavailable(
-            "no metadata server is active yet" if maps else "the file system is not made yet",
-            hint="`larva storage status` shows what is missing",
-        )
-    return active

@@ -1,5 +1,6 @@
 """How a volume is mounted: drivers behind one protocol, ceph-fuse everywhere and the kernel's client where it is."""
 
+import logging
 import shutil
 import time
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from cbstorage.ceph.conf import MON_PORT
 from cbstorage.host import systemd
 from cbstorage.model import FILE_SYSTEM
 from larva import files, process
-from larva.errors import ProgramFailed, TimedOut
+from larva.errors import HostUnfit, LarvaError, ProgramFailed, TimedOut
+
+log = logging.getLogger(__name__)
 
 MOUNT_S = 30
 UNMOUNT_S = 20
@@ -129,6 +132,27 @@ def fuse_command(mount: Mount) -> list[str | Path]:
 
 CLIENTS: tuple[Client, ...] = (KernelClient(), FuseClient())
 """In the order in which they are preferred."""
+
+
+def mount(wanted: Mount) -> str:
+    """Mount with the first client that can, and return its name.
+
+    Raises:
+        HostUnfit: this host has none.
+        ProgramFailed, TimedOut: the last one's words.
+    """
+    usable = [client for client in CLIENTS if client.available()]
+    if not usable:
+        raise HostUnfit("this host can mount no volume", hint="ceph-fuse and /dev/fuse are missing")
+    for client in usable[:-1]:
+        try:
+            client.mount(wanted)
+        except LarvaError as error:
+            log.warning("%s could not mount, trying the next client: %s", client.name, error.message)
+        else:
+            return client.name
+    usable[-1].mount(wanted)
+    return usable[-1].name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -12,14 +12,15 @@ from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, conf, sealed_keys
 from cbstorage.host import local, systemd
 from cbstorage.model import MountPhase, MountSpecification, MountState, SealedKeys
-from cbstorage.mounting import clients, mount_point
-from cbstorage.mounting.clients import CLIENTS, Mount
+from cbstorage.mounting import clients, mount_point, renewal
+from cbstorage.mounting.clients import Mount
 from cbstorage.mounting.mount_probe import Answer, MountProbe
+from cbstorage.rotation_model import KeyRotation
 from cladnet.etcd.store import Store
 from cladnet.keys import child, is_segment
 from cladnet.member import Identity
 from larva import codec, files
-from larva.errors import HostUnfit, InvalidInput, LarvaError, MalformedData, Unavailable
+from larva.errors import InvalidInput, LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,9 @@ class MountKeeper:
         self._probe = MountProbe()
         self._silent_since: dict[str, float] = {}
         """By volume, on that clock."""
+        self._rotations: Sequence[KeyRotation] = ()
+        self._ended: set[str] = set()
+        """Volumes of which an earlier key is good no more, and was not to be waited for."""
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
@@ -58,6 +62,7 @@ class MountKeeper:
             keys.mounts_on(self._group, self._host), keys.mounts_everywhere_of(self._group),
             keys.mount_keys_on(self._group, self._host), keys.volume_shares_of(self._group),
             keys.mirrors_of(self._group),
+            keys.key_rotations_of(self._group),
         ]  # fmt: skip
 
     def reconcile(self) -> float:
@@ -72,6 +77,8 @@ class MountKeeper:
                 with _apart(name):
                     self._keep(known)
             raise
+        with _apart("all"):  # what cannot be read of keys keeps nothing from being mounted
+            self._rotations = records.key_rotations(self._store, self._group)
         remembered = self._remembered()
         for name in (remembered.keys() | reports) - wanted.keys():
             with _apart(name):
@@ -110,7 +117,7 @@ class MountKeeper:
                 waiting = "waits for the storage hosts to hand out its key"
                 self._report(specification, MountPhase.PENDING, problem=waiting)
                 return
-            opened = sealed_keys.open_keys(Identity.load().seal_private, key.value)
+            opened = sealed_keys.open_newest(Identity.load().seal_private, key.value)
             entity = volume.value.entity(self._host, read_only=specification.read_only)
             if entity not in opened:
                 waiting = "waits for the storage hosts to hand out another key: what it has is no key of this mount"
@@ -124,6 +131,8 @@ class MountKeeper:
                 monitors=tuple(monitor.address for monitor in seen.monitors()),
             )
             self._remember(known, opened[entity], seen)
+            ended = not key.value.next and renewal.at_once(self._rotations, self._host, name)
+            (self._ended.add if ended else self._ended.discard)(name)
         except Unavailable:
             raise
         except (LarvaError, OSError) as error:
@@ -143,21 +152,27 @@ class MountKeeper:
                 words = f"something else ({mounted.kind}) is mounted at {path}: choose another path"
                 return MountPhase.FAILED, "", words
             ours = clients.is_ours(mounted, unit=unit, source=known.source)
-            answer, words = self._probe.ask(path)
+            if ours and specification.volume in self._ended and renewal.is_stale(self._directory(specification.volume)):
+                answer, words = Answer.DEAD, "its key is good no more"  # it may not notice that it was shut out
+            else:
+                answer, words = self._probe.ask(path)
             if answer is not Answer.DEAD and not ours:
                 return MountPhase.FAILED, "", f"another volume is mounted at {path}: choose another path"
             if answer is Answer.ALIVE:
                 self._silent_since.pop(specification.volume, None)
-                return MountPhase.MOUNTED, mounted.client, ""
-            if answer is Answer.SILENT:
-                since = self._silent_since.setdefault(specification.volume, self._clock())
-                if self._clock() - since < GIVE_UP_S:
-                    return MountPhase.FAILED, mounted.client, f"{path} does not answer ({words}): is the cluster up?"
-                words = f"no answer within {GIVE_UP_S:g} s: whoever waits for it gets an error"
-            self._silent_since.pop(specification.volume, None)
-            log.warning("volume %s at %s died (%s); mounting it again", specification.volume, path, words)
-            clients.unmount(unit, path, source=known.source)
-            clients.take_away(path)  # a dead one serves nobody, whoever mounted it
+                if not self._let_go(specification):
+                    return MountPhase.MOUNTED, mounted.client, ""
+            else:
+                if answer is Answer.SILENT:
+                    since = self._silent_since.setdefault(specification.volume, self._clock())
+                    if self._clock() - since < GIVE_UP_S:
+                        words = f"{path} does not answer ({words}): is the cluster up?"
+                        return MountPhase.FAILED, mounted.client, words
+                    words = f"no answer within {GIVE_UP_S:g} s: whoever waits for it gets an error"
+                self._silent_since.pop(specification.volume, None)
+                log.warning("volume %s at %s died (%s); mounting it again", specification.volume, path, words)
+                clients.unmount(unit, path, source=known.source)
+                clients.take_away(path)  # a dead one serves nobody, whoever mounted it
         try:
             mount_point.prepare(path)
             client = self._mount(known)
@@ -167,33 +182,30 @@ class MountKeeper:
         log.info("mounted volume %s at %s with %s", specification.volume, path, client)
         return MountPhase.MOUNTED, client, ""
 
+    def _let_go(self, specification: MountSpecification) -> bool:
+        """Unmount a volume for its new key, where that was asked for and nobody notices."""
+        directory = self._directory(specification.volume)
+        if not renewal.wanted(self._rotations, self._host, specification.volume) or not renewal.is_stale(directory):
+            return False
+        return renewal.let_go(self._unit(specification.volume), Path(specification.path))
+
     def _mount(self, known: Known) -> str:
         directory = self._directory(known.specification.volume)
         keyring = directory / "keyring"
-        key = next(line.split("=", 1)[1].strip() for line in keyring.read_text().splitlines() if "key =" in line)
-        mount = Mount(
-            unit=self._unit(known.specification.volume),
-            identity=cephx.Identity(entity=known.entity, key=key),
-            fsid=known.fsid,
-            monitors=known.monitors,
-            source=known.source,
-            path=Path(known.specification.path),
-            configuration=directory / "ceph.conf",
-            keyring=keyring,
-            read_only=known.specification.read_only,
+        renewal.note_use(directory)
+        return clients.mount(
+            Mount(
+                unit=self._unit(known.specification.volume),
+                identity=cephx.Identity(entity=known.entity, key=cephx.key_in(keyring.read_text())),
+                fsid=known.fsid,
+                monitors=known.monitors,
+                source=known.source,
+                path=Path(known.specification.path),
+                configuration=directory / "ceph.conf",
+                keyring=keyring,
+                read_only=known.specification.read_only,
+            )
         )
-        usable = [client for client in CLIENTS if client.available()]
-        if not usable:
-            raise HostUnfit("this host can mount no volume", hint="ceph-fuse and /dev/fuse are missing")
-        for client in usable[:-1]:
-            try:
-                client.mount(mount)
-            except LarvaError as error:
-                log.warning("%s could not mount, trying the next client: %s", client.name, error.message)
-            else:
-                return client.name
-        usable[-1].mount(mount)
-        return usable[-1].name
 
     def _drop(self, name: str, known: Known | None) -> None:
         self._silent_since.pop(name, None)
@@ -215,6 +227,7 @@ class MountKeeper:
             path=specification.path,
             phase=phase,
             client=client,
+            key=renewal.held(local.private_directory("mount", self._group) / specification.volume),
             problem=problem,
         )
         key = keys.mount_state(self._group, self._host, specification.volume)
@@ -248,7 +261,7 @@ class MountKeeper:
         directory = local.private_directory("mount", self._group) / volume
         if directory.exists():
             # The record goes first: a directory without it is no mount.
-            for name in ("mount.json", "keyring", "keyring.secret", "ceph.conf"):
+            for name in ("mount.json", "keyring", "keyring.secret", "used", "ceph.conf"):
                 (directory / name).unlink(missing_ok=True)
             directory.rmdir()
 

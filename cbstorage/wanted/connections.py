@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
@@ -78,7 +78,7 @@ def connect(
     if not store.transact(conditions, [Put(volume.key, volume.value), Put(key, wish)]):
         raise Conflict(
             f"{machine} has a key for volume {name} already",
-            hint=f"it cannot be shown again: larva volume disconnect {name} {machine}, then connect anew",
+            hint="it cannot be shown again: --renew gives it another one, `larva volume disconnect` takes it back",
         )
     try:
         identity = _wait_key(store, group, wish, private, timeout_s)
@@ -91,14 +91,40 @@ def connect(
     )  # fmt: skip
 
 
+def renew(store: Store, group: str, name: str, machine: str, *, timeout_s: float = 60.0) -> Ticket:
+    """Have another key made beside a machine's present one, and return it: this is the only time anybody sees it.
+
+    The present one is good until the other is first used. Asked again before that, the other is the same.
+
+    Args:
+        timeout_s: how long to wait for the storage hosts.
+
+    Raises:
+        NotFound: no such volume, or the machine has no key for it.
+        Conflict: somebody else changed the connection meanwhile.
+        TimedOut: no storage host made the key.
+    """
+    volume, seen = records.volume(store, group, name), view.read(store, group)
+    if volume is None or seen is None:
+        raise volumes.unknown(group, name)
+    current = store.get(keys.connection(group, name, machine), OutsideConnection)
+    if current is None or (current.value.volume, current.value.machine) != (name, machine):
+        raise _not_connected(store, group, name, machine)
+    private, public = seal.new_pair()
+    wish = replace(current.value, renewal=public)
+    store.replace(current, wish)
+    identity = _wait_key(store, group, wish, private, timeout_s)
+    return Ticket(
+        volume=name, machine=machine, fsid=seen.specification.fsid, identity=identity, read_only=wish.read_only,
+        monitors=tuple(monitor.address for monitor in seen.monitors()), source=volume.value.path,
+    )  # fmt: skip
+
+
 def disconnect(store: Store, group: str, name: str, machine: str) -> None:
     """Ask for a machine's key to be taken back and its sessions ended; NotFound if it has none."""
     key = keys.connection(group, name, machine)
     if not store.exists(key):
-        names = sorted(other for volume, other in records.connections_of(store, group) if volume == name)
-        raise NotFound(
-            f"no machine {machine} is connected to volume {name}", hint=f"there are: {', '.join(names) or 'none'}"
-        )
+        raise _not_connected(store, group, name, machine)
     store.transact([], [Delete(key)])
 
 
@@ -125,13 +151,22 @@ def wait_disconnected(store: Store, group: str, name: str, machine: str, *, time
     volumes.wait(look, f"{machine} is still connected to volume {name}", timeout_s)
 
 
+def _not_connected(store: Store, group: str, name: str, machine: str) -> NotFound:
+    names = sorted(other for volume, other in records.connections_of(store, group) if volume == name)
+    return NotFound(
+        f"no machine {machine} is connected to volume {name}", hint=f"there are: {', '.join(names) or 'none'}"
+    )
+
+
 def _wait_key(store: Store, group: str, wish: OutsideConnection, private: str, timeout_s: float) -> cephx.Identity:
     key = keys.connection_key(group, wish.volume, wish.machine)
     deadline = time.monotonic() + timeout_s
     while True:
         made = store.get(key, SealedKeys)
         # An earlier key of this machine stands there until it was taken back.
-        if made is not None and made.value.seal_key == wish.seal_key:
+        if made is not None and wish.renewal is not None and made.value.next_seal_key == wish.renewal:
+            return sealed_keys.open_next(private, made.value)[wish.entity]
+        if made is not None and wish.renewal is None and made.value.seal_key == wish.seal_key:
             return sealed_keys.open_keys(private, made.value)[wish.entity]
         if time.monotonic() > deadline:
             raise TimedOut(

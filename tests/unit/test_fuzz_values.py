@@ -33,6 +33,7 @@ import cbstorage.mount_model
 import cbstorage.mounting.mounts
 import cbstorage.osd_model
 import cbstorage.promise
+import cbstorage.rotation_model
 import cbstorage.share_model
 import cbstorage.smb.model
 import cbstorage.smb.plan
@@ -78,6 +79,7 @@ ROOMS: tuple[ModuleType, ...] = (
     cbstorage.mounting.mounts,
     cbstorage.osd_model,
     cbstorage.promise,
+    cbstorage.rotation_model,
     cbstorage.share_model,
     cbstorage.smb.model,
     cbstorage.smb.plan,

@@ -107,3 +107,17 @@ def test_what_is_shown_mounts_with_msgr2_and_at_boot() -> None:
     assert words.unit_name == r"mnt-my\x20data\x2d1.mount"
     assert "Where=/mnt/my data-1\n" in words.unit
     assert "-o ro '/mnt/my data-1'" in words.fuse_commands
+
+
+def test_another_key_is_made_once_for_each_time_of_asking() -> None:
+    volumes, (_, public) = {"data": VOLUME}, seal.new_pair()
+    renewed, present = replace(WISH, renewal=public), made(WISH)
+    assert connection_keeper.plan({PAIR: renewed}, {PAIR: present}, volumes).renew == (PAIR,)
+    told = replace(present, value=replace(present.value, next_seal_key=public))
+    nothing = connection_keeper.plan({PAIR: renewed}, {PAIR: told}, volumes)
+    assert nothing.renew == nothing.take_back == nothing.hand_out == ()
+    assert connection_keeper.plan({PAIR: WISH}, {PAIR: present}, volumes).renew == ()
+    again = replace(renewed, renewal=seal.new_pair()[1])
+    assert connection_keeper.plan({PAIR: again}, {PAIR: told}, volumes).renew == (PAIR,)
+    gone = connection_keeper.plan({PAIR: renewed}, {PAIR: present}, {})
+    assert (gone.renew, gone.take_back) == ((), (PAIR,))

@@ -126,3 +126,16 @@ def test_silence_is_counted_without_a_break(monkeypatch: pytest.MonkeyPatch, tmp
     silent.now += GIVE_UP_S - 1
     silent.keep()
     assert silent.taken == 0
+
+
+def test_a_volume_whose_key_was_ended_at_once_is_mounted_anew_unasked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its client may wait without end for metadata servers that shut it out."""
+    alive = Silent(monkeypatch, tmp_path)
+    alive.answer = Answer.ALIVE
+    assert alive.keep() is MountPhase.MOUNTED
+    assert alive.taken == 0
+    alive.keeper._ended.add("data")
+    assert alive.keep() is MountPhase.MOUNTED
+    assert alive.taken == 1
