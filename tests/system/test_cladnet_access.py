@@ -18,6 +18,8 @@ import pytest
 from etcd3 import etcdrpc
 
 import cbstorage.keys
+from cbstorage import records
+from cbstorage.leading import key_facts
 from cbstorage.model import ClusterSpecification
 from cladnet import keys, networks
 from cladnet.access.etcd_auth import EtcdAuth
@@ -340,6 +342,20 @@ def test_storage_hosts_have_their_own_and_monitors_what_they_keep(site: Site, ho
     assert hosts.monitor.delete(k.daemons(red, "storage"))
     for key in (k.cluster(red), k.mount(red, "a", "v"), k.mount_state(red, "a", "v"), keys.rule(red, "monitor")):
         assert is_refused(lambda key=key: hosts.monitor.put(key, "mine now")), key
+
+
+def test_keys_are_replaced_by_whom_the_system_asks_and_their_states_are_the_monitors(site: Site, hosts: Hosts) -> None:
+    red, k = site.red, cbstorage.keys
+    wish, state = k.key_rotation(red, "all", "all"), k.key_state(red, "0" * 32)
+    for store in (hosts.monitor, hosts.storage, hosts.a):
+        assert records.key_rotations(store, red) == []
+        assert is_refused(lambda store=store: store.put(wish, "end all keys"))
+    hosts.monitor.put(state, "mine")
+    key_facts.told(hosts.monitor, red)
+    assert hosts.monitor.delete(state)
+    for store in (hosts.storage, hosts.a):
+        assert is_refused(lambda store=store: store.put(state, "mine now"))
+        assert is_refused(lambda store=store: store.revisions(k.key_states_of(red)))
 
 
 def test_rights_follow_a_host_into_a_network_and_out_of_it(site: Site, hosts: Hosts) -> None:
