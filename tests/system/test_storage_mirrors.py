@@ -232,6 +232,8 @@ def test_a_mirror_follows_through_every_end_by_force_and_outlives_its_source(
         with pytest.raises(Conflict, match="follows data, which is there"):
             mirrors.promote(store, GROUP, made.name)
 
+        with small_ceph.mount(source.path) as mount, left(mount):
+            mount.write("big", b"what is lost with the source")
         with lost(small_ceph, 0):
             mirrors.now(store, GROUP, made.name)  # a round that cannot end: what is to be read is away
             running = ["sh", "-c", "pgrep -f leading[.]copier || :"]
