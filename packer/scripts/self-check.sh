@@ -10,7 +10,7 @@ nft list chain inet larva input >/dev/null
 test -c /dev/fuse
 test -c /dev/net/tun
 # The root file system has grown to the disk.
-disk=$(blockdev --getsize64 /dev/vda)
+disk=$(blockdev --getsize64 "/dev/$(lsblk --noheadings --output PKNAME "$(findmnt --noheadings --output SOURCE /)")")
 root=$(findmnt --noheadings --bytes --output SIZE /)
 [ $((root * 10)) -gt $((disk * 8)) ] || {
     echo "the root file system has $root bytes of the disk's $disk" >&2
