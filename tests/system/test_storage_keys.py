@@ -1,5 +1,6 @@
 """Cephx keys that are replaced, on a real small Ceph and a real etcd: under a writing mount, by leaders that die."""
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +9,13 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from small_ceph import Mount, SmallCeph
 
 import cladnet.keys
 from cbstorage import keys, records
 from cbstorage.ceph import cephx, sealed_keys
+from cbstorage.commands.storage import storage
 from cbstorage.leading.key_facts import state_key
 from cbstorage.model import (
     FILE_SYSTEM,
@@ -470,3 +473,31 @@ def test_no_sealed_value_names_whose_key_a_host_gets(site: Site) -> None:
     assert "pending_key" not in json.dumps(site.small.ceph("auth", "get", cephx.ADMIN))
     with pytest.raises(NotFound, match="no host nobody"):
         rotation.ask(site.store, GROUP, RotationScope.HOST, "nobody")
+
+
+def test_keys_on_the_command_line(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "of_this_host", classmethod(lambda _: contextlib.nullcontext(site.store)))
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(storage, words, catch_exceptions=True)
+        return f"{done.output}{done.exception or ''}"
+
+    assert "no key yet" in run("keys")
+    site.settle()
+    shown = {one["entity"]: one for one in json.loads(run("keys", "--json"))}
+    assert shown[ENTITY]["hosts"] == [AWAY]
+    assert (shown[ENTITY]["number"], shown[ENTITY]["doing"]) == (0, "")
+    assert "say whose keys" in run("rotate-keys")
+    assert "say whose keys" in run("rotate-keys", "--all", "--host", AWAY)
+    assert "no volume 'other'" in run("rotate-keys", "--volume", "other")
+    assert "Aborted" in run("rotate-keys", "--all", "--now")
+    assert not site.store.revisions(keys.KEY_ROTATION)
+    assert f"not replaced yet after 0.1 s\n{ENTITY}" in run("rotate-keys", "--volume", "data", "--wait", "0.1")
+    assert "to be replaced" in run("keys")
+    site.settle()
+    site.report_mount(site.mount_key()[1])
+    site.settle()
+    said = run("keys")
+    assert "uses it when it mounts or starts the next time" in said
+    assert "1 wait for a next mount" in run("rotate-keys", "--volume", "data", "--wait", "1")
+    assert not any(site.key(entity) in said for entity in (ENTITY, OWN, cephx.ADMIN))
