@@ -9,6 +9,7 @@ from pathlib import Path
 from cbstorage.host import departure
 from cbstorage.host.daemons import StorageHost
 from cbstorage.leading.key_keeper import KeyKeeper
+from cbstorage.leading.takeover import Takeover
 from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.mounting.mounts import MountKeeper, remembered_groups
 from cbstorage.smb.gateway import SmbGateway
@@ -99,6 +100,7 @@ class StorageAgent:
             yield Reconciler(self._store, volumes.prefixes(), volumes.reconcile, name=f"volumes of {group}")
             held = KeyKeeper(self._store, group, host)
             yield Reconciler(self._store, held.prefixes(), held.reconcile, name=f"keys of {group}")
+            yield Reconciler(self._store, (), Takeover(group, host).look, name=f"takeovers of {group}")
 
     def _end_all(self) -> None:
         for work in self._working.values():

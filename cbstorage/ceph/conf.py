@@ -39,13 +39,17 @@ class Host:
 # The grace for managers is long, since they are restarted often.
 _FAILURE: Mapping[str, object] = {
     "mds_beacon_interval": timing.BEACON_S,
+    "mds_tick_interval": timing.TICK_S,
     "mon_client_ping_interval": timing.PING_S,
+    "mon_lease_ack_timeout_factor": timing.LEASE_ACK_FACTOR,
     "mon_mgr_beacon_grace": 15,
     "mon_osd_adjust_heartbeat_grace": "false",
     "mon_osd_reporter_subtree_level": "region",
     "mon_tick_interval": timing.TICK_S,
     "ms_max_backoff": 3,
     "osd_heartbeat_interval": timing.HEARTBEAT_S,
+    # By default a second lies between two changes, and a metadata server's takeover is five of them.
+    "paxos_propose_interval": 0.25,
 }
 
 _CLUSTER: Mapping[str, object] = {

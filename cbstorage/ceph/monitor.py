@@ -153,6 +153,14 @@ class OsdMap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OsdStat:
+    """`osd stat`."""
+
+    num_osds: int
+    num_up_osds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TreeNode:
     """One bucket or OSD of `osd tree`."""
 
@@ -196,6 +204,11 @@ class MdsEntry:
 
     name: str
     state: str
+    gid: int = 0
+    """Of this start of it: another one has another."""
+    rank: int = -1
+    """-1 for one that stands by."""
+    addrs: AddressVector = field(default_factory=AddressVector)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +217,8 @@ class MdsMap:
 
     fs_name: str
     session_timeout: int = 0
+    """Seconds."""
+    session_autoclose: int = 0
     """Seconds."""
     data_pools: tuple[int, ...] = ()
     info: Mapping[str, MdsEntry]

@@ -17,14 +17,16 @@ STEPS_MS = (50, 100, 200, 350, 500, 800)
 """Round trips for which settings are made. Beyond the last, storage is given up sooner than it answers: it is told of
 as a slow path."""
 
-HEARTBEAT_S = 2
+HEARTBEAT_S = 1
 """Between two heartbeats of an OSD."""
 BEACON_S = 1
 """Between two beacons of a metadata server."""
-TICK_S = 2
-"""Between two looks of a monitor."""
-PING_S = 2
+TICK_S = 1
+"""Between two looks of a monitor, or of a metadata server: a wait that is over is noticed so much later."""
+PING_S = 1
 """Between two pings of a client to its monitor."""
+LEASE_ACK_FACTOR = 1.5
+"""Of its lease, after which a monitor that did not acknowledge it is missed (`mon_lease_ack_timeout_factor`)."""
 
 _RTO_MIN_S = 0.2
 _DOWN = 0.8
@@ -54,12 +56,14 @@ def settings(round_trip_ms: int) -> Mapping[str, str]:
     - `mds_beacon_grace`: four beacons and the slack. It has to exceed the interval by more than a monitor's tick, or
       the monitor takes every tick for a delay of its own, resets all beacon timers, and never replaces a lost metadata
       server (MDSMonitor::tick). `mds_beacon_mon_down_grace`, which counts while a monitor is lost too, is two more.
-    - `mds_reconnect_timeout`: how long a new metadata server waits for the old one's clients, 6 s and the slack.
+    - `mds_reconnect_timeout`: how long a new metadata server waits for the old one's clients. They hear of it from a
+      monitor and log in: about eight round trips, of which ten are given, 2 s for busy machines, and the slack. Who
+      answers last is followed by half of it once more (Server::reconnect_tick).
     - `mon_client_ping_timeout`: two pings and the slack.
     - `mon_client_hunt_interval`: how long a client gives one monitor before it tries another. From TCP's first packet
       to a ticket there are about eight round trips; ten are given.
     - `mon_lease`: it is renewed after 0.6 of itself (`mon_lease_renew_interval_factor`), so 0.4 of it have to bear two
-      losses in a row, 3 · (R + 0.2 s).
+      losses in a row, 3 · (R + 0.2 s). After 1.5 of it monitors elect anew, so 0.9 of it bear three, the slack.
     - `mon_election_timeout`: a proposal and its answer, each lost twice, and the way.
     """
     round_trip_s = round_trip_ms / 1000
@@ -69,10 +73,10 @@ def settings(round_trip_ms: int) -> Mapping[str, str]:
     return {
         "mds_beacon_grace": str(beacon_grace),
         "mds_beacon_mon_down_grace": str(beacon_grace + 2),
-        "mds_reconnect_timeout": str(math.ceil(6 + slack_s)),
+        "mds_reconnect_timeout": str(math.ceil(10 * round_trip_s + 2 + slack_s)),
         "mon_client_hunt_interval": str(max(1, math.ceil(10 * round_trip_s))),
         "mon_client_ping_timeout": str(math.ceil(2 * PING_S + slack_s)),
-        "mon_election_timeout": str(max(3, math.ceil(6 * retry_s + round_trip_s))),
+        "mon_election_timeout": str(max(2, math.ceil(6 * retry_s + round_trip_s))),
         "mon_lease": str(max(3, math.ceil(round(3 * retry_s / 0.4, 6)))),
         "osd_heartbeat_grace": str(math.ceil(3 * HEARTBEAT_S + slack_s)),
     }

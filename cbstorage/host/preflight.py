@@ -99,16 +99,19 @@ class Reach:
 
     answers: bool
     words: str
+    host_answers: bool = False
+    """Whether the host did, be it that nothing listens there."""
 
 
-def reach(own: IPv4Address, peer: IPv4Address, port: int = MON_PORT) -> Reach:
-    """Try a TCP connection from this host's CLADNet address to a peer's."""
+def reach(own: IPv4Address | None, peer: IPv4Address, port: int = MON_PORT, *, timeout_s: float = CONNECT_S) -> Reach:
+    """Try a TCP connection from this host's CLADNet address, or whichever the kernel chooses, to a peer's."""
+    source = None if own is None else (str(own), 0)
     try:
-        with socket.create_connection((str(peer), port), timeout=CONNECT_S, source_address=(str(own), 0)):
-            return Reach(answers=True, words="answers")
+        with socket.create_connection((str(peer), port), timeout=timeout_s, source_address=source):
+            return Reach(answers=True, host_answers=True, words="answers")
     except TimeoutError:
         return Reach(answers=False, words="does not answer: no way over the CLADNet, or a firewall drops it")
     except OSError as error:
         if error.errno == errno.ECONNREFUSED:
-            return Reach(answers=False, words="is reachable, but nothing listens there yet")
+            return Reach(answers=False, host_answers=True, words="is reachable, but nothing listens there yet")
         return Reach(answers=False, words=error.strerror or str(error))

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Collection, Sequence
 
 from cbstorage.ceph.crush import Domain, Place, Replication, replication, widen
-from cbstorage.ceph.monitor import CrushRule, CrushTree, FileSystems, Monitors, OsdMap, PoolEntry, TreeNode
+from cbstorage.ceph.monitor import CrushRule, CrushTree, FileSystems, MdsMap, Monitors, OsdMap, PoolEntry, TreeNode
 from cbstorage.model import FILE_SYSTEM
 from larva.errors import Conflict
 
@@ -15,6 +15,9 @@ DATA_POOL = f"{FILE_SYSTEM}.data"
 SESSION_TIMEOUT_S = 30
 """A client of a lost cloud holds rights on the directories it looked into: who creates a file there waits this long for
 them. It is the least that Ceph takes (MDSMonitor, `fs set session_timeout`); the default is 60."""
+SESSION_AUTOCLOSE_S = 120
+"""A client that is silent for so long is shut out; its own host has given the volume up by then (decision 038). Until
+then each metadata server that takes over waits for it. Ceph's default is 300."""
 PLACEMENT_GROUPS = {METADATA_POOL: 8, DATA_POOL: 32}
 """Few: each costs memory on three hosts, and these clusters have a handful of OSDs."""
 
@@ -70,9 +73,15 @@ def ensure(monitors: Monitors, storage_hosts: Sequence[str]) -> bool:
     if made is None:
         monitors.run("fs new", fs_name=FILE_SYSTEM, metadata=METADATA_POOL, data=DATA_POOL)
         log.info("made the file system %s", FILE_SYSTEM)
+    _be_patient(monitors, made)
+    return True
+
+
+def _be_patient(monitors: Monitors, made: MdsMap | None) -> None:
     if made is None or made.session_timeout != SESSION_TIMEOUT_S:
         monitors.run("fs set", fs_name=FILE_SYSTEM, var="session_timeout", val=str(SESSION_TIMEOUT_S))
-    return True
+    if made is None or made.session_autoclose != SESSION_AUTOCLOSE_S:
+        monitors.run("fs set", fs_name=FILE_SYSTEM, var="session_autoclose", val=str(SESSION_AUTOCLOSE_S))
 
 
 def _current(pool: PoolEntry, rules: dict[int, str]) -> Replication:

@@ -330,3 +330,26 @@ def test_no_key_opens_another_volume(small_ceph: SmallCeph) -> None:
         pass
     with pytest.raises(LarvaError, match="not permitted"):
         rados(pools.DATA_POOL, theirs.namespace, "get", found, "-")
+
+
+def test_a_server_that_takes_over_waits_for_no_client_of_a_lost_host(small_ceph: SmallCeph) -> None:
+    """The host is lost in that its client hangs; whoever else came from the address goes with it and mounts anew."""
+    reconnect = [one for one in small_ceph.ceph("config", "dump") if one["name"] == "mds_reconnect_timeout"]
+    small_ceph.ceph("config", "set", "global", "mds_reconnect_timeout", "3600")
+    with mounted(small_ceph, make(small_ceph, "hangs"), "aws-1") as hangs:
+        hangs.write("file", b"of it")
+        small_ceph.kill(hangs.name, "STOP")
+        small_ceph.kill(f"mds.{MDS}")
+        small_ceph.start_daemon(f"mds.{MDS}")
+        small_ceph.wait("the server waits for its clients", lambda: state(small_ceph) == "up:reconnect")
+        said = small_ceph.run(["python3", "-m", "cbstorage.leading.shut_out", str(small_ceph.address)])
+        assert len(said.split()) == 1
+        small_ceph.wait("it does no longer", lambda: state(small_ceph) == "up:active")
+        small_ceph.kill(hangs.name, "CONT")
+    for one in reconnect:
+        small_ceph.ceph("config", "set", "global", one["name"], one["value"])
+
+
+def state(small: SmallCeph) -> str:
+    servers = small.ceph("fs", "dump")["filesystems"][0]["mdsmap"]["info"].values()
+    return next((str(one["state"]) for one in servers), "")

@@ -34,14 +34,16 @@ def test_everybody_is_given_several_chances_and_the_way(step: int) -> None:
     assert found["mon_client_hunt_interval"] >= 8 * way
     assert 0.4 * found["mon_lease"] >= 3 * (way + 0.2) - 1e-9
     assert found["mon_election_timeout"] >= 3 * way
+    assert found["mds_reconnect_timeout"] >= 8 * way + 2
+    assert (timing.LEASE_ACK_FACTOR - 0.6) * found["mon_lease"] >= 7 * (way + 0.2) * 0.95
 
 
 def test_at_40_ms_a_loss_is_noticed_as_fast_as_tuned_by_experiment() -> None:
     step = timing.step(0, lately_ms=45.0, long_ms=45.0)
     assert timing.settings(step) == {
-        "mds_beacon_grace": "6", "mds_beacon_mon_down_grace": "8", "mds_reconnect_timeout": "8",
-        "mon_client_hunt_interval": "1", "mon_client_ping_timeout": "6", "mon_election_timeout": "3",
-        "mon_lease": "3", "osd_heartbeat_grace": "8",
+        "mds_beacon_grace": "6", "mds_beacon_mon_down_grace": "8", "mds_reconnect_timeout": "5",
+        "mon_client_hunt_interval": "1", "mon_client_ping_timeout": "4", "mon_election_timeout": "2",
+        "mon_lease": "3", "osd_heartbeat_grace": "5",
     }  # fmt: skip
 
 

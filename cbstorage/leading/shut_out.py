@@ -1,0 +1,164 @@
+"""Clients that a metadata server which takes over for a lost one need not wait for: their sessions are ended.
+
+They are those that came from the lost host, and those that have not come back to the new server and whose hosts answer
+no echo either: hosts that were lost with it. At the end of the wait the server would end them all the same.
+
+It speaks with the server while it is taking over. libcephfs may wait without end, so it runs in a child process that
+can be killed: `python -m cbstorage.leading.shut_out ADDRESS`. Only the appliance has the module `cephfs`.
+"""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from typing import Any
+
+from cbstorage.ceph import cephx
+from cbstorage.host import local
+from larva import codec, process
+from larva.errors import LarvaError, ProgramFailed
+
+log = logging.getLogger(__name__)
+
+BOUND_S = 30.0
+WAIT_S = 20.0
+"""For a server to come so far that it waits for clients."""
+POLL_S = 0.1
+ECHO_S = 2
+"""Seven echoes to a host that answers none."""
+AT_ONCE = 32
+"""Hosts."""
+RECONNECT = "up:reconnect"
+_BEFORE = ("up:standby", "up:standby-replay", "up:replay", "up:resolve", "up:boot", "up:creating", "up:starting")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """A metadata server's `status`."""
+
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionAddress:
+    """From where a session comes, `10.0.0.5:0`."""
+
+    addr: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEntity:
+    """Whose a session is."""
+
+    addr: SessionAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One line of `session ls`."""
+
+    id: int
+    entity: SessionEntity
+    reconnecting: bool = False
+    """Whether the server waits for it."""
+
+    @property
+    def address(self) -> str:
+        """From where it came: what a client says of itself is not asked."""
+        return self.entity.addr.addr.rsplit(":", 1)[0]
+
+
+def carry_out(address: IPv4Address) -> None:
+    """End the sessions lost with the host of an address once the rank's new server waits; what fails is logged."""
+    argv = [sys.executable, "-m", "cbstorage.leading.shut_out", str(address)]
+    try:
+        said = process.run(argv, timeout=BOUND_S)
+    except LarvaError as error:  # then it waits for them as long as Ceph is told to
+        log.warning("clients of %s that was lost are waited for: %s", address, error.message)
+        return
+    if said:
+        log.warning("clients that were lost with %s are shut out: %s", address, " ".join(said.split()))
+
+
+def awaited(sessions: Iterable[Session]) -> dict[str, list[int]]:
+    """The ids of the sessions that a server waits for, by the addresses they came from."""
+    found: dict[str, list[int]] = {}
+    for one in sorted(sessions, key=lambda one: one.id):
+        if one.reconnecting:
+            found.setdefault(one.address, []).append(one.id)
+    return found
+
+
+class _Server:
+    """Rank 0's metadata server, whoever that is."""
+
+    def __init__(self) -> None:
+        import cephfs
+
+        self._fs: Any = cephfs.LibCephFS(
+            conffile=str(local.CONFIGURATION),
+            auth_id=cephx.ADMIN.removeprefix("client."),
+            conf={"keyring": str(local.keyring_of(cephx.ADMIN)), "client_mount_timeout": "15", "log_file": ""},
+        )
+        self._fs.init()
+
+    def ask(self, prefix: str, **more: object) -> bytes:
+        """Run one of its commands."""
+        code, answer, words = self._fs.mds_command("0", json.dumps({"prefix": prefix, "format": "json", **more}), "")
+        if code != 0:
+            raise ProgramFailed(f"mds.0 {prefix}: {words or code}")
+        return bytes(answer)
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Its clients."""
+        return codec.decode(self.ask("session ls"), tuple[Session, ...], source="mds.0 session ls")
+
+    def end(self, ids: Iterable[int]) -> None:
+        """End sessions and shut the addresses out from which they came."""
+        for one in ids:
+            self.ask("session evict", filters=[f"id={one}"])
+            print(one, flush=True)  # noqa: T201
+
+
+def _state(server: _Server) -> str:
+    try:
+        return codec.decode(server.ask("status"), Status, source="mds.0 status").state
+    except LarvaError:  # nobody holds the rank yet
+        return _BEFORE[0]
+
+
+def main(address: IPv4Address) -> None:
+    """Wait until the server waits for clients, and end those that are lost."""
+    server = _Server()
+    deadline = time.monotonic() + WAIT_S
+    while (state := _state(server)) in _BEFORE:
+        if time.monotonic() > deadline:
+            raise ProgramFailed(f"mds.0 is {state} for {WAIT_S:g} s")
+        time.sleep(POLL_S)
+    if state != RECONNECT:
+        return
+    lost = awaited(server.sessions()).pop(str(address), [])
+    server.end(lost)
+    others = list(awaited(server.sessions()).keys() - {str(address)})
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        silent = {one for one, answers in zip(others, pool.map(_answers, others), strict=True) if not answers}
+    for where, ids in awaited(server.sessions()).items():
+        if where in silent:
+            server.end(ids)
+
+
+def _answers(address: str) -> bool:
+    """Whether one of several echoes comes back."""
+    try:
+        process.run(["ping", "-n", "-q", "-c", "1", "-i", "0.3", "-w", str(ECHO_S), address], timeout=ECHO_S + 5)
+    except ProgramFailed:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main(IPv4Address(sys.argv[1]))
