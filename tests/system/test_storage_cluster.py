@@ -472,6 +472,27 @@ def test_a_host_that_lost_power_comes_back_by_itself(demo: Demo, hosts: list[str
     wait_for("its OSD is up again", lambda: len(up.osds_up(demo, up.CLADNET)) == len(hosts), seconds=120)
 
 
+def test_a_storage_host_leaves_and_comes_back_with_its_data(demo: Demo, hosts: list[str]) -> None:
+    """Its key is none any more, its monitor is out of the map; nothing of its data is made anew when it is back."""
+    host, stays = hosts[-1], hosts[0]
+    entity, uuid = f"osd.{hosts_osd(demo, host)}", demo.ask("storage", "osd", "list")[hosts_osd(demo, host)]["uuid"]
+    demo.larva("net", "leave", up.CLADNET, host)
+    units = ["sh", "-c", "systemctl list-units --no-legend --plain --state=active 'ceph-*@*' | wc -l"]
+    wait_for("its daemons stop", lambda: demo.run(host, units).strip() == "0", seconds=90)
+    wait_for(
+        "its monitor is out of the map",
+        lambda: host not in {one["name"] for one in ceph(demo, stays, "mon", "dump")["mons"]},
+        seconds=120,
+    )
+    assert entity in {one["entity"] for one in ceph(demo, stays, "auth", "ls")["auth_dump"]}, "its data comes back"
+    expected = write(demo, stays, "meanwhile", b"without it")
+    demo.larva("net", "join", up.CLADNET, host)
+    wait_for("its OSD is up and in", lambda: len(up.osds_up(demo, up.CLADNET)) == len(hosts), seconds=240)
+    wait_for("its monitor is back", lambda: host in ceph(demo, stays, "quorum_status")["quorum_names"], seconds=240)
+    wait_for("its volume is back", lambda: digest(demo, host, "meanwhile") == expected, seconds=120)
+    assert demo.ask("storage", "osd", "list")[hosts_osd(demo, host)]["uuid"] == uuid
+
+
 def test_a_host_that_leaves_the_cladnet_keeps_no_volume(demo: Demo) -> None:
     host = demo.control.name
     mounted = ["sh", "-c", f"grep -q ' {up.MOUNT_POINT} ' /proc/self/mountinfo && echo yes || echo no"]
