@@ -162,6 +162,71 @@ def test_keys_are_private_on_disk_and_sealed_in_etcd(demo: Demo, hosts: list[str
     assert stored == ""
 
 
+WRITER = """
+import os, sys, time
+at = sys.argv[1]
+number = 0
+with open(at, "ab") as file:
+    while not os.path.exists(at + ".enough"):
+        number += 1
+        file.write(b"%08d" % number)
+        file.flush()
+        os.fsync(file.fileno())
+        time.sleep(0.05)
+"""
+
+
+def keys_of(demo: Demo) -> dict[str, dict[str, Any]]:
+    return {one["entity"]: one for one in demo.ask("storage", "keys")}
+
+
+def test_every_key_is_replaced_and_nobody_notices(demo: Demo, hosts: list[str]) -> None:
+    """All at once under a writer; who used its key has a new one, the rest has it for its next start."""
+    script = f"nohup python3 -c '{WRITER}' {up.MOUNT_POINT}/writing >/dev/null 2>&1 &"
+    demo.run(hosts[0], ["sh", "-c", script])
+    before = keys_of(demo)
+    assert {"client.admin", *(f"osd.{number}" for number in range(len(hosts)))} <= before.keys()
+    demo.larva("storage", "rotate-keys", "--all", "--remount", "--wait", "180", timeout=200)
+    group = demo.ask("storage", "status")["specification"]["group"]
+    volume = next(one for one in demo.ask("volume", "list") if one["name"] == up.VOLUME)
+    idle, busy = (f"client.{up.VOLUME}.{volume['id']}.{host}" for host in (hosts[1], hosts[0]))
+
+    def ended(entity: str) -> bool:
+        return bool(keys_of(demo)[entity]["number"] > before.get(entity, {"number": 0})["number"])
+
+    for entity in ("client.admin", idle):
+        wait_for(f"{entity} has its new key only", lambda entity=entity: ended(entity), seconds=120)
+    assert keys_of(demo)[busy]["phase"] == "held", "its volume is in use: it is left alone"
+    assert keys_of(demo)["osd.0"]["phase"] == "held"
+    demo.run(hosts[0], ["touch", f"{up.MOUNT_POINT}/writing.enough"])
+    wait_for("the volume is idle and mounted anew", lambda: ended(busy), seconds=120)
+    directory = f"/var/lib/larva/storage/mount/{group}/{up.VOLUME}/keyring"
+    assert demo.run(hosts[0], ["stat", "-c", "%a %U", directory]).split() == ["600", "root"]
+    text = demo.run(hosts[1], ["cat", f"{up.MOUNT_POINT}/writing"], timeout=60)
+    numbers = [int(text[at : at + 8]) for at in range(0, len(text), 8)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 20
+
+
+def test_the_keys_of_a_host_that_was_taken_over_end_at_once(demo: Demo, hosts: list[str]) -> None:
+    """Whatever it runs by old keys is cut off, started by new ones, and all is as before."""
+    expected = write(demo, hosts[2], "kept", b"kept")
+    found = demo.run(hosts[2], ["sed", "-n", "s/.*key = //p", "/etc/ceph/ceph.client.admin.keyring"])
+    words = ("--host", hosts[2], "--now", "--yes", "--wait", "240")
+    demo.larva("storage", "rotate-keys", *words, timeout=260)
+    keyring = "umask 077; printf '[client.admin]\\n\\tkey = %s\\n' \"$0\" >/run/old"
+    login = f"{keyring}; ceph --connect-timeout 15 --keyring /run/old -s"
+    with pytest.raises(LarvaError, match="denied"):
+        demo.run(hosts[2], ["sh", "-c", login, found.strip()], timeout=60)
+    wait_for("its volume is mounted again", lambda: digest(demo, hosts[2], "kept") == expected, seconds=120)
+    wait_for("its OSD is up", lambda: len(up.osds_up(demo, up.CLADNET)) == len(hosts), seconds=120)
+    wait_for(
+        "a metadata server stands by",
+        lambda: len(demo.ask("storage", "status")["state"]["standby_mds"]) == 2,
+        seconds=120,
+    )
+
+
 def test_a_volume_s_key_opens_no_other_volume(demo: Demo, hosts: list[str]) -> None:
     demo.larva("volume", "create", "other", "--size", "64M", "--wait", "60", timeout=80)
     demo.larva("volume", "mount", "other", "--on", hosts[0], "--at", "/mnt/other", "--wait", "60", timeout=80)
