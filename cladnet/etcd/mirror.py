@@ -227,8 +227,8 @@ class _Copy:
             log.warning("left out: %s", error)
             self.unreadable[key] = revision
             return
-        if known is not None and known == item and codec.encode(known.value) == codec.encode(item.value):
-            item = known  # equality alone may leave fields out
+        if known is not None and known == item and _is_same(known.value, item.value):
+            item = known
         self.items[key] = item
         self.folders.setdefault(_folder(key), {})[key] = item
 
@@ -239,6 +239,11 @@ class _Copy:
             del folder[key]
             if not folder:
                 del self.folders[_folder(key)]
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Whether two values are the same in what equality takes no notice of, too."""
+    return one is other or codec.encode(one) == codec.encode(other)
 
 
 def _folder(key: str) -> str:
