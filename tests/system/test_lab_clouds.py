@@ -18,7 +18,7 @@ from images.clouds.lab import topology
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.machine import Machine
 from images.clouds.lab.topology import Host, Role
-from larva.errors import Conflict, LarvaError, NotFound, ProgramFailed, TimedOut
+from larva.errors import Conflict, LarvaError, MalformedData, NotFound, ProgramFailed, TimedOut
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
@@ -51,9 +51,14 @@ def lab(lab_tree: Path) -> Iterator[Lab]:
         made.destroy()
 
 
-def ping(machine: Machine, address: IPv4Address | str) -> float | None:
-    """The shortest round trip of three, in ms; None when nothing comes back."""
-    said = machine.run(["ping", "-n", "-c3", "-i0.2", "-W2", str(address)], ok_codes=(0, 1), timeout=30)
+def ping(machine: Machine, address: IPv4Address | str, *, size: int = 56) -> float | None:
+    """The shortest round trip of three, in ms; None when nothing comes back.
+
+    Args:
+        size: of what is sent, in bytes, without its headers.
+    """
+    words = ["ping", "-n", "-c3", "-i0.2", "-W2", "-s", str(size), str(address)]
+    said = machine.run(words, ok_codes=(0, 1), timeout=30)
     return float(said.splitlines()[-1].split("=")[1].split("/")[0]) if "min/avg/max" in said else None
 
 
@@ -227,6 +232,24 @@ def test_bulk_data_passes_the_relay_whole_and_a_killed_relay_comes_back(lab: Lab
             os.kill(pid, 9)
         until(lambda: ping(gcp, azure.host.public) is not None, "the relay did not come back")
     finally:
+        lab.rtt(on=False)
+
+
+def test_uplinks_have_a_rate_while_all_runs(lab: Lab) -> None:
+    gcp, azure = lab.machine("gcp-1"), lab.machine("azure-1")
+    distance = lab.topology.rtt_ms("gcp", "azure")
+    lab.rtt(on=True)
+    try:
+        lab.rate(1.0)
+        # 1,442 bytes take 11.5 ms on each of the two uplinks.
+        until(lambda: (ping(gcp, azure.host.public, size=1400) or 0) >= distance + 23, "a slow link, and fast packets")
+        with pytest.raises(MalformedData, match="uplink_mbit_s"):
+            lab.rate(-1.0)
+        assert {cloud.uplink_mbit_s for cloud in lab.topology.clouds} == {1.0}
+        lab.rate(0.0)
+        until(lambda: (ping(gcp, azure.host.public, size=1400) or 0) < distance + 23, "no rate, and slow packets")
+    finally:
+        lab.rate(0.0)
         lab.rtt(on=False)
 
 
