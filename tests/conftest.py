@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,6 +32,10 @@ from cladnet.model import (
 from cladnet.quality import Alarm, HostQuality
 from larva import ports
 from larva.errors import Unavailable
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts background jobs so, and what tests start would inherit it: Ctrl-C could not be tried.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def need(program: str) -> None:
