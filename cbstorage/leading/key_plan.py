@@ -99,36 +99,42 @@ class Step:
     """Whether another look is worth while soon."""
 
 
-def step(facts: Facts, *, may_commit: bool = True) -> Step:
+def step(facts: Facts, *, may_begin: bool = True, may_commit: bool = True) -> Step:
     """Return the next step.
 
+    What was fulfilled is kept for good: a wish that means a host which left means it again when it is back.
+
     Args:
+        may_begin: whether the next key may be made now.
         may_commit: whether one more daemon may be cut off from its old key: they are restarted one after the other.
     """
     state, due = facts.initial(), facts.due()
     if not state.old:
         if not due:
             return _settled(facts, state)
+        if not may_begin:
+            return replace(_settled(facts, state), again=True)
         # Said before anything is done: whoever goes on after a crash knows which key was the old one.
         state = replace(state, old=facts.key, replacing=_asked(facts), phase=KeyPhase.MADE)
         return Step(act=Act.NONE, state=state, again=True)
     if facts.key == state.old:
-        return _both(facts, state, due, may_commit=may_commit)
+        return _both(facts, state, due, may_begin=may_begin, may_commit=may_commit)
     return _after(facts, state)
 
 
 def _settled(facts: Facts, state: KeyState) -> Step:
-    known = {wish.asked for wish in facts.wishes}
-    state = replace(
-        state, phase=KeyPhase.CURRENT, made_at=facts.made_at, done=tuple(one for one in state.done if one in known)
-    )
+    state = replace(state, phase=KeyPhase.CURRENT, made_at=facts.made_at)
     act = Act.SEAL if _unsealed(facts, state) else Act.NONE
     return Step(act=act, state=state, again=act is Act.SEAL)
 
 
-def _both(facts: Facts, state: KeyState, due: Sequence[KeyRotation], *, may_commit: bool) -> Step:
+def _both(
+    facts: Facts, state: KeyState, due: Sequence[KeyRotation], *, may_begin: bool, may_commit: bool
+) -> Step:  # fmt: skip
     """The old key is good still."""
     state = replace(state, made_at=facts.made_at)
+    if not may_begin and not facts.pending:
+        return Step(act=Act.NONE, state=state, again=True)
     hurried = [wish for wish in due if wish.now]
     if any(wish.asked not in state.replacing for wish in hurried):
         if facts.pending:
@@ -156,7 +162,7 @@ def _after(facts: Facts, state: KeyState) -> Step:
         return Step(act=Act.NONE, state=state, again=False)
     done = replace(
         state, phase=KeyPhase.CURRENT, old="", replacing=(), number=state.number + 1,
-        done=tuple(sorted({*state.done, *state.replacing} & {wish.asked for wish in facts.wishes})),
+        done=tuple(sorted({*state.done, *state.replacing})),
     )  # fmt: skip
     ends = at_once and facts.kind is Kind.MOUNT
     return Step(act=Act.END if ends else Act.NONE, state=done, again=bool(facts.due()))

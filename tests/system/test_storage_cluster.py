@@ -184,8 +184,9 @@ def test_every_key_is_replaced_and_nobody_notices(demo: Demo, hosts: list[str]) 
     """All at once under a writer; who used its key has a new one, the rest has it for its next start."""
     script = f"nohup python3 -c '{WRITER}' {up.MOUNT_POINT}/writing >/dev/null 2>&1 &"
     demo.run(hosts[0], ["sh", "-c", script])
+    wanted = {"client.admin", *(f"osd.{number}" for number in range(len(hosts)))}
+    wait_for("every key is listed", lambda: wanted <= keys_of(demo).keys(), seconds=90)
     before = keys_of(demo)
-    assert {"client.admin", *(f"osd.{number}" for number in range(len(hosts)))} <= before.keys()
     demo.larva("storage", "rotate-keys", "--all", "--remount", "--wait", "180", timeout=200)
     group = demo.ask("storage", "status")["specification"]["group"]
     volume = next(one for one in demo.ask("volume", "list") if one["name"] == up.VOLUME)

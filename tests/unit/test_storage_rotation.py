@@ -345,3 +345,31 @@ def test_the_administrators_next_key_lies_beside_until_the_other_is_refused(osd:
     files.write_client(following, {}, cephx.ADMIN)
     assert [one.fingerprint for one in files.held()] == [cephx.fingerprint(following[cephx.ADMIN].key)]
     assert not files.exchange(following, {}, cephx.ADMIN)
+
+
+def test_a_wish_that_was_fulfilled_means_nobody_again_who_left_and_came_back() -> None:
+    world = Rotation(Kind.ADMIN, 3, patient=True)
+    world.ask(now=True)
+    for _ in range(20):
+        world.look(3)
+        world.take_up()
+        world.use()
+    assert world.state is not None
+    assert world.state.number == 1
+    wishes, world.wishes = world.wishes, []  # its only host that was meant has left
+    world.look(3)
+    world.wishes = wishes
+    for _ in range(5):
+        world.look(3)
+    assert world.state.number == 1
+    assert not world.pending
+
+
+def test_nothing_begins_while_it_may_not() -> None:
+    world = Rotation(Kind.ADMIN, 3, patient=True)
+    world.ask(now=True)
+    found = step(world.facts(), may_begin=False)
+    assert (found.act, found.state.old, found.again) == (Act.NONE, "", True)
+    world.state = step(world.facts()).state
+    assert step(world.facts(), may_begin=False).act is Act.NONE
+    assert step(world.facts()).act is Act.MAKE
