@@ -579,8 +579,9 @@ def test_a_gateway_serves_a_volume_as_a_unit_of_its_machine(demo: Demo, hosts: l
     demo.lab.add_host(new)
     material = demo.ask("enrol", "token", "create", "--group", up.CLADNET, "--role", "gateway", "--role", "member")
     text = join_toml(roles=["gateway", "member"], cloud=up.cloud_facts(demo.topology, new), join=material)
+    expected = write(demo, hosts[1], "same", b"for every client")
     demo.lab.launch(new.name, cloud_config(text))
-    wait_for("it has the volume", lambda: digest(demo, new.name, "same") != "", seconds=180)
+    wait_for("it has the volume", lambda: digest(demo, new.name, "same") == expected, seconds=180)
     password = demo.run(demo.control.name, ["larva", "smb", "password", "bob", "--generate"]).strip()
     demo.larva("smb", "share", up.VOLUME, "--on", new.name, "--user", "bob", "--wait", "120", timeout=140)
     assert demo.run(new.name, ["systemctl", "is-active", "larva-smb.service"]).strip() == "active"
