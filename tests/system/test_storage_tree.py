@@ -57,7 +57,7 @@ desired = volume_plan.Desired(
 back = volume_plan.plan(desired, {host: host for host in hosts}).take_back
 keeper = volume_keeper.VolumeKeeper(Mock(), volume.group, "aws-1")
 with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
-    active = volume_keeper._active_metadata_servers(monitors)
+    active = volume_keeper.active_metadata_servers(monitors)
     keeper._take_back(monitors, active, {pair: desired.handed_out[pair] for pair in back})
 result = [host for host, _ in back]
 """
