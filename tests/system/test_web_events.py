@@ -82,17 +82,19 @@ def heard(listener: websocket.WebSocket) -> Iterator[dict[str, object]]:
 
 
 def wait_until_watching(listener: websocket.WebSocket, store: Store) -> None:
-    """Return when changes of etcd arrive."""
+    """Return when changes of etcd arrive, those of tests as well: each prefix has a watch of its own."""
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    missing = {"status-cleared", "other"}
+    while missing and time.monotonic() < deadline:
         store.put(keys.presence("probe", "host"), "host")
+        store.put(keys.status("probe", "host"), "no row")
         try:
             message = json.loads(listener.recv())
         except websocket.WebSocketTimeoutException:
             continue
         if message.get("cladnet") == "probe":
-            return
-    raise AssertionError("no change of etcd arrived")
+            missing.discard(message["type"] if message["type"] == "status-cleared" else "other")
+    assert not missing, "no change of etcd arrived"
 
 
 @pytest.fixture
