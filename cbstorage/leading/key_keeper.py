@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import AuthEntry, FileSystems, Monitors, OsdMap, QuorumStatus
-from cbstorage.host import claim, local, services
-from cbstorage.leading import key_facts, key_plan, monitor_moves, tree
+from cbstorage.host import local, services
+from cbstorage.leading import key_facts, key_plan, leadership, tree
 from cbstorage.leading.key_facts import Owned, Told
 from cbstorage.leading.key_plan import Act, Facts, Kind
 from cbstorage.leading.metadata_servers import active_metadata_servers
@@ -45,21 +45,14 @@ class KeyKeeper:
     def reconcile(self) -> float:
         """Bring every key that should be replaced a step nearer to that; return when to look again."""
         seen = view.read(self._store, self._group)
-        keyring = local.keyring_of(cephx.ADMIN)
-        if seen is None or self._host not in seen.specification.mon_hosts or not keyring.exists():
+        if seen is None or not leadership.has_keys(seen, self._host):
             return LOOK_S
-        if claim.current() != claim.Claim(group=self._group, fsid=seen.specification.fsid):
-            return LOOK_S  # this host's keys are another cluster's
         left = self._looked + LOOK_S - time.monotonic()
         if left > 0 and not records.key_rotations(self._store, self._group):
             return left  # nobody ever asked; ages are looked at now and then
         try:
-            with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring) as monitors:
-                quorum = monitors.ask("quorum_status", QuorumStatus)
-                if not monitor_moves.leads(
-                    self._host, leader=quorum.quorum_leader_name, quorum=quorum.quorum_names,
-                    wanted=seen.specification.mon_hosts,
-                ):  # fmt: skip
+            with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=local.keyring_of(cephx.ADMIN)) as monitors:
+                if not leadership.leads(monitors, seen, self._host):
                     return LOOK_S / 3
                 again = self.tend(monitors, seen)
                 self._looked = time.monotonic()

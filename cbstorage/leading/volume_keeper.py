@@ -10,9 +10,9 @@ from functools import partial
 
 from cbstorage import ground, keys, mirror_records, records, view
 from cbstorage.ceph import cephx, sealed_keys
-from cbstorage.ceph.monitor import Monitors, QuorumStatus
-from cbstorage.host import claim, local, services
-from cbstorage.leading import monitor_moves, promise_pools, tree
+from cbstorage.ceph.monitor import Monitors
+from cbstorage.host import local, services
+from cbstorage.leading import leadership, promise_pools, tree
 from cbstorage.leading.connection_keeper import ConnectionKeeper
 from cbstorage.leading.copy_access import CopyAccess
 from cbstorage.leading.copy_keeper import CopyKeeper
@@ -85,22 +85,15 @@ class VolumeKeeper:
     def reconcile(self) -> float:
         """Bring volumes and keys nearer to what is wanted; return when to look again."""
         seen = view.read(self._store, self._group)
-        keyring = local.keyring_of(cephx.ADMIN)
-        if seen is None or self._host not in seen.specification.mon_hosts or not keyring.exists():
+        if seen is None or not leadership.has_keys(seen, self._host):
             return LOOK_S
-        if claim.current() != claim.Claim(group=self._group, fsid=seen.specification.fsid):
-            return LOOK_S  # this host's keys and ceph.conf are another cluster's
         desired = self._desired(seen)
         trash = records.trash(self._store, self._group)
         if not desired.volumes and not desired.handed_out and not trash and self._connections.is_idle():
             return LOOK_S
         try:
-            with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring) as monitors:
-                quorum = monitors.ask("quorum_status", QuorumStatus)
-                if not monitor_moves.leads(
-                    self._host, leader=quorum.quorum_leader_name, quorum=quorum.quorum_names,
-                    wanted=seen.specification.mon_hosts,
-                ):  # fmt: skip
+            with Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=local.keyring_of(cephx.ADMIN)) as monitors:
+                if not leadership.leads(monitors, seen, self._host):
                     self._copies.stop()
                     self._mirrors.stop()
                     return LOOK_S / 3

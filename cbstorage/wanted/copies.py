@@ -32,7 +32,7 @@ def clone(
         InvalidInput: the name or the size cannot be used.
         MalformedData: whom the other is kept for cannot be read.
     """
-    source = snapshots.active(store, group, name)
+    source = volumes.active(store, group, name)
     used = volumes.find(store, group, name).used_bytes
     size = size_bytes if size_bytes is not None else source.value.size_bytes
     sizes.check_volume(size)
@@ -79,7 +79,7 @@ def restore(store: Store, group: str, name: str, snapshot: str, *, force: bool =
         Conflict: it is mounted somewhere and `force` is not set; machines outside have keys for it; or it is being
             deleted, or filled already.
     """
-    item = snapshots.active(store, group, name)
+    item = volumes.active(store, group, name)
     mirror_guards.refuse(store, item.value, "it holds what its source does", hint=f"larva volume promote {name} first")
     _require(store, group, item.value, snapshot)
     connections = records.connections_of(store, group).keys() | records.connection_keys_of(store, group).keys()

@@ -10,7 +10,7 @@ from cbstorage.mirror_model import MirrorState, VolumeMirror
 from cbstorage.model import VolumeSpecification
 from cbstorage.promise import Promise
 from cbstorage.volume_model import CopyWish, SnapshotPhase
-from cbstorage.wanted import mirror_guards, mirror_siting, promises, snapshots, volumes
+from cbstorage.wanted import mirror_guards, mirror_siting, promises, volumes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Versioned
 from cladnet.placement.model import Survive
 from larva.errors import Conflict, InvalidInput, NotFound
@@ -103,7 +103,7 @@ def create(
         raise InvalidInput(f"a mirror cannot follow every {every_s} s", hint="from 1m to 366d")
     if not 1 <= keep <= MOST_KEPT:
         raise InvalidInput(f"a mirror cannot keep {keep} states", hint=f"from 1 to {MOST_KEPT}")
-    source = snapshots.active(store, group, name)
+    source = volumes.active(store, group, name)
     wanted = new or f"{name}-mirror"
     mirrors = mirror_records.mirrors_of(store, group)
     there = records.volume(store, group, wanted)
@@ -218,7 +218,7 @@ def promote(store: Store, group: str, name: str, *, force: bool = False) -> Mirr
         Conflict: nothing whole has arrived yet; it follows its source; or somebody else changed it meanwhile.
     """
     view = find(store, group, name)
-    item = snapshots.active(store, group, name)
+    item = volumes.active(store, group, name)
     mirrors = mirror_records.mirrors_of(store, group)
     own = {one: found for (whose, one), found in records.snapshots(store, group).items() if whose == view.id}
     last = own.get(view.complete or "")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from cbstorage import keys, records
-from cbstorage.model import VolumePhase, VolumeSpecification
+from cbstorage.model import VolumeSpecification
 from cbstorage.share_model import MOST_SHARES, Share, VolumeShares
 from cbstorage.wanted import members, mounting, volumes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Versioned
@@ -33,7 +33,7 @@ def share(store: Store, group: str, name: str, hosts: Sequence[str], *, read_onl
             hosts should have this one, or somebody else changed it meanwhile.
         MalformedData: who has shares cannot be read; `keep_for` writes it anew.
     """
-    volume = _active(store, group, name)
+    volume = volumes.active(store, group, name)
     current = store.get(keys.volume_shares(group, volume.value.id), VolumeShares)
     if current is None:
         raise Conflict(
@@ -52,7 +52,7 @@ def keep_for(store: Store, group: str, name: str, wanted: Sequence[Share]) -> Vo
     Raises:
         NotFound, InvalidInput, Conflict: as `share`; a host is named twice.
     """
-    volume = _active(store, group, name)
+    volume = volumes.active(store, group, name)
     if len({one.host for one in wanted}) != len(wanted):
         raise InvalidInput("a host is named twice", hint="it has one share: for reading only, or for writing too")
     if wanted:
@@ -71,7 +71,7 @@ def unshare(store: Store, group: str, name: str, hosts: Sequence[str]) -> Volume
         Conflict: the volume is for every host or is being deleted, or somebody else changed it meanwhile.
         MalformedData: who has shares cannot be read; `keep_for` writes it anew.
     """
-    volume = _active(store, group, name)
+    volume = volumes.active(store, group, name)
     current = store.get(keys.volume_shares(group, volume.value.id), VolumeShares)
     if current is None:
         raise Conflict(
@@ -97,7 +97,7 @@ def open_to_all(store: Store, group: str, name: str) -> None:
         Conflict: it is being deleted, another volume is mounted where a host should have this one, or somebody else
             changed it meanwhile.
     """
-    volume = _active(store, group, name)
+    volume = volumes.active(store, group, name)
     revision = _revision(store, volume.value)
     before = records.shares_of(store, group).get(volume.value.id)
     if before is None:
@@ -126,15 +126,6 @@ def wait_in_force(store: Store, group: str, name: str, *, timeout_s: float) -> N
         return None, not behind, "\n".join(words)
 
     volumes.wait(look, f"what volume {name} is shared with is not in force", timeout_s)
-
-
-def _active(store: Store, group: str, name: str) -> Versioned[VolumeSpecification]:
-    volume = records.volume(store, group, name)
-    if volume is None:
-        raise volumes.unknown(group, name)
-    if volume.value.phase is VolumePhase.DELETING:
-        raise Conflict(f"volume {name} is being deleted")
-    return volume
 
 
 def _named(store: Store, group: str, hosts: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from cbstorage import keys, records
 from cbstorage.leading import mirror_plan
 from cbstorage.leading.snapshot_plan import PREFIX
-from cbstorage.model import VolumePhase, VolumeSpecification
+from cbstorage.model import VolumeSpecification
 from cbstorage.volume_model import Snapshot, SnapshotPhase, SnapshotSchedule
 from cbstorage.wanted import mirror_guards, volumes
 from cladnet.etcd.store import Condition, Put, Store, Versioned
@@ -38,7 +38,7 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
         InvalidInput: the name cannot be used.
         Conflict: the volume has one of that name, or too many, or is being deleted; or it is a mirror.
     """
-    item = active(store, group, volume)
+    item = volumes.active(store, group, volume)
     now = datetime.now(UTC)
     chosen = name or f"{now:%Y%m%d-%H%M%S}"
     key = keys.snapshot(group, item.value.id, chosen)
@@ -81,7 +81,7 @@ def list_all(store: Store, group: str, volume: str) -> SnapshotList:
 
 def delete(store: Store, group: str, volume: str, name: str) -> None:
     """Ask for a snapshot to be removed; NotFound without it."""
-    item = active(store, group, volume)
+    item = volumes.active(store, group, volume)
     mirror_guards.refuse_snapshot(store, item.value, name)
     for one in _of(store, group, item.value):
         if one.value.name == name:
@@ -105,7 +105,7 @@ def schedule(store: Store, group: str, volume: str, *, every_s: int, keep: int) 
         raise InvalidInput(f"snapshots cannot be made every {every_s} s", hint="from 5m to 366d")
     if not 1 <= keep <= MOST:
         raise InvalidInput(f"a schedule cannot keep {keep} snapshots", hint=f"from 1 to {MOST}")
-    item = active(store, group, volume)
+    item = volumes.active(store, group, volume)
     mirror_guards.refuse(
         store, item.value, "it has snapshots of its own, by its interval", hint="larva volume mirror … --every --keep"
     )
@@ -116,7 +116,7 @@ def schedule(store: Store, group: str, volume: str, *, every_s: int, keep: int) 
 
 def unschedule(store: Store, group: str, volume: str) -> None:
     """Ask for no more scheduled snapshots; those that are there stay."""
-    item = active(store, group, volume)
+    item = volumes.active(store, group, volume)
     store.delete(keys.snapshot_schedule(group, item.value.id))
 
 
@@ -139,16 +139,6 @@ def wait_gone(store: Store, group: str, volume: str, name: str, *, timeout_s: fl
         return None, name not in there, volumes.find(store, group, volume).problem or "no storage host has removed it"
 
     volumes.wait(look, f"snapshot {name} of volume {volume} is not removed", timeout_s)
-
-
-def active(store: Store, group: str, volume: str) -> Versioned[VolumeSpecification]:
-    """Return a volume that is not being deleted; NotFound or Conflict otherwise."""
-    item = records.volume(store, group, volume)
-    if item is None:
-        raise volumes.unknown(group, volume)
-    if item.value.phase is VolumePhase.DELETING:
-        raise Conflict(f"volume {volume} is being deleted")
-    return item
 
 
 def _of(store: Store, group: str, volume: VolumeSpecification) -> list[Versioned[Snapshot]]:

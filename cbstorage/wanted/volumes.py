@@ -21,7 +21,7 @@ from cbstorage.promise import Promise
 from cbstorage.share_model import Share, VolumeShares
 from cbstorage.volume_model import CopyWish
 from cbstorage.wanted import members, promises, sizes
-from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
+from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Versioned
 from cladnet.keys import is_segment
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
 
@@ -263,6 +263,16 @@ def wait(look: Callable[[], tuple[T, bool, str]], what: str, timeout_s: float) -
                 f"{what} after {timeout_s:g} s\n{words}", hint="larva storage status shows the cluster's health"
             )
         time.sleep(POLL_S)
+
+
+def active(store: Store, group: str, name: str) -> Versioned[VolumeSpecification]:
+    """Return a volume that is not being deleted; NotFound or Conflict otherwise."""
+    item = records.volume(store, group, name)
+    if item is None:
+        raise unknown(group, name)
+    if item.value.phase is VolumePhase.DELETING:
+        raise Conflict(f"volume {name} is being deleted")
+    return item
 
 
 def unknown(group: str, name: str) -> LarvaError:
