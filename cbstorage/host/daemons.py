@@ -16,7 +16,7 @@ from cbstorage.model import Daemon, DaemonKind, DeviceProblem, HostDaemons, Seal
 from cbstorage.view import View
 from cladnet.etcd.store import Store
 from cladnet.member import Identity
-from larva.errors import LarvaError, MalformedData, Refused, Unavailable
+from larva.errors import LarvaError, MalformedData, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class StorageHost:
                     raise Unavailable("this host has not been given a monitor's keys yet")
                 mon.ensure(self._host, seen.founding, identities, is_new=not self._is_founding(seen))
         try:
-            connection = self._connect(identities, following, entity)
+            connection = self._key_files.connect(identities, following, entity)
         except Unavailable as error:
             self._start_osds(None, seen, problems)
             raise Unavailable(f"{error.message}: {self._reaches(seen)}", hint=error.hint) from error
@@ -147,17 +147,6 @@ class StorageHost:
             )
         private = Identity.load().seal_private
         return sealed_keys.open_keys(private, sealed.value), sealed_keys.open_next(private, sealed.value)
-
-    def _connect(
-        self, identities: dict[str, cephx.Identity], following: dict[str, cephx.Identity], entity: str
-    ) -> Monitors:
-        keyring = local.keyring_of(entity)
-        try:
-            return Monitors(local.CONFIGURATION, entity=entity, keyring=keyring)
-        except Refused:  # the other of two keys is the good one by now
-            if not self._key_files.exchange(identities, following, entity):
-                raise
-            return Monitors(local.CONFIGURATION, entity=entity, keyring=keyring)
 
     def _write_client(self, identities: dict[str, cephx.Identity], following: dict[str, cephx.Identity]) -> str:
         entity = cephx.ADMIN if cephx.ADMIN in identities else cephx.storage_host(self._host)

@@ -4,6 +4,7 @@ A daemon uses the next key when it starts. The administrator's next key lies bes
 refused: every monitor's host has both by then.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,10 +12,11 @@ from pathlib import Path
 
 from cbstorage.ceph import cephx
 from cbstorage.ceph.cephx import Identity
+from cbstorage.ceph.monitor import AuthEntry, Monitors
 from cbstorage.host import local, systemd
 from cbstorage.model import DaemonKind, HeldKey
 from cbstorage.rotation_model import KeyRotation
-from larva.errors import LarvaError
+from larva.errors import LarvaError, Refused
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +39,25 @@ class KeyFiles:
     def write_client(self, present: Mapping[str, Identity], following: Mapping[str, Identity], entity: str) -> None:
         """Write this host's own keyring."""
         if entity != cephx.ADMIN:
-            local.write_client_keyring(following.get(entity, present[entity]))
+            self._write_newer(following.get(entity, present[entity]))
             return
         beside = local.keyring_of(_NEXT_ADMIN)
         if entity not in following:
             beside.unlink(missing_ok=True)
-            local.write_client_keyring(present[entity])
+            self._write_newer(present[entity])
             return
         local.write_client_keyring(Identity(entity=_NEXT_ADMIN, key=following[entity].key))
         if _key(local.keyring_of(entity)) != following[entity].key:
             local.write_client_keyring(present[entity])
+
+    def _write_newer(self, identity: Identity) -> None:
+        """Write a keyring unless a newer key lies there: what is sealed may come from a backup of etcd.
+
+        Where the newer one is refused, `exchange` writes the other.
+        """
+        on_disk = _key(local.keyring_of(identity.entity))
+        if not on_disk or cephx.made_at(on_disk) < cephx.made_at(identity.key):
+            local.write_client_keyring(identity)
 
     def exchange(self, present: Mapping[str, Identity], following: Mapping[str, Identity], entity: str) -> bool:
         """Put the other key in the place of one that was refused; False if there is no other."""
@@ -56,6 +67,40 @@ class KeyFiles:
                 local.write_client_keyring(one)
                 return True
         return False
+
+    def connect(self, present: Mapping[str, Identity], following: Mapping[str, Identity], entity: str) -> Monitors:
+        """Return a connection to the monitors by this host's own keyring, or by the other key where one is refused.
+
+        Raises:
+            Unavailable: no quorum answers.
+            Refused: no key is good.
+        """
+        keyring = local.keyring_of(entity)
+        try:
+            return Monitors(local.CONFIGURATION, entity=entity, keyring=keyring)
+        except Refused:
+            if self.exchange(present, following, entity):
+                with contextlib.suppress(Refused):
+                    return Monitors(local.CONFIGURATION, entity=entity, keyring=keyring)
+            if entity != cephx.ADMIN or not self._ask_own_monitor():
+                raise
+            return Monitors(local.CONFIGURATION, entity=entity, keyring=keyring)
+
+    def _ask_own_monitor(self) -> bool:
+        """Write the administrator's key as this host's monitor has it; False if it has none, or the same.
+
+        The net below every replacement that went wrong: no rotation ends the monitors' own key.
+        """
+        keyring = local.data_directory(DaemonKind.MON, self._host) / "keyring"
+        if not keyring.exists():
+            return False
+        with Monitors(local.CONFIGURATION, entity=cephx.MON, keyring=keyring) as monitors:
+            (found,) = monitors.ask("auth get", tuple[AuthEntry, ...], entity=cephx.ADMIN)
+        if found.key == _key(local.keyring_of(cephx.ADMIN)):
+            return False
+        local.write_client_keyring(Identity(entity=cephx.ADMIN, key=found.key))
+        log.warning("the key of %s was asked of this host's own monitor: the one on disk was refused", cephx.ADMIN)
+        return True
 
     def write_daemons(self, present: Mapping[str, Identity], following: Mapping[str, Identity]) -> None:
         """Write the daemons' keyrings, for when they start the next time."""

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, sealed_keys
-from cbstorage.ceph.monitor import AuthEntry, FileSystems, Monitors, OsdMap, QuorumStatus
+from cbstorage.ceph.monitor import AuthEntry, FileSystems, Monitors, OsdMap
 from cbstorage.host import local, services
 from cbstorage.leading import key_facts, key_plan, leadership, tree
 from cbstorage.leading.key_facts import Owned, Told
@@ -69,7 +69,7 @@ class KeyKeeper:
         for one in key_facts.owned(self._store, monitors, seen, auth):
             names.add(one.entity)
             try:
-                again |= self._further(monitors, one, auth[one.entity], heard, seen.specification.mon_hosts)
+                again |= self._further(monitors, one, auth[one.entity], heard)
             except Unavailable:
                 raise
             except LarvaError as error:  # one key's trouble keeps no other waiting
@@ -79,23 +79,21 @@ class KeyKeeper:
             self._store.delete(key_facts.state_key(self._group, entity))
         return again
 
-    def _further(
-        self, monitors: Monitors, one: Owned, entry: AuthEntry, heard: Told, mon_hosts: Collection[str]
-    ) -> bool:
+    def _further(self, monitors: Monitors, one: Owned, entry: AuthEntry, heard: Told) -> bool:
         known = key_facts.facts(one, entry, heard)
         if known.is_under_way():
             entry = _entry(monitors, one.entity)
             known = key_facts.facts(one, entry, heard)
-        step = key_plan.step(
-            known, may_begin=known.kind is not Kind.ADMIN or not known.is_under_way() or _is_whole(monitors, mon_hosts),
-            may_commit=known.kind is not Kind.DAEMON or self._may_commit(monitors, known),
-        )  # fmt: skip
+        step = key_plan.step(known, may_commit=known.kind is not Kind.DAEMON or self._may_commit(monitors, known))
         if step.act is Act.END:
             self._end(monitors, one)
         if step.state != known.state:
             self._say(known.state, step.state)
         if step.act is Act.MAKE:
             services.pending(monitors, one.entity)
+            # At once, by this connection: a login by a wrong key, whoever's, makes Ceph take the next one for good.
+            entry = _entry(monitors, one.entity)
+            self._seal(one, entry, key_facts.facts(one, entry, heard))
         elif step.act is Act.CLEAR:
             monitors.run("auth clear-pending", entity=one.entity)
         elif step.act is Act.COMMIT:
@@ -141,15 +139,6 @@ class KeyKeeper:
             return False
         states = [item.value for item in records.key_states(self._store, self._group).values()]
         return may_restart(known.entity, states, monitors.ask("osd dump", OsdMap), monitors.ask("fs dump", FileSystems))
-
-
-def _is_whole(monitors: Monitors, mon_hosts: Collection[str]) -> bool:
-    """Whether every monitor that should be there is in the quorum, and no other is in the map.
-
-    A key that follows `client.admin`'s was once the only one at once, when it was made while a monitor came in.
-    """
-    quorum = monitors.ask("quorum_status", QuorumStatus)
-    return set(quorum.quorum_names) == set(mon_hosts) == {one.name for one in quorum.monmap.mons}
 
 
 def may_restart(entity: str, states: Collection[KeyState], osd_map: OsdMap, maps: FileSystems) -> bool:

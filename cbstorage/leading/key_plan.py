@@ -1,7 +1,8 @@
 """The next step in the replacement of one cephx key: pure, so that every rule is read in one place.
 
 The key that follows is made beside the present one (`auth get-or-create-pending`), and both are good until it is
-first used or committed. Each step is found anew from what Ceph, etcd and the hosts say: any may be done twice.
+first used or committed. Ceph 18.2.7 also takes it for used when somebody fails to log in by a wrong key, so the old one
+may end at any time. Each step is found anew from what Ceph, etcd and the hosts say: any may be done twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,26 +100,23 @@ class Step:
     """Whether another look is worth while soon."""
 
 
-def step(facts: Facts, *, may_begin: bool = True, may_commit: bool = True) -> Step:
+def step(facts: Facts, *, may_commit: bool = True) -> Step:
     """Return the next step.
 
     What was fulfilled is kept for good: a wish that means a host which left means it again when it is back.
 
     Args:
-        may_begin: whether the next key may be made now.
         may_commit: whether one more daemon may be cut off from its old key: they are restarted one after the other.
     """
     state, due = facts.initial(), facts.due()
     if not state.old:
         if not due:
             return _settled(facts, state)
-        if not may_begin:
-            return replace(_settled(facts, state), again=True)
         # Said before anything is done: whoever goes on after a crash knows which key was the old one.
         state = replace(state, old=facts.key, replacing=_asked(facts), phase=KeyPhase.MADE)
         return Step(act=Act.NONE, state=state, again=True)
     if facts.key == state.old:
-        return _both(facts, state, due, may_begin=may_begin, may_commit=may_commit)
+        return _both(facts, state, due, may_commit=may_commit)
     return _after(facts, state)
 
 
@@ -128,13 +126,9 @@ def _settled(facts: Facts, state: KeyState) -> Step:
     return Step(act=act, state=state, again=act is Act.SEAL)
 
 
-def _both(
-    facts: Facts, state: KeyState, due: Sequence[KeyRotation], *, may_begin: bool, may_commit: bool
-) -> Step:  # fmt: skip
+def _both(facts: Facts, state: KeyState, due: Sequence[KeyRotation], *, may_commit: bool) -> Step:
     """The old key is good still."""
     state = replace(state, made_at=facts.made_at)
-    if not may_begin and not facts.pending:
-        return Step(act=Act.NONE, state=state, again=True)
     hurried = [wish for wish in due if wish.now]
     if any(wish.asked not in state.replacing for wish in hurried):
         if facts.pending:
@@ -146,7 +140,10 @@ def _both(
     state = replace(state, phase=KeyPhase.HELD if held else KeyPhase.MADE)
     if _unsealed(facts, state):
         return Step(act=Act.SEAL, state=state, again=True)
-    if (hurried and may_commit) or (held and facts.kind is Kind.ADMIN):
+    hurry = hurried and may_commit
+    if facts.kind is Kind.ADMIN:  # whoever commits it has to have it, etcd away or not
+        hurry = hurry and any(facts.pending in one.held for one in facts.holders.values())
+    if hurry or (held and facts.kind is Kind.ADMIN):
         # Said before as well: no other daemon may be cut off while this one is.
         return Step(act=Act.COMMIT, state=replace(state, phase=KeyPhase.ENDING), again=True)
     return Step(act=Act.NONE, state=state, again=bool(hurried))

@@ -1,7 +1,7 @@
 """Clients that a metadata server which takes over for a lost one need not wait for: their sessions are ended.
 
-They are those that came from the lost host, and those that have not come back to the new server and whose hosts answer
-no echo either: hosts that were lost with it. At the end of the wait the server would end them all the same.
+They are those of the lost host and those that have not come back to the new server, if their hosts answer no echo
+either: hosts that were lost with it. At the end of the wait the server would end them all the same.
 
 It speaks with the server while it is taking over. libcephfs may wait without end, so it runs in a child process that
 can be killed: `python -m cbstorage.leading.shut_out ADDRESS`. Only the appliance has the module `cephfs`.
@@ -30,6 +30,8 @@ WAIT_S = 20.0
 POLL_S = 0.1
 ECHO_S = 2
 """Seven echoes to a host that answers none."""
+_NO_ECHO = 1
+"""ping(8): its exit code when nobody answered; 2 when it failed itself."""
 AT_ONCE = 32
 """Hosts."""
 RECONNECT = "up:reconnect"
@@ -134,6 +136,7 @@ def _state(server: _Server) -> str:
 def main(address: IPv4Address) -> None:
     """Wait until the server waits for clients, and end those that are lost."""
     server = _Server()
+    is_gone = not _answers(str(address))  # its successor reads the journal meanwhile
     deadline = time.monotonic() + WAIT_S
     while (state := _state(server)) in _BEFORE:
         if time.monotonic() > deadline:
@@ -141,8 +144,8 @@ def main(address: IPv4Address) -> None:
         time.sleep(POLL_S)
     if state != RECONNECT:
         return
-    lost = awaited(server.sessions()).pop(str(address), [])
-    server.end(lost)
+    if is_gone:
+        server.end(awaited(server.sessions()).pop(str(address), []))
     others = list(awaited(server.sessions()).keys() - {str(address)})
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
         silent = {one for one, answers in zip(others, pool.map(_answers, others), strict=True) if not answers}
@@ -152,12 +155,14 @@ def main(address: IPv4Address) -> None:
 
 
 def _answers(address: str) -> bool:
-    """Whether one of several echoes comes back."""
+    """Whether one of several echoes comes back; a ping that cannot be sent says nothing of the host."""
+    argv = ["ping", "-n", "-q", "-c", "1", "-i", "0.3", "-w", str(ECHO_S), address]
     try:
-        process.run(["ping", "-n", "-q", "-c", "1", "-i", "0.3", "-w", str(ECHO_S), address], timeout=ECHO_S + 5)
-    except ProgramFailed:
-        return False
-    return True
+        said = process.run(argv, timeout=ECHO_S + 5, ok_codes=(0, _NO_ECHO))
+    except LarvaError as error:
+        log.warning("whether %s is there is not known: %s", address, error.message)
+        return True
+    return " 0 received" not in said
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ It needs no etcd. The connection is kept, so that the first quorum after a loss 
 """
 
 import logging
+from pathlib import Path
 
 from cbstorage.ceph import cephx
 from cbstorage.ceph.monitor import CrushTree, FileSystems, MdsEntry, Monitors, OsdMap, OsdStat, QuorumStatus
 from cbstorage.host import claim, local, preflight
 from cbstorage.leading import lost_hosts, shut_out
 from cbstorage.model import DaemonKind
-from larva.errors import LarvaError, NotFound
+from larva.errors import LarvaError, NotFound, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ IDLE_S = 10.0
 """Between two looks whether this host has a monitor."""
 PROBE_S = 0.7
 """For a TCP connection to a server that the cluster has given up already."""
+PROBES = 2
+"""One lost packet is no silence: the kernel sends it again only after a second."""
 
 
 class Takeover:
@@ -33,6 +36,8 @@ class Takeover:
         self._group = group
         self._host = host
         self._monitors: Monitors | None = None
+        self._keyring = ""
+        """What the connection was made by."""
 
     def look(self) -> float:
         """Replace the servers that are lost; return the seconds until the next look."""
@@ -58,9 +63,12 @@ class Takeover:
         return ours and self._host in local.prepared(DaemonKind.MON) and local.keyring_of(cephx.ADMIN).exists()
 
     def _connected(self) -> Monitors:
+        keyring = local.keyring_of(cephx.ADMIN)
+        written = _text(keyring)
+        if self._monitors is not None and written != self._keyring:
+            self.close()  # it would log in again by a key that is good no more
         if self._monitors is None:
-            keyring = local.keyring_of(cephx.ADMIN)
-            self._monitors = Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring)
+            self._monitors, self._keyring = Monitors(local.CONFIGURATION, entity=cephx.ADMIN, keyring=keyring), written
         return self._monitors
 
     def _look(self, monitors: Monitors) -> None:
@@ -78,9 +86,10 @@ class Takeover:
         if not server.addrs.addrvec:
             return
         at = server.addrs.addrvec[0]
-        reach = preflight.reach(None, at.ip(), at.port(), timeout_s=PROBE_S)
-        if reach.answers:
-            return
+        for _ in range(PROBES):
+            reach = preflight.reach(None, at.ip(), at.port(), timeout_s=PROBE_S)
+            if reach.answers:
+                return
         try:
             # Else monitors refuse while they warn of its cache or its journal.
             monitors.run("mds fail", role_or_gid=str(server.gid), yes_i_really_mean_it=True)
@@ -89,3 +98,10 @@ class Takeover:
         log.warning("%s is replaced: its host is lost, and %s %s", server.name, at.addr, reach.words)
         if not reach.host_answers:
             shut_out.carry_out(at.ip())
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise Unavailable(f"{path}: {error.strerror}") from error

@@ -88,11 +88,9 @@ with Monitors(local.CONFIGURATION, entity="client.admin", keyring=keyring) as mo
 """
 HOST = """
 from cbstorage.ceph.cephx import Identity
-from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.host.key_files import KeyFiles
 from larva import codec
-from larva.errors import Refused
 
 def identities(found):
     return {entity: Identity(entity=entity, key=key) for entity, key in found.items()}
@@ -101,12 +99,9 @@ files, one, two = KeyFiles(host), identities(present), identities(following)
 local.ceph_owner = lambda: (0, 0)  # its daemons run as root here
 files.write_client(one, two, entity)
 files.write_daemons(one, two)
-exchanged = False
-try:
-    Monitors(local.CONFIGURATION, entity=entity, keyring=local.keyring_of(entity)).close()
-except Refused:
-    exchanged = files.exchange(one, two, entity)
-    Monitors(local.CONFIGURATION, entity=entity, keyring=local.keyring_of(entity)).close()
+before = local.keyring_of(entity).read_text()
+files.connect(one, two, entity).close()
+exchanged = local.keyring_of(entity).read_text() != before
 result = {"exchanged": exchanged, "keys": codec.to_builtins(files.held())}
 """
 CONNECT = """
@@ -373,6 +368,27 @@ def test_every_key_is_replaced_while_a_host_writes_and_each_leader_dies(site: Si
     before = site.store.revisions(keys.KEY_STATE)
     site.settle()
     assert site.store.revisions(keys.KEY_STATE) == before, "one wish replaces a key once"
+
+
+def test_a_login_by_a_wrong_key_ends_the_old_one_and_locks_nobody_out(site: Site) -> None:
+    """Ceph 18.2.7 commits a next key when anybody fails to log in; here before the next one was sealed to any host."""
+    old = site.key(cephx.ADMIN)
+    rotation.ask(site.store, GROUP, RotationScope.HOST, MON)
+    for _ in range(30):
+        site.look(dies=True)
+        if "pending_key" in site.small.ceph("auth", "get", cephx.ADMIN)[0]:
+            break
+    _, following = site.opened(keys.keyring(GROUP, MON), MON)
+    assert cephx.ADMIN not in following, "its leader died before anybody had it"
+    assert not site.logs_in(cephx.ADMIN, cephx.new_key(created_s=1))
+    site.small.wait("the old key is good no more", lambda: not site.logs_in(cephx.ADMIN, old))
+    assert site.on_monitors_host(), "it asks its own monitor"
+    assert not site.on_monitors_host()
+    site.settle()
+    present, following = site.opened(keys.keyring(GROUP, MON), MON)
+    assert present[cephx.ADMIN] == site.key(cephx.ADMIN) != old
+    assert cephx.ADMIN not in following
+    assert site.state(cephx.ADMIN).number == 1
 
 
 def test_a_host_mounts_anew_when_nobody_looks_or_when_it_has_to(site: Site) -> None:

@@ -365,11 +365,17 @@ def test_a_wish_that_was_fulfilled_means_nobody_again_who_left_and_came_back() -
     assert not world.pending
 
 
-def test_nothing_begins_while_it_may_not() -> None:
-    world = Rotation(Kind.ADMIN, 3, patient=True)
-    world.ask(now=True)
-    found = step(world.facts(), may_begin=False)
-    assert (found.act, found.state.old, found.again) == (Act.NONE, "", True)
-    world.state = step(world.facts()).state
-    assert step(world.facts(), may_begin=False).act is Act.NONE
-    assert step(world.facts()).act is Act.MAKE
+def test_a_key_from_a_backup_of_etcd_does_not_take_the_place_of_a_newer_one(osd: Path) -> None:
+    """Until the newer one is refused: then it is the cluster that was put back."""
+    del osd
+    files, old, new = KeyFiles("aws-1"), identity(1, cephx.ADMIN), identity(2, cephx.ADMIN)
+    for entity, earlier, later in (
+        (cephx.ADMIN, old, new),
+        (cephx.storage_host("aws-1"), *(identity(made, cephx.storage_host("aws-1")) for made in (1, 2))),
+    ):
+        files.write_client(later, {}, entity)
+        files.write_client(earlier, {}, entity)
+        assert cephx.key_in(local.keyring_of(entity).read_text()) == later[entity].key
+        assert files.exchange(earlier, {}, entity)
+        files.write_client(earlier, {}, entity)
+        assert cephx.key_in(local.keyring_of(entity).read_text()) == earlier[entity].key
