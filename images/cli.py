@@ -88,7 +88,7 @@ def show(*, profile: str, as_json: bool) -> None:
         return
     click.echo(
         f"{manifest.profile} {manifest.version}, Debian {manifest.suite}, {manifest.disk_bytes >> 20} MiB disk, "
-        f"{len(manifest.packages)} packages, {len(manifest.python)} Python distributions"
+        f"{len(manifest.packages)} packages, {len(manifest.python)} Python distributions, from {manifest.source}"
     )
     output.show_table(
         ["file", "MiB", "sha256"],

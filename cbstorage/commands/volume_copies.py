@@ -29,7 +29,7 @@ def clone(*, volume: str, new: str, size: str | None, group: str | None, wait_s:
 @click.argument("name")
 @click.option("--snapshot", required=True, help="What it shall be again.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--force", is_flag=True, help="Take it away from the hosts that have it mounted first.")
+@click.option("--force", is_flag=True, help="Unmount it everywhere first; mount it again afterwards.")
 @GROUP
 @WAIT
 @output.json_option
@@ -43,6 +43,8 @@ def restore(
             click.confirm(f"Put {name} back to {snapshot}?", abort=True)
         before = copies.restore(store, chosen, name, snapshot, force=force)
         output.note(f"what {name} holds now stays as its snapshot {before}")
+        if force:
+            output.note(f"{name} is mounted nowhere now: larva volume mount {name} … when it is ready")
         _finish(store, chosen, name, wait_s=wait_s, as_json=as_json)
 
 

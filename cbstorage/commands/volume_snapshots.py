@@ -29,6 +29,8 @@ def create(*, volume: str, name: str | None, group: str | None, wait_s: float, a
         wish = snapshots.create(store, chosen, volume, name)
         if wait_s > 0:
             snapshots.wait_made(store, chosen, volume, wish.name, timeout_s=wait_s)
+        else:
+            output.note("a storage host makes it in a moment: what is written until then is in it, too (--wait waits)")
     if as_json:
         output.show_json(codec.to_builtins(wish))
         return
