@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cbstorage.host import local
@@ -42,6 +43,8 @@ class CopyOrder:
     trust_times: bool
     before: str = ""
     """A snapshot that the target held whole before, whose files need not be read again where they are the same."""
+    before_at: datetime | None = None
+    """When that was asked for, where hosts with clocks of their own write to what it is of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,10 @@ def run(order: CopyOrder, tell: Callable[[CopyReport], None]) -> None:
         try:
             _wait_mounted(client, mount)
             told = time.monotonic()
-            copier = Copier(trust_times=order.trust_times)
+            at = order.before_at
+            copier = Copier(
+                trust_times=order.trust_times, before_at_ns=int(at.timestamp() * 1e9) if at is not None else None
+            )
 
             def report(progress: Progress) -> None:
                 nonlocal told

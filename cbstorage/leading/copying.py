@@ -12,6 +12,8 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from cbstorage.leading.unsynced import Unsynced
+
 BLOCK = 4 << 20
 """Bytes that are read and written at once: one object of CephFS's default layout."""
 HOLE = 64 << 10
@@ -23,7 +25,11 @@ INODE = (1 << 48) - 1
 (Ceph, `src/client/fuse_ll.cc`, MAKE_FUSE_INO)."""
 SYNCED = 1 << 20
 """Files of this size are on the disks before their time is set, so that it can be trusted after an end by force.
-For smaller ones that would take longer than to read them again."""
+Smaller ones are brought there many at once, and read again after such an end."""
+CLOCKS_NS = 600 * 10**9
+"""How far clocks may be apart. Clients of CephFS stamp changes by their own, and a stamp that is no later than the
+last is not taken (Ceph, `src/mds/Locker.cc`, `_update_cap_fields`): only a time of change that is this much older than
+a snapshot tells that nothing came after it."""
 OWN = ("ceph.", "security.selinux")
 """Attributes that are the file system's own, not the user's."""
 
@@ -56,28 +62,35 @@ class Copier:
     Args:
         trust_times: take a large file of the same size, time, mode and owner for the same, as is right where nobody but
             this writes to the target; otherwise contents are compared.
+        before_at_ns: when the earlier snapshot was asked for, in ns of the epoch, where hosts with clocks of their own
+            write to the source; what changed later than CLOCKS_NS before it is compared. None where all that changes
+            gets an inode or a time of its own.
         report: called now and then.
     """
 
     trust_times: bool
+    before_at_ns: int | None = None
     report: Callable[[Progress], None] = lambda _: None
     progress: Progress = field(default_factory=Progress)
     _first: dict[tuple[int, int], list[str]] = field(default_factory=dict)
     """The first name of each source file that has several."""
+    _unsynced: Unsynced = field(default_factory=Unsynced)
 
     def copy(self, source: str, target: str, before: str | None = None) -> None:
         """Make the directory `target` the same as `source`; OSError with the name of what could not be copied.
 
         Args:
             before: a snapshot of the source that `target` held whole when this was begun first. What has the same inode
-                and time of change in both is left alone unread: no program can set that time. May be the target
-                itself, where `source` is a snapshot of it.
+                and time of change in both is left alone unread, as far as that time can be trusted: no program can
+                set it. May be the target itself, where `source` is a snapshot of it.
         """
         root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
         try:
             earlier = None if before is None else _directory(before)
             self._walk(os.open(source, os.O_RDONLY | os.O_DIRECTORY), os.dup(root), earlier, root)
+            self._unsynced.sync()
         finally:
+            self._unsynced.close()
             os.close(root)
         self.report(self.progress)
 
@@ -90,7 +103,7 @@ class Copier:
                 level = levels[-1]
                 name = next(level.names, None)
                 if name is None:
-                    if not _is_unchanged_directory(level):
+                    if not self._is_unchanged_directory(level):
                         _set_attributes(level.source, level.target, level.status)
                     self._leave(levels.pop())
                     if path:
@@ -125,19 +138,20 @@ class Copier:
     def _file(self, level: Level, name: str, status: os.stat_result, path: list[str], root: int) -> None:
         """Copy one thing that is no directory."""
         identity = (status.st_dev, status.st_ino)
-        if _is_unchanged(level, name, status):
+        if self._is_unchanged(level, name, status):
             pass
         elif status.st_nlink > 1 and identity in self._first:
             self._link(level, name, self._first[identity], root)
         elif not self._is_same(level, name, status):
             _remove(name, level.target)
             if stat.S_ISREG(status.st_mode):
-                self._contents(level, name, status)
+                self._regular(level, name, status, "/".join(path))
             elif stat.S_ISLNK(status.st_mode):
                 os.symlink(os.readlink(name, dir_fd=level.source), name, dir_fd=level.target)
+                _set_attributes_at(level.target, name, status)
             else:
                 os.mknod(name, status.st_mode, status.st_rdev, dir_fd=level.target)
-            _set_attributes_at(level.source, level.target, name, status)
+                _set_attributes_at(level.target, name, status)
         if status.st_nlink > 1:
             self._first.setdefault(identity, path)
         self.progress.files += 1
@@ -180,57 +194,63 @@ class Copier:
             self.report(self.progress)
         return True
 
-    def _contents(self, level: Level, name: str, status: os.stat_result) -> None:
-        """Write a file's contents, its holes left out; its time is set last, so that half a file is never the same."""
+    def _regular(self, level: Level, name: str, status: os.stat_result, path: str) -> None:
+        """Copy a file; its time is set last, so that half a file is never the same."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         written = os.open(name, flags, 0o600, dir_fd=level.target)
         try:
             with _file_in(level.source, name) as read:
-                at = 0
-                while block := os.pread(read, BLOCK, at):
-                    for offset in range(0, len(block), HOLE):
-                        piece = block[offset : offset + HOLE]
-                        if piece.count(0) != len(piece):
-                            _write_all(written, piece, at + offset)
-                    at += len(block)
-                    self.report(self.progress)
-            os.ftruncate(written, status.st_size)
-            if status.st_size >= SYNCED:
-                os.fsync(written)
+                self._contents(read, written)
+                os.ftruncate(written, status.st_size)
+                if status.st_size >= SYNCED:
+                    os.fsync(written)
+                _set_attributes(read, written, status)
+            if status.st_size < SYNCED:
+                self._unsynced.add(os.dup(written), path)
         finally:
             os.close(written)
+
+    def _contents(self, read: int, written: int) -> None:
+        """Write a file's contents, its holes left out."""
+        at = 0
+        while block := os.pread(read, BLOCK, at):
+            for offset in range(0, len(block), HOLE):
+                piece = block[offset : offset + HOLE]
+                if piece.count(0) != len(piece):
+                    _write_all(written, piece, at + offset)
+            at += len(block)
+            self.report(self.progress)
+
+    def _is_unchanged(self, level: Level, name: str, status: os.stat_result) -> bool:
+        """Whether something is the very same as before, and the target has it as it was."""
+        if level.before is None:
+            return False
+        try:
+            earlier = os.stat(name, dir_fd=level.before, follow_symlinks=False)
+            there = os.stat(name, dir_fd=level.target, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return self._is_untouched(earlier, status) and _alike(earlier, status) and _alike(there, status)
+
+    def _is_unchanged_directory(self, level: Level) -> bool:
+        """Whether a directory's own attributes are as before; its size and its links are those of what is in it."""
+        if level.before is None:
+            return False
+        earlier, there = os.fstat(level.before), os.fstat(level.target)
+        own = ("st_mode", "st_uid", "st_gid", "st_mtime_ns")
+        return self._is_untouched(earlier, level.status) and all(
+            getattr(one, what) == getattr(level.status, what) for one in (earlier, there) for what in own
+        )
+
+    def _is_untouched(self, earlier: os.stat_result, now: os.stat_result) -> bool:
+        if self.before_at_ns is not None and now.st_ctime_ns > self.before_at_ns - CLOCKS_NS:
+            return False
+        return (earlier.st_ino & INODE, earlier.st_ctime_ns) == (now.st_ino & INODE, now.st_ctime_ns)
 
 
 def _alike(one: os.stat_result, other: os.stat_result) -> bool:
     same = ("st_mode", "st_uid", "st_gid", "st_size", "st_mtime_ns", "st_rdev", "st_nlink")
     return all(getattr(one, what) == getattr(other, what) for what in same)
-
-
-def _is_unchanged(level: Level, name: str, status: os.stat_result) -> bool:
-    """Whether something is the very same as before, and the target has it as it was."""
-    if level.before is None:
-        return False
-    try:
-        earlier = os.stat(name, dir_fd=level.before, follow_symlinks=False)
-        there = os.stat(name, dir_fd=level.target, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return _untouched(earlier, status) and _alike(earlier, status) and _alike(there, status)
-
-
-def _is_unchanged_directory(level: Level) -> bool:
-    """Whether a directory's own attributes are as before; its size and its links are those of what is in it."""
-    if level.before is None:
-        return False
-    earlier, there = os.fstat(level.before), os.fstat(level.target)
-    own = ("st_mode", "st_uid", "st_gid", "st_mtime_ns")
-    return _untouched(earlier, level.status) and all(
-        getattr(one, what) == getattr(level.status, what) for one in (earlier, there) for what in own
-    )
-
-
-def _untouched(earlier: os.stat_result, now: os.stat_result) -> bool:
-    return (earlier.st_ino & INODE, earlier.st_ctime_ns) == (now.st_ino & INODE, now.st_ctime_ns)
 
 
 def _directory(name: str, directory: int | None = None) -> int | None:
@@ -315,11 +335,8 @@ def _set_attributes(source: int, target: int, status: os.stat_result) -> None:
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def _set_attributes_at(source: int, target: int, name: str, status: os.stat_result) -> None:
-    if stat.S_ISREG(status.st_mode):
-        with _file_in(source, name) as one, _file_in(target, name) as other:
-            _set_attributes(one, other, status)
-        return
+def _set_attributes_at(target: int, name: str, status: os.stat_result) -> None:
+    """The same for what cannot be opened: a link, a pipe, a device."""
     os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)

@@ -189,6 +189,7 @@ class MirrorKeeper:
             target=volume.path,
             trust_times=bring.trust_times,
             before=f"{origin.path}/.snap/{bring.before}" if bring.before else "",
+            before_at=state.value.complete_at,
         )
         try:
             report = self._jobs.follow(token, order)

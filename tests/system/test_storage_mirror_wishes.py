@@ -161,17 +161,20 @@ def test_rounds_follow_each_other(store: Store, source: VolumeSpecification, hos
     assert names(store, source.id) == names(store, made.id) == [first.complete]
     (order,) = host.jobs.orders
     assert (order.source, order.target) == (f"{source.path}/.snap/{first.complete}", made.path)
-    assert (order.before, order.trust_times) == ("", True)
+    assert (order.before, order.before_at, order.trust_times) == ("", None, True)
     assert host.asked[0] == host.asked[-1] == f"take client.copy.{made.id}", "no late copier writes any more"
     assert host.look(), "nothing is left to do"
 
     age(store, made.id, timedelta(seconds=901))
+    asked_at = mirrors.find(store, GROUP, "data-mirror").complete_at
     resizing.resize(store, GROUP, "data", 2 * GIB)
     host.settle()
     second = mirrors.find(store, GROUP, "data-mirror")
     assert second.complete not in (None, first.complete)
     assert volumes.find(store, GROUP, "data-mirror").size_bytes == 2 * GIB
     assert host.jobs.orders[-1].before == f"{source.path}/.snap/{first.complete}"
+    assert asked_at is not None
+    assert host.jobs.orders[-1].before_at == asked_at, "what was changed about then is looked at"
     assert names(store, source.id) == [second.complete]
     assert names(store, made.id) == sorted([str(first.complete), str(second.complete)])
 

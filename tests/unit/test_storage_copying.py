@@ -1,6 +1,7 @@
 """A directory becomes the same as another: in one go, after any number of ends by force, and over what was there."""
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -11,7 +12,8 @@ import pytest
 
 from cbstorage.leading.copier import CopyOrder, CopyReport
 from cbstorage.leading.copy_jobs import CopyJobs
-from cbstorage.leading.copying import HOLE, SYNCED, Copier, Progress
+from cbstorage.leading.copying import CLOCKS_NS, HOLE, SYNCED, Copier, Progress
+from cbstorage.leading.unsynced import AT_ONCE
 from larva.errors import ProgramFailed
 
 LONG = 1_600_000_000_123_456_789
@@ -175,6 +177,19 @@ def test_what_is_the_same_as_before_is_not_even_read(source: Path, target: Path)
     assert copier.progress.files == 10
 
 
+@pytest.mark.parametrize("since_ns", [0, CLOCKS_NS - 10**9, CLOCKS_NS + 10**9])
+def test_a_time_of_change_counts_where_no_clock_that_is_behind_can_have_left_it(
+    source: Path, target: Path, since_ns: int
+) -> None:
+    """What CephFS does where a host whose clock is behind writes into a file: its time of change stays."""
+    copy(source, target)
+    rot(target / "big")
+    rot(target / "text")
+    changed = max(path.lstat().st_ctime_ns for path in (source, *source.rglob("*")))
+    Copier(trust_times=False, before_at_ns=changed + since_ns).copy(str(source), str(target), str(source))
+    assert (seen(target) == seen(source)) is (since_ns < CLOCKS_NS)
+
+
 @pytest.mark.parametrize("after", range(1, 24, 3))
 def test_what_differs_from_before_is_brought_whatever_its_size_and_time(
     source: Path, target: Path, tmp_path: Path, after: int
@@ -242,6 +257,58 @@ def test_a_deep_tree_is_copied(tmp_path: Path, target: Path) -> None:
 def test_what_is_not_there_is_named(tmp_path: Path, target: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nothing"):
         copy(tmp_path / "nothing", target)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.parametrize("number", [0, AT_ONCE, 2 * AT_ONCE + 5])
+def test_a_small_file_that_does_not_reach_the_disks_is_named(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A client whose pool is full, or that is shut out, says so to nobody who does not sync."""
+    source = tmp_path / "source"
+    (source / "many").mkdir(parents=True)
+    for one in range(2 * AT_ONCE + 6):
+        (source / "many" / f"{one:03}").write_text(str(one))
+    real = os.fsync
+
+    def full(file: int) -> None:
+        if Path(f"/proc/self/fd/{file}").read_text() == str(number):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    before = descriptors()
+    copier = Copier(trust_times=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as caught:
+            copier.copy(str(source), str(target))
+    assert caught.value.filename == f"many/{number:03}"
+    copy(source, target)
+    assert seen(target) == seen(source)
+    assert descriptors() == before
+
+
+def test_every_file_is_brought_to_the_disks(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = set[int]()
+    monkeypatch.setattr(os, "fsync", lambda file: synced.add(os.fstat(file).st_ino))
+    before = descriptors()
+    copy(source, target)
+    assert synced == {path.stat().st_ino for path in target.rglob("*") if path.is_file() and not path.is_symlink()}
+    assert descriptors() == before
+
+
+def test_nothing_stays_open_after_an_end(source: Path, target: Path) -> None:
+    def end(progress: Progress) -> None:
+        if progress.files == 8:
+            raise End
+
+    before = descriptors()
+    with pytest.raises(End):
+        Copier(trust_times=True, report=end).copy(str(source), str(target))
+    assert descriptors() == before
 
 
 ORDER = CopyOrder(entity="client.x", keyring=Path("k"), source="/a", target="/b", trust_times=True)
