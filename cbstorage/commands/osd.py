@@ -12,6 +12,9 @@ from larva.errors import InvalidInput
 _GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
 _OSD = click.argument("osd_id", metavar="OSD")
 _ENCRYPT = click.option("--encrypt", is_flag=True, help="Encrypt what the OSD writes on the device (dm-crypt).")
+_ENCRYPT_OR_NOT = click.option(
+    "--encrypt/--clear", default=None, help="Encrypt what the OSD writes on the device, or do not; as before without."
+)
 _WAIT = click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until it is done.")
 
 
@@ -123,19 +126,19 @@ def remove(*, osd_id: str, group: str | None, lost: bool, yes: bool, wait_s: flo
 @_GROUP
 @click.option("--size", metavar="SIZE", help="Of a file that is not there yet.")
 @click.option("--destroy-data", metavar="DEVICE", help="What DEVICE holds may go; name it again.")
-@_ENCRYPT
+@_ENCRYPT_OR_NOT
 @click.option("--lost", is_flag=True, help="Its present device will never come back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_WAIT
 @output.json_option
 def replace(
-    *, osd_id: str, device: str, group: str | None, size: str | None, destroy_data: str | None, encrypt: bool,
+    *, osd_id: str, device: str, group: str | None, size: str | None, destroy_data: str | None, encrypt: bool | None,
     lost: bool, yes: bool, wait_s: float, as_json: bool,
 ) -> None:  # fmt: skip
     """Make an OSD anew on another device of its host, under the same number.
 
     It is drained first; with --lost it is not, and what --lost means for `remove` holds. In the place of an encrypted
-    OSD comes an encrypted one.
+    OSD comes an encrypted one; where its host does not tell, --encrypt or --clear has to.
     """
     osd = number(osd_id)
     _check_destroy(device, destroy_data)

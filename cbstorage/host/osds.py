@@ -27,6 +27,11 @@ class Wanted:
     wishes: Mapping[int, OsdWish]
     progress: Mapping[int, OsdProgress]
 
+    def is_encrypted(self, device: Path) -> bool:
+        """Whether somebody wants what an OSD writes on a device to be encrypted: whoever does is heard."""
+        addition = self.additions.get(device)
+        return (self.encrypt and device in self.devices) or (addition is not None and addition.encrypt)
+
     def of(self, record: Record) -> tuple[OsdWish | None, OsdProgress | None]:
         """What is wanted of an OSD, and how far that is."""
         if record.osd_id is None:
@@ -59,7 +64,7 @@ def tend(
         with problems.kept():
             try:
                 if _should_run(device, known, wanted):
-                    asks = wanted.encrypt if addition is None else addition.encrypt
+                    asks = wanted.is_encrypted(device)
                     osd.ensure(
                         monitors, device, fsid=fsid, file_bytes=specification.osd_file_bytes, addition=addition,
                         encrypt=asks or specification.encrypt_osds,

@@ -94,18 +94,19 @@ def ask(store: Store, osd: int, goal: OsdGoal, *, lost: bool = False, cladnet: s
 
 def replace(
     store: Store, osd: int, device: str, *, size_bytes: int | None = None, destroy_data: bool = False,
-    encrypt: bool = False, lost: bool = False, cladnet: str | None = None,
+    encrypt: bool | None = None, lost: bool = False, cladnet: str | None = None,
 ) -> OsdWish:  # fmt: skip
     """Want an OSD on another device of its host, under the same number and in the same place.
 
     It is drained first, or with `lost` done without. Asked again while it waits for its device, it takes another one.
-    In the place of an encrypted OSD comes an encrypted one.
 
     Args:
-        device, size_bytes, destroy_data, encrypt: as osd_additions.add().
+        device, size_bytes, destroy_data: as osd_additions.add().
+        encrypt: what the new one writes is encrypted on the device; None for as it is with the one that goes.
 
     Raises:
-        NotFound, InvalidInput: as ask(), or this can be no device.
+        NotFound, InvalidInput: as ask(), or this can be no device; or nobody knows whether the one that goes is
+            encrypted, or all are to be.
         Conflict: the device carries an OSD, or something else is wanted of this one.
     """
     osd_additions.check(device, size_bytes)
@@ -116,15 +117,32 @@ def replace(
         raise Conflict(f"{device} of {view.host} carries osd.{other}", hint="name another device")
     if view.wish is not None and view.wish.goal is not OsdGoal.REPLACED:
         raise Conflict(f"osd.{osd} is to be {view.wish.goal}", hint=f"larva storage osd undrain {osd}")
+    if encrypt is False and found.specification.encrypt_osds:
+        raise InvalidInput("every OSD of this storage cluster is encrypted", hint="leave --clear out")
     wish = view.wish or _wish(group, view, OsdGoal.REPLACED, lost=lost)
     addition = OsdAddition(
         group=group, host=wish.host, device=device, size_bytes=size_bytes, destroy_data=destroy_data, osd=osd,
-        encrypt=encrypt or bool(view.encrypted),
+        encrypt=_is_encrypted(store, found, view) if encrypt is None else encrypt,
         asked=str(uuid.uuid4()), asked_at=datetime.now(UTC),
     )  # fmt: skip
     key = keys.osd_device(group, wish.host, digest(device))
     store.transact([], [Put(keys.osd_wish(group, osd), wish), Put(key, addition)])
     return wish
+
+
+def _is_encrypted(store: Store, found: ClusterView, view: OsdView) -> bool:
+    """Whether what comes in an OSD's place is encrypted unasked; a host that was installed anew may not know."""
+    if view.encrypted is not None:
+        return view.encrypted
+    if found.specification.encrypt_osds:
+        return True
+    before = records.osd_additions(store, found.specification.group, view.host).values()
+    asked = [one for one in before if one.osd == view.id and view.wish is not None]
+    if asked:  # for another device, while it waits for one
+        return max(asked, key=lambda one: one.asked_at).encrypt
+    raise InvalidInput(
+        f"nobody knows whether osd.{view.id} is encrypted: its host does not tell", hint="say --encrypt, or --clear"
+    )
 
 
 def _wish(group: str, view: OsdView, goal: OsdGoal, *, lost: bool) -> OsdWish:

@@ -25,7 +25,7 @@ from cbstorage.model import (
 from cbstorage.osd_model import OsdAddition
 from cbstorage.wanted import osds
 from cladnet.etcd.store import Store
-from larva.errors import ProgramFailed
+from larva.errors import InvalidInput, ProgramFailed
 
 pytestmark = [pytest.mark.root, pytest.mark.image]
 
@@ -167,12 +167,12 @@ def test_without_dm_crypt_nothing_is_written(small: SmallCeph) -> None:
         pytest.skip("this kernel has dm-crypt")
 
 
-def test_an_encrypted_osd_is_replaced_by_an_encrypted_one(etcd_factory: Any) -> None:
-    store: Store = etcd_factory().store()
+def told_of_three(store: Store, *, encrypt_osds: bool = False) -> Store:
+    """An etcd with a storage cluster: an encrypted OSD, one that is not, and one of which its host is silent."""
     now, one = datetime.now(UTC), str(uuid.uuid4())
     specification = ClusterSpecification(
         group="g", fsid=str(uuid.uuid4()), cidr=IPv4Network("10.0.0.0/24"), mon_hosts=("h",), mgr_hosts=(),
-        mds_hosts=("h",), created_at=now,
+        mds_hosts=("h",), encrypt_osds=encrypt_osds, created_at=now,
     )  # fmt: skip
     store.put(keys.cluster("g"), specification)
     addresses = (IPv4Address("10.0.0.1"),)
@@ -190,6 +190,11 @@ def test_an_encrypted_osd_is_replaced_by_an_encrypted_one(etcd_factory: Any) -> 
         osds=states, total_bytes=1, used_bytes=0, clean=None, observed_at=now,
     )  # fmt: skip
     store.put(keys.cluster_state("g"), state)
+    return store
+
+
+def test_an_encrypted_osd_is_replaced_by_an_encrypted_one(etcd_factory: Any) -> None:
+    store = told_of_three(etcd_factory().store())
     assert [view.encrypted for view in osds.views(store)] == [True, False, None]
     osds.replace(store, 0, "/dev/vdx")
     osds.replace(store, 1, "/dev/vdy")
@@ -199,3 +204,24 @@ def test_an_encrypted_osd_is_replaced_by_an_encrypted_one(etcd_factory: Any) -> 
         "/dev/vdx": True, "/dev/vdy": False, "/dev/vdz": True,
     }  # fmt: skip
     assert all(isinstance(addition, OsdAddition) for addition in found.values())
+
+
+def test_where_nobody_knows_whether_an_osd_is_encrypted_somebody_has_to_say(etcd_factory: Any) -> None:
+    """Its host was installed anew, or lost its record when the one before was deleted."""
+    store = told_of_three(etcd_factory().store())
+    with pytest.raises(InvalidInput, match=r"whether osd\.2 is encrypted") as caught:
+        osds.replace(store, 2, "/dev/vdx")
+    assert "--encrypt" in caught.value.hint
+    assert "--clear" in caught.value.hint
+    assert records.osd_wishes(store, "g") == {}
+    osds.replace(store, 2, "/dev/vdx", encrypt=True)
+    osds.replace(store, 2, "/dev/vdy")
+    assert [addition.encrypt for addition in records.osd_additions(store, "g", "h").values()] == [True, True]
+
+
+def test_where_all_are_to_be_encrypted_nobody_has_to_say(etcd_factory: Any) -> None:
+    store = told_of_three(etcd_factory().store(), encrypt_osds=True)
+    with pytest.raises(InvalidInput, match="every OSD of this storage cluster is encrypted"):
+        osds.replace(store, 2, "/dev/vdx", encrypt=False)
+    osds.replace(store, 2, "/dev/vdx")
+    assert [addition.encrypt for addition in records.osd_additions(store, "g", "h").values()] == [True]

@@ -155,7 +155,7 @@ def test_a_drained_osd_is_empty_and_can_be_taken_back(cluster: Cluster) -> None:
 
 def test_a_replaced_osd_comes_back_under_its_number(cluster: Cluster) -> None:
     small, before = cluster.small, cluster.weight(3)
-    wish = osds.replace(cluster.store, 3, "/srv/new.img")
+    wish = osds.replace(cluster.store, 3, "/srv/new.img", encrypt=False)
     small.wait("it was found empty", lambda: cluster.phase(3) is OsdPhase.STOPPING)
     cluster.stop(3)
     small.wait("its number is free", lambda: cluster.phase(3) is OsdPhase.GONE)

@@ -55,8 +55,15 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return started
 
 
-def look(monitors: Any, path: Path, *, cluster: bool = False, joined: bool = False, added: bool | None = None) -> str:
-    """What a look complains of; `cluster`, the join file (`joined`) and an addition may each want encryption."""
+def look(
+    monitors: Any, path: Path, *, cluster: bool = False, joined: bool = False, named: bool = False,
+    added: bool | None = None,
+) -> str:  # fmt: skip
+    """What a look complains of; `cluster`, the join file (`joined`) and an addition may each want encryption.
+
+    Args:
+        named: the join file names the device also where it was added.
+    """
     specification = ClusterSpecification(
         group="g", fsid=FSID, cidr=IPv4Network("10.0.0.0/24"), mon_hosts=(), mgr_hosts=(), mds_hosts=(),
         osd_file_bytes=SIZE, encrypt_osds=cluster, created_at=NOW,
@@ -68,15 +75,19 @@ def look(monitors: Any, path: Path, *, cluster: bool = False, joined: bool = Fal
         )  # fmt: skip
     problems = Problems()
     wanted = Wanted(
-        devices=() if additions else (path,), encrypt=joined, additions=additions, wishes={}, progress={}
+        devices=(path,) if named or not additions else (), encrypt=joined, additions=additions, wishes={}, progress={}
     )  # fmt: skip
     osds.tend(monitors, wanted, specification, problems)
     return problems.text()
 
 
 @pytest.mark.parametrize(
-    "who", [{"cluster": True}, {"joined": True}, {"added": True}, {"cluster": True, "added": False}]
-)
+    "who",
+    [
+        {"cluster": True}, {"joined": True}, {"added": True}, {"cluster": True, "added": False},
+        {"joined": True, "named": True, "added": False},
+    ],
+)  # fmt: skip
 def test_what_cannot_be_encrypted_is_not_begun_in_clear(host: list[str], tmp_path: Path, who: dict[str, bool]) -> None:
     disk = tmp_path / "new" / "disk.img"
     assert look(Knows(), disk, **who) == "no dm-crypt here"
