@@ -49,7 +49,8 @@ class SnapshotKeeper:
     def carry_out(self, volume: VolumeSpecification, todo: SnapshotPlan) -> None:
         """Do it; what was asked for by this itself is made with the next look.
 
-        Nobody is told that a snapshot is there before it is, nor that it is gone before it is gone.
+        Nobody is told that a snapshot is there before it is, nor that it is gone before it is gone. What goes is
+        removed first, whatever becomes of the rest: a directory has room for so many.
         """
         try:
             if todo.schedule is not None:
@@ -57,15 +58,17 @@ class SnapshotKeeper:
                 self._store.create(keys.snapshot(self._group, volume.id, wish.name), wish)
             for item in todo.expire:
                 self._store.replace(item, replace(item.value, phase=SnapshotPhase.DELETING))
-            if todo.make or todo.remove:
-                self._order(_snaps(volume, todo.make), _snaps(volume, todo.remove))
+            if todo.remove:
+                self._order((), _snaps(volume, todo.remove))
+            for item in todo.remove:
+                self._store.delete(item.key, revision=item.revision)
+                log.info("volume %s: removed snapshot %s", volume.name, item.value.name)
+            if todo.make:
+                self._order(_snaps(volume, todo.make), ())
             for item in todo.make:
                 made = replace(item.value, phase=SnapshotPhase.MADE, made_at=datetime.now(UTC))
                 self._store.replace(item, made)
                 log.info("volume %s: made snapshot %s", volume.name, item.value.name)
-            for item in todo.remove:
-                self._store.delete(item.key, revision=item.revision)
-                log.info("volume %s: removed snapshot %s", volume.name, item.value.name)
         except Conflict as error:  # another leader, or somebody who changed his mind; the next look sees
             log.info("volume %s: %s", volume.name, error.message)
 

@@ -258,11 +258,11 @@ def run(order: Order) -> Answer:
         for one in order.evict:
             _require_parent(whose)
             tree.evict(one)
+        for snapshot in order.unsnap:  # first: a directory has room for so many
+            tree.unsnap(snapshot)
         for snapshot in order.snap:
             _require_parent(whose)
             tree.snap(snapshot)
-        for snapshot in order.unsnap:
-            tree.unsnap(snapshot)
         for gone in order.discard:
             tree.discard(gone)
         unfinished = tuple(path for path in order.purge if not tree.purge(path, deadline=time.monotonic() + PURGE_S))

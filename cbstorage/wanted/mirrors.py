@@ -10,13 +10,14 @@ from cbstorage.mirror_model import MirrorState, VolumeMirror
 from cbstorage.model import VolumeSpecification
 from cbstorage.promise import Promise
 from cbstorage.volume_model import CopyWish, SnapshotPhase
-from cbstorage.wanted import mirror_guards, mirror_siting, promises, volumes
+from cbstorage.wanted import mirror_guards, mirror_siting, promises, snapshots, volumes
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Versioned
 from cladnet.placement.model import Survive
 from larva.errors import Conflict, InvalidInput, NotFound
 
 SHORTEST_S, LONGEST_S = 60, 366 * 86400
-MOST_KEPT = 48
+MOST_KEPT = snapshots.MOST - 1
+"""They are its own once it is promoted; in a round there is one more."""
 MOST_MIRRORS = 2
 """Of one volume: each has two snapshots of it, and a directory has room for about a hundred."""
 KEEP = 4

@@ -12,8 +12,10 @@ from cbstorage.wanted import mirror_guards, volumes
 from cladnet.etcd.store import Condition, Put, Store, Versioned
 from larva.errors import Conflict, InvalidInput, NotFound
 
-MOST = 48
-"""Of people's own; as many again may be a schedule's. Ceph has room for a hundred in a directory."""
+MOST = 46
+"""Of people's own, and of those that a promoted mirror brought along; as many again may be a schedule's, and one that
+is about to go, and six those of the mirrors that follow it. Ceph makes no more than a hundred in a directory
+(`mds_max_snaps_per_dir`)."""
 SHORTEST_S, LONGEST_S = 300, 366 * 86400
 _NOW = "larva volume mirror-now"
 
@@ -64,8 +66,8 @@ def create(store: Store, group: str, volume: str, name: str | None = None) -> Sn
 
 def check_room(store: Store, group: str, volume: VolumeSpecification) -> None:
     """Raise Conflict unless a volume may have another snapshot."""
-    own = (one.value for one in _of(store, group, volume))
-    if sum(not one.scheduled and mirror_plan.maker(one.name) is None for one in own) >= MOST:
+    own = [one.value for one in _of(store, group, volume)]
+    if sum(not one.scheduled and mirror_plan.maker(one.name) in (None, volume.id) for one in own) >= MOST:
         raise Conflict(f"volume {volume.name} has {MOST} snapshots already", hint="delete some of them")
 
 

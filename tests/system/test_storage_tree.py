@@ -197,7 +197,13 @@ def test_a_snapshot_stays_as_it_was_wherever_its_volume_goes(small_ceph: SmallCe
         for _ in range(2):
             carry_out(small_ceph, unsnap=[one])
         assert mount.run(["ls", ".snap"]).split() == []
-    carry_out(small_ceph, snap=[one, {"path": made.path, "name": "two"}])
+    small_ceph.ceph("config", "set", "mds", "mds_max_snaps_per_dir", "1")
+    carry_out(small_ceph, snap=[one])
+    with pytest.raises(LarvaError, match="Too many links"):
+        carry_out(small_ceph, snap=[{"path": made.path, "name": "two"}])
+    carry_out(small_ceph, snap=[{"path": made.path, "name": "two"}], unsnap=[one])
+    small_ceph.ceph("config", "rm", "mds", "mds_max_snaps_per_dir")
+    carry_out(small_ceph, snap=[one])
     carry_out(small_ceph, discard=[{"path": made.path, "trash": made.trash_path}])
     assert carry_out(small_ceph, purge=[made.trash_path])["unfinished"] == []
     assert carry_out(small_ceph, count=[made.trash_path])["missing"] == [made.trash_path]

@@ -19,7 +19,7 @@ from cbstorage.ceph import sealed_keys
 from cbstorage.ceph.cephx import ADMIN, MON
 from cbstorage.commands.volume import volume as volume_command
 from cbstorage.host import founding
-from cbstorage.leading import tree
+from cbstorage.leading import mirror_plan, tree
 from cbstorage.leading.copier import CopyOrder, CopyReport
 from cbstorage.leading.copy_jobs import CopyJobs
 from cbstorage.leading.copy_keeper import CopyKeeper
@@ -41,8 +41,20 @@ from cbstorage.model import (
 )
 from cbstorage.mounting.mounts import MountKeeper
 from cbstorage.share_model import Share, VolumeShares
-from cbstorage.volume_model import SnapshotPhase
-from cbstorage.wanted import cluster, copies, mounting, promises, resizing, room, sharing, snapshots, trash, volumes
+from cbstorage.volume_model import Snapshot, SnapshotPhase
+from cbstorage.wanted import (
+    cluster,
+    copies,
+    mirrors,
+    mounting,
+    promises,
+    resizing,
+    room,
+    sharing,
+    snapshots,
+    trash,
+    volumes,
+)
 from cladnet import seal
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -535,6 +547,56 @@ def test_snapshots_are_asked_for_made_and_removed(store: Store, made: ClusterSpe
     assert [one.scheduled for one in snapshots.list_all(store, GROUP, "data").snapshots] == [True]
     keeper.forget(created.id)
     assert snapshots.list_all(store, GROUP, "data").snapshots == ()
+
+
+def test_what_goes_is_removed_although_nothing_more_can_be_made(store: Store, made: ClusterSpecification) -> None:
+    created = volumes.create(store, GROUP, "data", GIB)
+    there = set[str]()
+
+    def order(make: tuple[tree.Snap, ...], remove: tuple[tree.Snap, ...]) -> None:
+        there.difference_update(one.name for one in remove)
+        if len(there) + len(make) > 1:
+            raise ProgramFailed("Too many links")
+        there.update(one.name for one in make)
+
+    keeper = SnapshotKeeper(store, GROUP, order)
+
+    def look() -> None:
+        for volume, todo in keeper.due([created]):
+            keeper.carry_out(volume, todo)
+
+    snapshots.create(store, GROUP, "data", "one")
+    look()
+    for name in ("two", "three"):
+        snapshots.create(store, GROUP, "data", name)
+    snapshots.delete(store, GROUP, "data", "one")
+    with pytest.raises(ProgramFailed, match="Too many"):
+        look()
+    snapshots.wait_gone(store, GROUP, "data", "one", timeout_s=0)
+    snapshots.delete(store, GROUP, "data", "two")
+    look()
+    snapshots.wait_made(store, GROUP, "data", "three", timeout_s=0)
+
+
+def test_what_a_promoted_mirror_brought_along_counts_among_peoples_own(
+    store: Store, made: ClusterSpecification
+) -> None:
+    """Ceph makes no more than a hundred in a directory; a mirror that follows this one has its own share."""
+    created = volumes.create(store, GROUP, "data", GIB)
+
+    def put(whose: str, number: int) -> None:
+        name = mirror_plan.name_for(whose, datetime(2026, 1, 1, second=number, tzinfo=UTC))
+        wish = Snapshot(volume_id=created.id, name=name, phase=SnapshotPhase.MADE, asked_at=datetime.now(UTC))
+        store.put(keys.snapshot(GROUP, created.id, name), wish)
+
+    for number in range(6):
+        put("0a0b0c0d", number)
+    for number in range(snapshots.MOST - 1):
+        put(created.id, number)
+    snapshots.create(store, GROUP, "data", "last")
+    with pytest.raises(Conflict, match=f"has {snapshots.MOST} snapshots already"):
+        snapshots.create(store, GROUP, "data", "more")
+    assert 2 * snapshots.MOST + 1 + 3 * mirrors.MOST_MIRRORS < 100
 
 
 class Jobs(CopyJobs):
