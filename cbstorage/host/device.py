@@ -45,6 +45,8 @@ class Contents:
     """Of its LUKS header; an encrypted OSD's is the OSD's own."""
     blank: bool = False
     """Nothing but zeros at its beginning."""
+    begins_blank: bool = False
+    """Nothing but zeros in its first 4 KiB, whatever comes after."""
 
     def is_free(self) -> bool:
         """Whether nothing of anybody is on it."""
@@ -116,7 +118,7 @@ def inspect(device: Path) -> Contents:
     kind = seen.get("TYPE") or seen.get("PTTYPE") or ""
     return Contents(
         size_bytes=size, signature=kind, luks_uuid=seen.get("UUID", "") if kind == "crypto_LUKS" else "",
-        blank=not any(head),
+        blank=not any(head), begins_blank=not any(head[:_LABEL_BYTES]),
     )  # fmt: skip
 
 

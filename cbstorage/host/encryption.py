@@ -28,10 +28,11 @@ def check(device: Path, uuid: str, *, begun: bool) -> None:
     """Raise HostUnfit if a device holds what may not be formatted.
 
     Args:
-        begun: our own format was begun and may have been killed: that leaves random bytes without a header.
+        begun: our own format was begun and may have been killed: that leaves zeros where its header will be, and random
+            bytes after them. A disk that has this one's name now may have no signature either, but some beginning.
     """
     found = inspect(device)
-    half_done = begun and found.label is None and not found.signature
+    half_done = begun and found.label is None and not found.signature and found.begins_blank
     if not (found.is_free() or found.luks_uuid == uuid or half_done):
         raise foreign(device, found)
 

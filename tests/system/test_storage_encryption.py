@@ -120,6 +120,9 @@ with disk.open("r+b") as file:
 refused(disk, begun=False)
 encryption.check(disk, mine, begun=True)  # as a killed luksFormat leaves it
 with disk.open("r+b") as file:
+    file.write(b"raw")
+refused(disk)  # another disk under this one's name, and nothing that blkid knows
+with disk.open("r+b") as file:
     file.write(f"bluestore block device\\n{others}\\n".encode())
 refused(disk)
 """

@@ -12,7 +12,7 @@ from cbstorage.ceph import cephx
 from cbstorage.ceph.monitor import OsdEntry, OsdMap
 from cbstorage.commands.osd import show
 from cbstorage.doctor import diagnose
-from cbstorage.host import daemons, device, dmcrypt, lockbox, osd, osds
+from cbstorage.host import daemons, device, dmcrypt, encryption, lockbox, osd, osds
 from cbstorage.host.device import Contents
 from cbstorage.host.osd import Record
 from cbstorage.host.osds import Wanted
@@ -152,6 +152,17 @@ def test_an_encrypted_osd_of_the_cluster_that_this_host_forgot_is_left(
     with pytest.raises(HostUnfit, match="carries an encrypted OSD of this cluster") as caught:
         osd.ensure(monitors, disk, fsid=FSID, file_bytes=SIZE, addition=addition)
     assert "--lost" in caught.value.hint
+
+
+@pytest.mark.parametrize(("begins", "may"), [(bytes(1 << 15), True), (bytes(4095) + b"x", False), (b"raw", False)])
+def test_only_what_begins_with_zeros_is_our_own_format_half_way(tmp_path: Path, begins: bytes, may: bool) -> None:
+    """Disks change their names: what is raw data to whoever owns it has no signature either."""
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(begins + b"\x5a" * (1 << 16))
+    if may:
+        encryption.check(disk, UUID, begun=True)
+    with pytest.raises(HostUnfit, match="foreign data"):
+        encryption.check(disk, UUID, begun=not may)
 
 
 def test_the_identity_that_reads_a_key_is_made_once_and_is_secret(host: list[str]) -> None:
