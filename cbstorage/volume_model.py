@@ -84,3 +84,8 @@ class CopyWish:
     def in_place(self) -> bool:
         """Whether a volume goes back to a snapshot of its own."""
         return self.volume_id == self.source_id
+
+    @property
+    def without_quota(self) -> bool:
+        """Whether the volume has no quota until that is done: a promoted mirror may hold some of two states."""
+        return self.in_place and self.only_copied

@@ -5,6 +5,7 @@ closes. It says how far it is, a line of JSON at a time, and that it is done onl
 """
 
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -159,6 +160,8 @@ def main() -> None:
         _tell(CopyReport(files=0, bytes=0, problem=error.message))
     except OSError as error:
         words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        if error.errno == errno.EDQUOT:
+            words += "; `larva volume resize` gives it room for what comes and what goes"
         _tell(CopyReport(files=0, bytes=0, problem=words))
 
 

@@ -12,7 +12,7 @@ from cbstorage.leading.copy_jobs import CopyJobs
 from cbstorage.model import VolumeSpecification
 from cbstorage.volume_model import CopyWish, Snapshot, SnapshotPhase
 from cladnet.etcd.store import Delete, Store, Versioned
-from larva.errors import Conflict, LarvaError
+from larva.errors import Conflict, LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,10 @@ class CopyKeeper:
                 self._look(item, volume, snapshots, access)
             except Conflict as error:  # somebody deleted it meanwhile
                 log.info("copy into volume %s: %s", volume.name, error.message)
+            except Unavailable:
+                raise
+            except LarvaError as error:  # its trouble keeps no other volume waiting
+                self._tell(item, volume, error.message)
         return not wishes
 
     def stop(self) -> None:
@@ -90,27 +94,38 @@ class CopyKeeper:
             trust_times=not wish.in_place,
             before=volume.path if wish.in_place and wish.only_copied else "",
         )
-        try:
-            report = self._jobs.follow(_token(wish), order)
-        except LarvaError as error:
-            if error.message != wish.problem:
-                log.warning("copy into volume %s: %s", volume.name, error.message)
-                self._store.replace(item, replace(wish, problem=error.message))
-            return
+        report = self._jobs.follow(_token(wish), order)
         if report.done:
             access.take(entity)
-            self._finish(item, snapshots)
+            self._finish(item, volume, snapshots)
             log.info("volume %s holds what snapshot %s does", volume.name, wish.snapshot)
             return
         if report.files > wish.copied_files or report.bytes > wish.copied_bytes or wish.problem:
             self._store.replace(item, replace(wish, copied_files=report.files, copied_bytes=report.bytes, problem=""))
 
-    def _finish(self, item: Versioned[CopyWish], snapshots: Mapping[tuple[str, str], Versioned[Snapshot]]) -> None:
+    def _tell(self, item: Versioned[CopyWish], volume: VolumeSpecification, problem: str) -> None:
+        if problem == item.value.problem:
+            return
+        log.warning("copy into volume %s: %s", volume.name, problem)
+        try:
+            self._store.replace(item, replace(item.value, problem=problem))
+        except Conflict as error:
+            log.info("copy into volume %s: %s", volume.name, error.message)
+
+    def _finish(
+        self,
+        item: Versioned[CopyWish],
+        volume: VolumeSpecification,
+        snapshots: Mapping[tuple[str, str], Versioned[Snapshot]],
+    ) -> None:
         wish = item.value
         own = snapshots.get((wish.source_id, own_snapshot(wish.volume_id)))
         if own is not None:
             self._store.replace(own, replace(own.value, phase=SnapshotPhase.DELETING))
-        self._store.transact([], [Delete(keys.copy(self._group, wish.volume_id))])
+        operations = [Delete(keys.copy(self._group, wish.volume_id))]
+        if wish.without_quota:  # it is set anew with the state
+            operations.append(Delete(keys.volume_state(self._group, volume.name)))
+        self._store.transact([], operations)
 
 
 def _token(wish: CopyWish) -> str:

@@ -16,7 +16,7 @@ from cbstorage.mirror_records import Mirrors
 from cbstorage.model import VolumeSpecification
 from cbstorage.volume_model import Snapshot, SnapshotPhase
 from cladnet.etcd.store import Condition, Put, Store, Versioned
-from larva.errors import Conflict, LarvaError
+from larva.errors import Conflict, LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +77,11 @@ class MirrorKeeper:
                 settled &= self._look(mirror, state, there, source, own, access)
             except Conflict as error:  # another leader, or somebody who promoted it meanwhile
                 log.info("mirror %s: %s", mirror.volume_id, error.message)
+                settled = False
+            except Unavailable:
+                raise
+            except LarvaError as error:  # its trouble keeps no other volume waiting
+                self._tell_anew(mirror.volume_id, error.message)
                 settled = False
         return settled
 
@@ -211,6 +216,17 @@ class MirrorKeeper:
         if state.value.problem != problem:
             log.warning("mirror %s: %s", state.value.volume_id, problem)
             self._write(state, replace(state.value, problem=problem))
+
+    def _tell_anew(self, volume_id: str, problem: str) -> None:
+        """Say what went wrong in a look, which may have written the state already."""
+        state = mirror_records.mirror_states_of(self._store, self._group).get(volume_id)
+        if state is None:
+            log.warning("mirror %s: %s", volume_id, problem)
+            return
+        try:
+            self._tell(state, problem)
+        except Conflict as error:
+            log.info("mirror %s: %s", volume_id, error.message)
 
     def _write(self, state: Versioned[MirrorState], value: MirrorState) -> Versioned[MirrorState]:
         return Versioned(state.key, value, self._store.replace(state, value))

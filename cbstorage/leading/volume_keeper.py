@@ -216,14 +216,18 @@ class VolumeKeeper:
             promise_pools.ensure(monitors, volume.promise, promise_pools.survey(monitors, seen, rtts, up=False))
         mirror = mirror_records.mirrors_of(self._store, self._group).get(volume.id)
         # While a mirror changes from one state to the next it holds some of both: its source's quota is what bounds it.
+        copy = records.copies(self._store, self._group).get(volume.id)
+        unbounded = mirror is not None or (copy is not None and copy.value.without_quota)
         wish = tree.Make(
-            path=volume.path, namespace=volume.namespace, size_bytes=0 if mirror else volume.size_bytes,
+            path=volume.path, namespace=volume.namespace, size_bytes=0 if unbounded else volume.size_bytes,
             trash=volume.trash_path, pool=volume.data_pool if volume.promise else "",
         )  # fmt: skip
         used = self._order(make=(wish,), count=(volume.path,)).used_bytes[volume.path]
         state = VolumeState(id=volume.id, ready=True, size_bytes=volume.size_bytes, used_bytes=used)
-        still = Condition(keys.mirror(self._group, volume.id), mirror.revision if mirror else 0)
-        if not self._store.transact([still], [Put(keys.volume_state(self._group, volume.name), state)]):
+        still = [Condition(keys.mirror(self._group, volume.id), mirror.revision if mirror else 0)]
+        if copy is not None and unbounded:
+            still.append(Condition(copy.key, copy.revision))
+        if not self._store.transact(still, [Put(keys.volume_state(self._group, volume.name), state)]):
             raise Conflict(f"volume {volume.name} became another's mirror meanwhile, or is one no longer")
         log.info("volume %s is ready: %s", volume.name, volume.path)
 

@@ -234,7 +234,7 @@ def promote(store: Store, group: str, name: str, *, force: bool = False) -> Mirr
     wish = CopyWish(
         volume_id=view.id, source_id=view.id, source_path=item.value.path, snapshot=view.complete, only_copied=True
     )
-    # Its quota is set anew with its state; until all is as in that snapshot nobody has it.
+    # Until all is as in that snapshot nobody has it, and it has no quota.
     operations: list[Operation] = [
         Put(item.key, item.value), Put(key, wish), Delete(keys.volume_state(group, name)),
         Delete(keys.mirror(group, view.id)), Delete(keys.mirror_state(group, view.id)),

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from cbstorage import keys, mirror_records, records
 from cbstorage.commands.volume import volume as volume_command
-from cbstorage.leading import mirror_checks, volume_plan
+from cbstorage.leading import mirror_checks, tree, volume_plan
 from cbstorage.leading.copier import CopyOrder, CopyReport
 from cbstorage.leading.copy_jobs import CopyJobs
 from cbstorage.leading.copy_keeper import CopyKeeper
@@ -26,7 +26,7 @@ from cbstorage.share_model import Share
 from cbstorage.wanted import connections, copies, mirrors, mounting, resizing, sharing, snapshots, trash, volumes
 from cladnet.etcd.store import Store
 from cladnet.placement.model import Survive
-from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, ProgramFailed, TimedOut
+from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, ProgramFailed, Refused, TimedOut, Unavailable
 
 GROUP = "demo-1"
 GIB = 1 << 30
@@ -75,6 +75,7 @@ class Host:
         self.mirrors = MirrorKeeper(store, GROUP, lambda: self.jobs, clock=self.clock)
         self.snapshots = SnapshotKeeper(store, GROUP, lambda *_: None)
         self.asked = list[str]()
+        self.stuck: dict[str, LarvaError] = {}
 
     def give(self, entity: str) -> Path:
         self.asked.append(f"give {entity}")
@@ -82,6 +83,8 @@ class Host:
 
     def take(self, entity: str) -> None:
         self.asked.append(f"take {entity}")
+        if entity in self.stuck:
+            raise self.stuck[entity]
 
     def clock(self) -> datetime:
         return datetime.now(UTC) + timedelta(seconds=self.looks)
@@ -291,6 +294,8 @@ def test_promotion(store: Store, source: VolumeSpecification, host: Host) -> Non
     CopyKeeper(store, GROUP, lambda: jobs).keep(records.copies(store, GROUP), [made], host)
     (order,) = jobs.orders
     assert (order.source, order.target, order.before) == (f"{made.path}/.snap/{whole}", made.path, made.path)
+    assert order.before_at is None, "only copiers wrote, and they make new inodes"
+    assert store.get(keys.volume_state(GROUP, "data-mirror"), VolumeState) is None, "its quota is set now"
     for _ in range(3):
         host.look()
     assert volumes.find(store, GROUP, "data-mirror").status == "ready"
@@ -298,6 +303,62 @@ def test_promotion(store: Store, source: VolumeSpecification, host: Host) -> Non
     assert names(store, made.id) == [whole]
     snapshots.delete(store, GROUP, "data-mirror", str(whole))
     assert store.revisions(keys.mirror_states_of(GROUP)) == {}
+
+
+def test_a_promoted_mirror_has_no_quota_until_it_is_put_back(
+    store: Store, source: VolumeSpecification, host: Host
+) -> None:
+    """What the broken round brought and what the whole state had may not fit into it together."""
+    made = mirrors.create(store, GROUP, "data", FAR)
+    quotas = list[int]()
+
+    def order(*, make: tuple[tree.Make, ...], count: tuple[str, ...]) -> tree.Answer:
+        quotas.extend(one.size_bytes for one in make)
+        return tree.Answer(used_bytes=dict.fromkeys(count, 0))
+
+    keeper = VolumeKeeper(store, GROUP, "aws-1")
+    keeper._order = order  # type: ignore[method-assign, assignment]
+    nothing: Any = None
+    plain = replace(made, promise=None)  # its pool is not what this is about
+    keeper._make(nothing, nothing, plain)
+    host.settle()
+    mirrors.promote(store, GROUP, "data-mirror", force=True)
+    keeper._make(nothing, nothing, plain)
+    wishes = records.copies(store, GROUP)
+    CopyKeeper(store, GROUP, lambda: host.jobs).keep(wishes, [made], host)
+    assert not volume_plan.is_made(made, store.get(keys.volume_state(GROUP, "data-mirror"), VolumeState))
+    keeper._make(nothing, nothing, plain)
+    assert quotas == [0, 0, GIB]
+
+
+def test_the_trouble_of_one_keeps_no_other_waiting(store: Store, source: VolumeSpecification, host: Host) -> None:
+    other = volumes.create(store, GROUP, "other", GIB)
+    first, second = mirrors.create(store, GROUP, "data", FAR), mirrors.create(store, GROUP, "other", FAR)
+    for error in (ProgramFailed("mds.x does not end the sessions"), TimedOut("no answer"), Refused("no")):
+        host.stuck = {f"client.copy.{one.id}": error for one in (first, second)}
+        for _ in range(3):
+            assert not host.look()
+        assert [one.problem for one in mirrors.list_all(store, GROUP)] == [error.message] * 2
+    host.stuck = {f"client.copy.{first.id}": Unavailable("no quorum")}
+    with pytest.raises(Unavailable):
+        host.look()
+    host.stuck = {}
+    host.settle()
+    assert [one.problem for one in mirrors.list_all(store, GROUP)] == ["", ""]
+
+    for volume in (source, other):
+        copies.clone(store, GROUP, volume.name, f"{volume.name}-copy")
+    host.look()
+    wishes = records.copies(store, GROUP)
+    ready = [item.value for item in records.volumes(store, GROUP).values() if item.value.id in wishes]
+    host.stuck = {f"client.copy.{one.id}": ProgramFailed("it does not end") for one in ready}
+    keeper = CopyKeeper(store, GROUP, lambda: host.jobs)
+    for _ in range(2):
+        assert not keeper.keep(records.copies(store, GROUP), ready, host)
+    assert [wish.value.problem for wish in records.copies(store, GROUP).values()] == ["it does not end"] * 2
+    host.stuck = {}
+    keeper.keep(records.copies(store, GROUP), ready, host)
+    assert records.copies(store, GROUP) == {}
 
 
 def test_a_source_that_is_gone_is_told_of_and_needs_no_force(
