@@ -286,6 +286,8 @@ def test_a_small_file_that_does_not_reach_the_disks_is_named(
         with pytest.raises(OSError, match="No space left") as caught:
             copier.copy(str(source), str(target))
     assert caught.value.filename == f"many/{number:03}"
+    held = (number // AT_ONCE + 1) * AT_ONCE
+    assert len(list((target / "many").iterdir())) == min(held, 2 * AT_ONCE + 6), "no more are open than so many"
     copy(source, target)
     assert seen(target) == seen(source)
     assert descriptors() == before

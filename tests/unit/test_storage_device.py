@@ -28,7 +28,7 @@ def disk(tmp_path: Path) -> Path:
 
 def test_a_sparse_file_is_blank(disk: Path) -> None:
     assert disk.stat().st_blocks == 0
-    assert device.inspect(disk) == Contents(size_bytes=SIZE, blank=True)
+    assert device.inspect(disk) == Contents(size_bytes=SIZE, blank=True, begins_blank=True)
     assert decide(device.inspect(disk)) is Fate.MAKE
 
 
