@@ -163,7 +163,7 @@ def test_no_overlayfs(run_id: str, lab_tree: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_no_disk_space(run_id: str, lab_tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "needed_bytes", lambda plan: 1 << 60)
+    monkeypatch.setattr(preflight, "needed_bytes", lambda plan, file_system: 1 << 60)
     refused(run_id, lab_tree, HostUnfit, "MiB are free")
 
 

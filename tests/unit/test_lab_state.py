@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import stat
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from images.clouds.lab.cli import COMMANDS
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.light import ASSEMBLE, ENTER, MASKED, SUPERVISE, environment
 from images.clouds.lab.state import Phase, State, StateFile
+from images.clouds.lab.topology import Role
 from images.demo.cli import up
 from larva import settings
 from larva.errors import Conflict, HostUnfit, InvalidInput, LarvaError, NotFound
@@ -195,6 +197,12 @@ def test_preflight_names_missing_programs(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HostUnfit, match=r"missing programs: ip, .*unshare"):
         preflight.check(PLAN, tmp_path, tmp_path)
+
+
+def test_room_is_kept_for_monitors_that_stop_on_a_full_disk() -> None:
+    without = replace(PLAN, hosts=tuple(host for host in PLAN.hosts if Role.STORAGE not in host.roles))
+    assert preflight.needed_bytes(PLAN, 100 << 30) - preflight.needed_bytes(PLAN, 0) == 5 << 30
+    assert preflight.needed_bytes(without, 100 << 30) == preflight.needed_bytes(without, 0)
 
 
 def test_what_the_demo_lacks_is_said_before_an_image_is_built(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from images.clouds.lab import cgroup
-from images.clouds.lab.topology import Topology
+from images.clouds.lab.topology import Role, Topology
 from larva import process
 from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound
 
@@ -16,6 +16,8 @@ HOST_BYTES = 256 * 2**20
 """What a host's own layer takes: logs, databases, what user-data brings."""
 DISK_SHARE = 0.1
 """Part of a sparse disk that must be free; the rest fills only as data comes."""
+MONITORS_SHARE = 0.05
+"""Part of its file system that must be free, or a Ceph monitor stops (Ceph: `mon_data_avail_crit`)."""
 
 
 def check(topology: Topology, tree: Path, data: Path) -> None:
@@ -43,8 +45,9 @@ def check_machine(topology: Topology, data: Path) -> None:
                 f"there is no {device}",
                 hint=f"load its module: modprobe {device.name}; in a container, pass the device in",
             )
-    needed = needed_bytes(topology)
-    free = shutil.disk_usage(data).free
+    disk = shutil.disk_usage(data)
+    needed = needed_bytes(topology, disk.total)
+    free = disk.free
     if free < needed:
         raise HostUnfit(
             f"the lab takes {needed >> 20} MiB of disk, and {free >> 20} MiB are free at {data}",
@@ -52,10 +55,11 @@ def check_machine(topology: Topology, data: Path) -> None:
         )
 
 
-def needed_bytes(topology: Topology) -> int:
-    """Return how much disk a lab of that topology takes at first."""
+def needed_bytes(topology: Topology, file_system: int) -> int:
+    """Return how many bytes must be free for a lab of that topology on a file system of that size, in bytes."""
     disks = sum(disk.size_bytes for host in topology.hosts for disk in host.disks)
-    return len(topology.hosts) * HOST_BYTES + int(DISK_SHARE * disks)
+    stores = any(Role.STORAGE in host.roles for host in topology.hosts)
+    return len(topology.hosts) * HOST_BYTES + int(DISK_SHARE * disks + stores * MONITORS_SHARE * file_system)
 
 
 def check_tree(tree: Path) -> None:
