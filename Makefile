@@ -6,6 +6,7 @@ LARVA  := $(VENV)/bin/larva
 SUDO   := $(if $(filter 0,$(shell id -u)),,sudo $(if $(LARVA_CACHE),--preserve-env=LARVA_CACHE))
 APT    := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0
 STAMP  := $(VENV)/.ready
+ASSETS := $(VENV)/.console-assets
 
 .DEFAULT_GOAL := help
 .PHONY: help setup packages demo down test test-quick image bench lint format lock clean
@@ -13,7 +14,7 @@ STAMP  := $(VENV)/.ready
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: packages $(STAMP) ## Install the Debian packages and the Python environment
+setup: packages $(STAMP) $(ASSETS) ## Install the Debian packages, the Python environment and the console's libraries
 
 packages:
 	@release=$$(. /etc/os-release && echo "$$VERSION_CODENAME"); \
@@ -26,6 +27,10 @@ $(STAMP): requirements/dev.txt pyproject.toml | packages
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements/dev.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(ASSETS): package.json package-lock.json requirements/node.txt images/console_assets.py $(STAMP)
+	$(VENV)/bin/python -m images.console_assets
 	@touch $@
 
 demo: setup ## Build the image, launch it on three clouds, prove network and storage, leave the console running
@@ -64,5 +69,5 @@ lock: setup ## Renew the lock files (needs uv on PATH)
 	    --extra build --extra dev -c requirements/appliance.txt pyproject.toml -o requirements/dev.txt
 
 clean: ## Remove the environment and what the tools left; build results stay (`larva image prune`)
-	$(SUDO) rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	$(SUDO) rm -rf $(VENV) build node_modules web/static/vendor *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	$(SUDO) find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from images import deb, inventory, provenance, python, sbom, seal
+from images import console_assets, deb, inventory, provenance, python, sbom, seal
 from images.artifact import Artifact, describe
 from images.inventory import Package
 from images.recipe import Recipe
@@ -33,6 +33,7 @@ class Manifest:
     artifacts: tuple[Artifact, ...]
     packages: tuple[Package, ...]
     python: tuple[Package, ...]
+    javascript: tuple[Package, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
             source=f"{origin.source.name}/{origin.source.id}", disk_bytes=disk_bytes, artifacts=tuple(made),
             packages=inventory.debian(origin.status, origin.root),
             python=inventory.python(ours, directory, recipe.python),
+            javascript=inventory.javascript(console_assets.LOCK),
         )  # fmt: skip
         files.write_whole(directory / MANIFEST, codec.encode(manifest) + b"\n")
         write_origin(directory / stem, recipe, manifest, origin)
@@ -108,7 +110,7 @@ def write_disk(disk: Path, stem: Path, log_file: Path) -> int:
 
 def write_origin(stem: Path, recipe: Recipe, manifest: Manifest, origin: Origin) -> None:
     """Write the bill of materials in two forms, and the provenance."""
-    packages = (*manifest.packages, *manifest.python)
+    packages = (*manifest.packages, *manifest.python, *manifest.javascript)
     image = sbom.Image(
         name=stem.name, version=manifest.version, suite=recipe.suite, source=manifest.source, epoch=recipe.epoch,
         packages=packages,

@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from images import layin
+from images import console_assets, layin
 from images.layin import File, Files
 from images.recipe import Recipe
 from images.stages import Stage, digest
@@ -19,18 +19,21 @@ ENVIRONMENT = Path("usr/lib/larva")
 PACKAGE_FILES = layin.LAID_IN / "package"
 
 
-def stage(recipe: Recipe, dependencies: Stage, dependencies_entry: Path) -> Stage:
+def stage(
+    recipe: Recipe, dependencies: Stage, dependencies_entry: Path, assets: Stage, assets_entry: Path
+) -> Stage:  # fmt: skip
     """Return the stage that makes `larva_<version>_amd64.deb` of the checkout as it is now.
 
     Args:
         dependencies: the stage of the private environment's site-packages, and where its entry is.
+        assets: the stage of the console's JavaScript libraries, and where its entry is.
     """
     ours = layin.read(layin.SOURCES, PACKAGES)
     tree = layin.read(PACKAGE_FILES)
     project = (layin.SOURCES / "pyproject.toml").read_text()
     inputs = {
         "sources": ours.digest, "files": tree.digest, "project": project_digest(project, ours),
-        "python": recipe.python, "dependencies": dependencies.id, "epoch": str(recipe.epoch),
+        "python": recipe.python, "dependencies": dependencies.id, "assets": assets.id, "epoch": str(recipe.epoch),
         "code": digest([Path(__file__), Path(layin.__file__)]),
     }  # fmt: skip
 
@@ -45,6 +48,7 @@ def stage(recipe: Recipe, dependencies: Stage, dependencies_entry: Path) -> Stag
         site.parent.mkdir(parents=True)
         shutil.copytree(dependencies_entry / "site-packages", site, symlinks=True)
         ours.write(site)
+        shutil.copytree(assets_entry / "vendor", site / console_assets.SERVED)
         distribution_info(project, ours).write(site)
         (root / ENVIRONMENT / "bin").mkdir()
         for name in ("python3", f"python{recipe.python}"):

@@ -1,4 +1,4 @@
-"""What is in an image: every Debian package and Python distribution, with version, licence and source."""
+"""What is in an image: every Debian package, Python distribution and JavaScript library, with version and licence."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from images import deb
-from larva import process
+from larva import codec, process
 
 SHORT_NAME = re.compile(r"^License:[ \t]*(\S[^\n]*)", re.MULTILINE)
 """Debian's machine-readable copyright file, version 1.0: the first line of a field License is its short name."""
@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     DEBIAN = "deb"
     PYTHON = "pypi"
+    JAVASCRIPT = "npm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +45,12 @@ class Package:
     home: str = ""
 
     def purl(self, suite: str) -> str:
-        """Return the package URL (purl-spec, types deb and pypi)."""
+        """Return the package URL (purl-spec, types deb, pypi and npm)."""
         version = quote(self.version, safe="")
         if self.kind is Kind.DEBIAN:
             return f"pkg:deb/debian/{quote(self.name, safe='')}@{version}?arch=amd64&distro={suite}"
+        if self.kind is Kind.JAVASCRIPT:
+            return f"pkg:npm/{quote(self.name, safe='/')}@{version}"
         return f"pkg:pypi/{self.name.lower().replace('_', '-')}@{version}"
 
 
@@ -92,6 +95,34 @@ def python(package: Path, scratch: Path, version: str) -> tuple[Package, ...]:
     ]  # fmt: skip
     shutil.rmtree(unpacked)
     return tuple(sorted(found, key=lambda one: one.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Locked:
+    """What package-lock.json says of one library (docs.npmjs.com, package-lock.json, lockfileVersion 3)."""
+
+    version: str = ""
+    license: str = ""
+    dev: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lock:
+    packages: dict[str, _Locked]
+    """By where each lies; the project itself has an empty name."""
+
+
+def javascript(lock: Path) -> tuple[Package, ...]:
+    """Return the JavaScript libraries of a package-lock.json that pages load; what only tests need is left out."""
+    found = codec.decode(lock.read_bytes(), _Lock, source=str(lock)).packages
+    return tuple(
+        Package(
+            kind=Kind.JAVASCRIPT, name=where.rpartition("node_modules/")[2], version=one.version,
+            licences=(one.license,) if one.license else (),
+        )
+        for where, one in sorted(found.items())
+        if where and not one.dev
+    )  # fmt: skip
 
 
 def licences(copyright_file: Path) -> tuple[str, ...]:

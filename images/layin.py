@@ -9,7 +9,8 @@ from pathlib import Path
 SOURCES = Path(__file__).parent.parent
 """The checkout that images are built from."""
 LAID_IN = SOURCES / "packer"
-IGNORED = frozenset({"__pycache__", "node_modules", ".mypy_cache", ".ruff_cache"})
+IGNORED = frozenset({"__pycache__", "node_modules", "vendor", ".mypy_cache", ".ruff_cache"})
+"""What tools make in a checkout."""
 
 
 @dataclass(frozen=True, slots=True)

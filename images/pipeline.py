@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from images import artifacts, bake, base, deb, disk, mirror, python, recipe, seal
+from images import artifacts, bake, base, console_assets, deb, disk, mirror, python, recipe, seal
 from images import tree as tree_stage
 from images.artifacts import Origin
 from images.bake import Firmware, Report
@@ -64,10 +64,17 @@ class Pipeline:
         return python.stage(self.recipe)
 
     @cached_property
+    def console_assets(self) -> Stage:
+        """The JavaScript libraries of the console's pages."""
+        return console_assets.stage()
+
+    @cached_property
     def deb(self) -> Stage:
         """Our Debian package."""
-        dependencies = self.python
-        return deb.stage(self.recipe, dependencies, self.cache.path(dependencies))
+        dependencies, assets = self.python, self.console_assets
+        return deb.stage(
+            self.recipe, dependencies, self.cache.path(dependencies), assets, self.cache.path(assets)
+        )  # fmt: skip
 
     @cached_property
     def tree(self) -> Stage:
@@ -103,7 +110,7 @@ class Pipeline:
         origin = Origin(
             source=source, disk=image, deb=(self.deb, self.cache.path(self.deb)),
             status=self.cache.path(self.bake) / bake.STATUS, root=self.cache.path(self.tree) / "root",
-            stages=(self.base, self.python, self.deb, self.tree, self.tools, self.disk, self.bake),
+            stages=(self.base, self.python, self.console_assets, self.deb, self.tree, self.tools, self.disk, self.bake),
             provision=self.provision,
         )  # fmt: skip
         return artifacts.stage(self.recipe, origin, seal.signing_key(settings.config_directory()))
@@ -112,6 +119,7 @@ class Pipeline:
         """Return the Debian package, made now if anything changed."""
         if not self.cache.has(self.deb):
             self.cache.ensure(self.python)
+            self.cache.ensure(self.console_assets)
         return deb.package_in(self.cache.ensure(self.deb))
 
     def make_tree(self) -> Path:

@@ -105,7 +105,7 @@ def _spdx_package(package: Package, suite: str, refs: dict[str, str]) -> dict[st
 
 def _component(package: Package, suite: str) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "type": "library" if package.kind is Kind.PYTHON else "application",
+        "type": "application" if package.kind is Kind.DEBIAN else "library",
         "bom-ref": package.purl(suite), "name": package.name, "version": package.version,
         "purl": package.purl(suite),
     }  # fmt: skip

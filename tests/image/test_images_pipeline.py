@@ -57,6 +57,7 @@ def test_tree_is_built_once(pipeline: Pipeline) -> None:
 
 def test_package_is_reproducible(pipeline: Pipeline, tmp_path: Path) -> None:
     pipeline.cache.ensure(pipeline.python)
+    pipeline.cache.ensure(pipeline.console_assets)
     hashes = set()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -147,8 +148,9 @@ def test_image_boots_passes_and_is_handed_out() -> None:
     assert {Path(one.name).suffix for one in manifest.artifacts} == {".qcow2", ".zst", ".deb"}
     assert {"larva", "ceph-osd", "etcd-server"} <= {one.name for one in manifest.packages}
     assert {"larva", "pyroute2"} <= {one.name for one in manifest.python}
+    assert [one.name for one in manifest.javascript] == ["cytoscape"]
     assert pipeline.make_bake().ssh_s > 0
-    everything = (*manifest.packages, *manifest.python)
+    everything = (*manifest.packages, *manifest.python, *manifest.javascript)
     unlicensed = [one.name for one in everything if not one.licences]
     assert len(unlicensed) < len(everything) // 20, unlicensed
     for suffix, said in (("spdx", "SPDX-2.3"), ("cdx", "CycloneDX"), ("provenance", "https://slsa.dev/provenance/v1")):

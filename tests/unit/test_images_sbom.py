@@ -28,6 +28,7 @@ PACKAGES = (
     Package(kind=Kind.DEBIAN, name="netbase", version="1:6.5", licences=()),
     Package(kind=Kind.PYTHON, name="msgspec", version="0.19.0", licences=("BSD License",), home="https://example.org/"),
     Package(kind=Kind.PYTHON, name="PyNaCl", version="1.5.0", licences=("Apache-2.0",), home="not an address"),
+    Package(kind=Kind.JAVASCRIPT, name="cytoscape", version="3.35.0", licences=("MIT",)),
 )  # fmt: skip
 
 
