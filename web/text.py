@@ -1,142 +1,45 @@
-"""Every word that people read in the console, in one place, so that a translation is one more table."""
+"""The words of a page in its reader's language: chosen by the reader, else as the browser asks for."""
 
-ENGLISH = {
-    "product": "Larva",
-    "nav.cladnets": "CLADNets",
-    "nav.volumes": "Volumes",
-    "nav.main": "Main",
-    "nav.skip": "Skip to content",
-    "nav.logout": "Log out",
-    "noscript": "The live tables need JavaScript; forms work without it.",
-    "login.title": "Log in",
-    "login.user": "User",
-    "login.password": "Password",
-    "login.submit": "Log in",
-    "login.help": "First time? On the control host run",
-    "cladnets.title": "CLADNets",
-    "cladnets.create": "Create a CLADNet",
-    "cladnets.caption": "CLADNets",
-    "cladnet.id": "ID",
-    "cladnet.name": "Name",
-    "cladnet.name.help": "Small letters, digits and hyphens.",
-    "cladnet.cidr": "IPv4 CIDR block",
-    "cladnet.cidr.help": "Leave empty, and one is chosen that collides with nothing known.",
-    "cladnet.description": "Description",
-    "cladnet.rule_type": "Rule type",
-    "cladnet.rule_type.cost-prioritized": "Cost prioritized: private addresses inside one provider's network",
-    "cladnet.rule_type.basic": "Basic: always public addresses",
-    "cladnet.datapath": "Data path",
-    "cladnet.encryption": "Encryption",
-    "cladnet.encryption.on": "on",
-    "cladnet.encryption.off": "OFF: plaintext between hosts",
-    "cladnet.state": "State",
-    "cladnet.created": "Created",
-    "cladnet.submit": "Create",
-    "cladnet.delete": "Delete this CLADNet",
-    "cladnet.delete.help": "Its hosts leave the network. Type the ID to confirm.",
-    "cladnet.delete.submit": "Delete",
-    "delete.mismatch": "the confirmation does not match",
-    "delete.mismatch.hint": "type {wanted} exactly",
-    "hosts.title": "Hosts",
-    "hosts.caption": "Hosts of this CLADNet",
-    "host.name": "Host",
-    "host.address": "Address",
-    "host.state": "State",
-    "host.public": "Public address",
-    "host.cloud": "Cloud",
-    "host.region": "Region",
-    "host.roles": "Roles",
-    "status.title": "Latency",
-    "status.caption": "Average round-trip time in milliseconds, from row to column",
-    "status.run": "Run a status test",
-    "status.trials": "Trials",
-    "status.mesh": "Mesh of the hosts, each line with its latency",
-    "alarms.title": "Alarms",
-    "alarms.caption": "Paths that are bad now, measured all the time",
-    "alarm.kind": "What",
-    "alarm.destination": "Where",
-    "alarm.sources": "Seen from",
-    "alarm.since": "Since",
-    "alarm.evidence": "Evidence",
-    "join.title": "Add hosts",
-    "join.help": "Launch the appliance image with this user-data, and the VM joins by itself.",
-    "join.roles": "Roles",
-    "join.uses": "Hosts",
-    "join.hours": "Valid for hours",
-    "join.submit": "Make user-data",
-    "join.once": "Shown only now. Good until {until}; hosts that may still use it: {uses}.",
-    "join.userdata": "User-data",
-    "join.copy": "Copy",
-    "role.storage": "storage",
-    "role.member": "member",
-    "role.gateway": "SMB gateway",
-    "volumes.title": "Volumes",
-    "volumes.caption": "Volumes",
-    "volumes.create": "Create a volume",
-    "volumes.no_cladnets": "A volume belongs to a CLADNet; create one first.",
-    "volume.name": "Name",
-    "volume.cladnet": "CLADNet",
-    "volume.size": "Size, GiB",
-    "volume.size.column": "Size",
-    "volume.used": "Used",
-    "volume.state": "State",
-    "volume.mounts": "Mounted on",
-    "volume.survive": "Its data survives the loss of",
-    "volume.survive.any": "as much as the OSDs allow",
-    "volume.survive.host": "any one host",
-    "volume.survive.zone": "any one zone",
-    "volume.survive.region": "any one region",
-    "volume.survive.csp": "any one CSP",
-    "volume.survive.csp+region": "any one CSP or region",
-    "volume.survive.help": "Fixed for good; refused when the present OSDs cannot keep it.",
-    "volume.home": "Home",
-    "volume.home.help": "A CSP or CSP/region that it is written from, as aws/eu-west-2; may be empty.",
-    "volume.submit": "Create",
-    "volume.mount.title": "Mount on hosts",
-    "volume.mount.hosts": "Hosts",
-    "volume.mount.path": "Path on the host",
-    "volume.mount.submit": "Mount",
-    "volume.mount.no_hosts": "The CLADNet has no hosts yet.",
-    "volume.delete": "Delete this volume",
-    "volume.delete.help": "It stays in the trash for seven days. Type the name to confirm.",
-    "volume.delete.submit": "Delete",
-    "mounts.title": "Mounts",
-    "mounts.caption": "Where this volume is mounted",
-    "mount.host": "Host",
-    "mount.path": "Path",
-    "mount.state": "State",
-    "problem.back": "Back to the start",
-    "live.connected": "live",
-    "live.connecting": "connecting",
-    "live.lost": "no live updates, trying again",
-    "live.empty.cladnets": "No CLADNet yet. Create the first one below.",
-    "live.empty.hosts": "No hosts yet. Add some below.",
-    "live.empty.status": "No status test has run yet.",
-    "live.empty.alarms": "Every path is as it should be.",
-    "live.alarm.unreachable": "unreachable",
-    "live.alarm.loss": "losing packets",
-    "live.alarm.slow": "slower than usual",
-    "live.empty.volumes": "No volumes yet.",
-    "live.empty.mounts": "Mounted nowhere.",
-    "live.lost.packets": "lost",
-    "live.waiting": "waiting",
-    "live.asked": "asked {when}, {rows} of {hosts} hosts have answered",
-    "live.copied": "Copied",
-    "live.unmount": "Unmount",
-    "live.cell": "{from} to {to}: {min} / {avg} / {max} ms, {received} of {sent} came back",
-    "live.problem": "problem",
-    "live.leaving": "unmounting",
-    "live.stale": "control plane not reachable",
-}
+from collections.abc import Mapping
+from enum import StrEnum
 
-LANGUAGES = {"en": ENGLISH}
+from flask import has_request_context, request
+
+from web.words import english, korean
+
+COOKIE = "larva-language"
+_SCRIPTS = "live."
+"""Keys that begin so are for scripts."""
+
+
+class Language(StrEnum):
+    """A language of the console; the value is its tag (BCP 47)."""
+
+    ENGLISH = "en"
+    KOREAN = "ko"
+
+
+CATALOGUE: Mapping[Language, Mapping[str, str]] = {Language.ENGLISH: english.WORDS, Language.KOREAN: korean.WORDS}
+NAMES: Mapping[Language, str] = {Language.ENGLISH: "English", Language.KOREAN: "한국어"}
+"""Each in its own language."""
+
+
+def language() -> Language:
+    """Return the language of the page that is asked for."""
+    if not has_request_context():
+        return Language.ENGLISH
+    chosen = request.cookies.get(COOKIE, "")
+    if chosen in list(Language):
+        return Language(chosen)
+    return Language(request.accept_languages.best_match(list(Language), default=Language.ENGLISH))
 
 
 def text(key: str, **values: object) -> str:
     """Return the words for `key`; KeyError for one that is not in the table, so that a test finds it."""
-    return ENGLISH[key].format(**values) if values else ENGLISH[key]
+    words = CATALOGUE[language()][key]
+    return words.format(**values) if values else words
 
 
 def for_scripts() -> dict[str, str]:
     """Return the words that scripts put on the page."""
-    return {key.removeprefix("live."): words for key, words in ENGLISH.items() if key.startswith("live.")}
+    return {key.removeprefix(_SCRIPTS): said for key, said in CATALOGUE[language()].items() if key.startswith(_SCRIPTS)}

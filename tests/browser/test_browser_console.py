@@ -1,14 +1,11 @@
 """The console as a person meets it: log in, create a CLADNet, see hosts and latencies arrive, mount a volume."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from ipaddress import IPv4Network
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browsing import HOSTILE, SLOW_MS, log_in, shot
+from playwright.sync_api import Page, expect
 
 from cbstorage import keys as storage_keys
 from cbstorage.model import ClusterSpecification, MountPhase, MountState, VolumeState
@@ -19,68 +16,6 @@ from cladnet.model import TestSpecification
 from cladnet.quality import Alarm, AlarmKind
 
 pytestmark = pytest.mark.browser
-
-PASSWORD = "correct-horse-battery"
-CHROMIUM = "/usr/bin/chromium"
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--no-first-run",
-]  # fmt: skip
-SLOW_MS = 30_000
-HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if shutil.which(CHROMIUM) is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("Chromium is not installed: run `make setup`")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET, headless=True)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def console_url(console_etcd: str, console_store: Store, serve_console: Callable[..., str]) -> str:
-    """A console that is served as on an appliance, but for TLS."""
-    return serve_console("--insecure-http", etcd=console_etcd, password=PASSWORD)
-
-
-@pytest.fixture
-def page(browser: Browser, console_url: str) -> Iterator[Page]:
-    """A page whose every complaint fails the test: exceptions, console errors, refusals by the content policy.
-
-    It goes before the console does, and so does not see it going.
-    """
-    context = browser.new_context(viewport={"width": 1280, "height": 1000})
-    page = context.new_page()
-    page.set_default_timeout(SLOW_MS)
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(f"exception: {error}"))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
-    page.add_init_script(
-        "addEventListener('securitypolicyviolation', e => console.error('CSP', e.violatedDirective, e.blockedURI))"
-    )
-    page.expected_complaints = ()  # type: ignore[attr-defined]
-    yield page
-    context.close()
-    unexpected = [said for said in complaints if not any(known in said for known in page.expected_complaints)]  # type: ignore[attr-defined]
-    assert not unexpected
-
-
-def log_in(page: Page, url: str) -> None:
-    page.goto(url)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.get_by_role("heading", name="CLADNets", exact=True)).to_be_visible(timeout=SLOW_MS)
-
-
-def shot(page: Page, name: str) -> None:
-    """Keep a picture where somebody asked for pictures."""
-    directory = os.environ.get("LARVA_SCREENSHOTS")
-    if directory:
-        page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)
 
 
 def test_a_network_and_a_volume_come_to_life(page: Page, console_url: str, console_store: Store, agents) -> None:
@@ -194,3 +129,16 @@ def test_what_is_refused_stays_as_it_was_typed(page: Page, console_url: str, con
         expect(page.get_by_label("Basic: always public addresses")).to_be_checked()
     shot(page, "refused")
     assert [each.name for each in networks.list_all(console_store)] == ["taken"]
+
+
+def test_the_pages_speak_the_language_that_the_reader_chose(page: Page, console_url: str, console_store: Store) -> None:
+    networks.create(console_store, name="shop", cidr="10.77.0.0/24")
+    log_in(page, console_url)
+    page.get_by_role("button", name="한국어").click()
+    expect(page.get_by_role("heading", name="CLADNet 목록")).to_be_visible(timeout=SLOW_MS)
+    assert page.locator("html").get_attribute("lang") == "ko"
+    expect(page.locator("#live")).to_have_text("실시간", timeout=SLOW_MS)
+    page.get_by_role("link", name="shop").click()
+    expect(page.get_by_text("아직 호스트가 없습니다.")).to_be_visible(timeout=SLOW_MS)
+    page.get_by_role("button", name="English").click()
+    expect(page.get_by_text("No hosts yet.")).to_be_visible(timeout=SLOW_MS)

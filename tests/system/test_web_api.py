@@ -132,7 +132,16 @@ def test_nobody_is_sent_to_the_login(client: FlaskClient, path: str) -> None:
 
 def test_every_route_is_known_to_these_tests_or_public(app: Flask) -> None:
     """A new route must not be forgotten by the two tests above."""
-    public = {"/login", "/logout", "/static/<path:filename>", "/v1/enrol", "/v1/renew", "/v1/ca.pem", "/v1/whoami"}
+    public = {
+        "/login",
+        "/logout",
+        "/language",
+        "/static/<path:filename>",
+        "/v1/enrol",
+        "/v1/renew",
+        "/v1/ca.pem",
+        "/v1/whoami",
+    }
     theirs = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("cb_network.")}
     routes = {rule.rule for rule in app.url_map.iter_rules()} - public - theirs  # which test_web_cbnetwork.py tries
     shapes = {re.sub("<[^>]+>", "?", route) for route in routes}

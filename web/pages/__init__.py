@@ -6,14 +6,16 @@ from markupsafe import Markup
 
 from web import sessions
 from web.accounts import User
-from web.pages import cladnets, login, volumes
-from web.text import for_scripts, text
+from web.pages import cladnets, language, login, volumes
+from web.text import NAMES, for_scripts, text
+from web.text import language as its_language
 
 blueprint = Blueprint("pages", __name__)
 for part in (cladnets, volumes):
     part.blueprint.before_request(sessions.require_user)
     blueprint.register_blueprint(part.blueprint)
-blueprint.register_blueprint(login.blueprint)
+for open_part in (login, language):
+    blueprint.register_blueprint(open_part.blueprint)
 
 
 @blueprint.app_context_processor
@@ -22,6 +24,8 @@ def words() -> dict[str, object]:
     user: User | None = g.get("user")
     return {
         "t": text,
+        "language": its_language(),
+        "other_languages": {each: name for each, name in NAMES.items() if each is not its_language()},
         "script_words": for_scripts(),
         "user_name": user.name if user else None,
         "csrf_field": _csrf_field,

@@ -51,3 +51,9 @@ def choices(name: str, kind: type[E], *, what: str) -> tuple[E, ...]:
         return tuple(kind(each) for each in request.form.getlist(name))
     except ValueError as error:
         raise InvalidInput(f"{what}: {error}", hint=f"choose: {', '.join(kind)}") from error
+
+
+def own_path(wanted: str) -> str:
+    """Return a path of this console to go to afterwards; nothing for an address of somebody else."""
+    plain = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted and wanted.isprintable()
+    return wanted if plain else ""

@@ -20,14 +20,18 @@ blueprint = Blueprint("login", __name__)
 @blueprint.get("/login")
 def show() -> str:
     """The form."""
-    return render_template("login.html", typed={}, problem=None, next=_own_path(request.args.get("next", "")))
+    return render_template("login.html", typed={}, problem=None, next=forms.own_path(request.args.get("next", "")))
 
 
 @blueprint.post("/login")
 def log_in() -> AnyResponse:
     """Check name and password and begin a session."""
     sessions.csrf.protect()
-    name, password, wanted = forms.field("user")[:100], request.form.get("password", ""), _own_path(forms.field("next"))
+    name, password, wanted = (
+        forms.field("user")[:100],
+        request.form.get("password", ""),
+        forms.own_path(forms.field("next")),
+    )
     address = request.remote_addr or "?"
     guard = console().login_guard
     try:
@@ -59,9 +63,3 @@ def log_out() -> AnyResponse:
     sessions.end()
     g.pop("user", None)
     return redirect("/login", 303)
-
-
-def _own_path(wanted: str) -> str:
-    """Return a path of this console to go to after the login; nothing for an address of somebody else."""
-    plain = wanted.startswith("/") and not wanted.startswith("//") and "\\" not in wanted and wanted.isprintable()
-    return wanted if plain else ""

@@ -17,7 +17,7 @@ function show(summary) {
     make("td", {}, WORDS[line.kind]()),
     make("th", { scope: "row" }, line.destination),
     make("td", { class: "prose" }, line.sources.join(", ")),
-    make("td", {}, make("time", { datetime: line.since }, new Date(line.since).toLocaleString())),
+    make("td", {}, make("time", { datetime: line.since }, new Date(line.since).toLocaleString(document.documentElement.lang))),
     make("td", { class: "prose faint" }, line.evidence),
   )));
 }

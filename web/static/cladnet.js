@@ -5,7 +5,7 @@ import { get, post } from "./api.js";
 import { make, showProblem, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
 import { showLegend, showMatrix, showMesh } from "./latency.js";
-import { data, word } from "./page.js";
+import { data, word, wordOf } from "./page.js";
 
 const path = `/v1/cladnets/${encodeURIComponent(data.cladnet.id)}`;
 const mine = (message) => message.cladnet === data.cladnet.id;
@@ -26,7 +26,7 @@ function showHosts() {
     make("td", { class: "code" }, host.public_address ?? "–"),
     make("td", {}, host.cloud.provider),
     make("td", {}, [host.cloud.region, host.cloud.zone].filter(Boolean).join(" / ")),
-    make("td", {}, host.roles.join(", ")),
+    make("td", {}, host.roles.map((role) => wordOf("role", role)).join(", ")),
   )));
 }
 
@@ -36,7 +36,7 @@ function told(host) {
 
 function stateOf(host) {
   if (host.problem) return tag(word("problem"), "bad");
-  return host.state === null ? tag(word("waiting"), "wait") : tag(host.state, KINDS[host.state]);
+  return host.state === null ? tag(word("waiting"), "wait") : tag(wordOf("state", host.state), KINDS[host.state]);
 }
 
 function showStatus() {
@@ -45,7 +45,7 @@ function showStatus() {
   document.getElementById("legend").hidden = rows.length === 0;
   showMesh(state.hosts, state.rows);
   document.getElementById("status-progress").textContent = state.test === null ? word("empty.status") : word("asked", {
-    when: new Date(state.test.asked_at).toLocaleString(), rows: rows.length, hosts: state.hosts.length,
+    when: new Date(state.test.asked_at).toLocaleString(document.documentElement.lang), rows: rows.length, hosts: state.hosts.length,
   });
 }
 

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { make, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
-import { data } from "./page.js";
+import { data, wordOf } from "./page.js";
 
 function show(cladnets) {
   showRows("cladnets", cladnets.map((cladnet) => make("tr", {},
@@ -11,7 +11,7 @@ function show(cladnets) {
     make("td", { class: "code" }, cladnet.cidr, ...(cladnet.cidr6 ? [make("br"), cladnet.cidr6] : [])),
     make("td", { class: "prose" }, cladnet.description),
     make("td", {}, cladnet.rule_type),
-    make("td", {}, tag(cladnet.state, cladnet.state === "active" ? "good" : "wait")),
+    make("td", {}, tag(wordOf("state", cladnet.state), cladnet.state === "active" ? "good" : "wait")),
     make("td", { class: "code faint" }, cladnet.id),
   )));
 }

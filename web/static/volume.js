@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { make, showProblem, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
-import { data, word } from "./page.js";
+import { data, word, wordOf } from "./page.js";
 import { size } from "./sizes.js";
 
 const STATES = { ready: "good", failed: "bad", pending: "wait", deleting: "wait" };
@@ -29,14 +29,14 @@ function unmountButton(mount) {
 
 function show(volume) {
   const state = document.getElementById("volume-state");
-  state.textContent = volume.status;
+  state.textContent = wordOf("state", volume.status);
   state.dataset.kind = STATES[volume.status];
   document.getElementById("volume-used").textContent = size(volume.used_bytes);
   showProblem(document.getElementById("volume-problem"), volume.problem ? { detail: volume.problem, hint: "" } : null);
   showRows("mounts", volume.mounts.map((mount) => make("tr", {},
     make("th", { scope: "row" }, mount.host),
     make("td", { class: "code" }, mount.path),
-    make("td", {}, mount.leaving ? tag(word("leaving"), "wait") : tag(mount.phase, PHASES[mount.phase]),
+    make("td", {}, mount.leaving ? tag(word("leaving"), "wait") : tag(wordOf("state", mount.phase), PHASES[mount.phase]),
       mount.problem ? make("span", { class: "prose faint" }, ` ${mount.problem}`) : null),
     make("td", { class: "action" }, mount.leaving ? null : unmountButton(mount)),
   )));

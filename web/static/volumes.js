@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { make, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
-import { data } from "./page.js";
+import { data, wordOf } from "./page.js";
 import { size } from "./sizes.js";
 
 const KINDS = { ready: "good", failed: "bad", pending: "wait", deleting: "wait" };
@@ -15,7 +15,7 @@ function show(volumes) {
     make("td", {}, names.get(volume.group) ?? volume.group),
     make("td", { class: "number" }, size(volume.size_bytes)),
     make("td", { class: "number" }, size(volume.used_bytes)),
-    make("td", {}, tag(volume.status, KINDS[volume.status]), volume.problem ? make("span", { class: "prose faint" }, ` ${volume.problem}`) : null),
+    make("td", {}, tag(wordOf("state", volume.status), KINDS[volume.status]), volume.problem ? make("span", { class: "prose faint" }, ` ${volume.problem}`) : null),
     make("td", {}, volume.mounts.filter((mount) => mount.phase === "mounted").map((mount) => mount.host).join(", ") || "–"),
   )));
 }

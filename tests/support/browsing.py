@@ -1,0 +1,24 @@
+"""What tests of the console's pages do with a browser."""
+
+import os
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+PASSWORD = "correct-horse-battery"
+SLOW_MS = 30_000
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+
+
+def log_in(page: Page, url: str) -> None:
+    page.goto(url)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="CLADNets", exact=True)).to_be_visible(timeout=SLOW_MS)
+
+
+def shot(page: Page, name: str) -> None:
+    """Keep a picture where somebody asked for pictures."""
+    directory = os.environ.get("LARVA_SCREENSHOTS")
+    if directory:
+        page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)

@@ -1,0 +1,1 @@
+"""What people read in the console: one table a language, each with the same keys."""
