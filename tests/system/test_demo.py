@@ -11,17 +11,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
+from listening import unexpected
 from playwright.sync_api import expect, sync_playwright
 
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.topology import Role
 from images.demo.story import wait_until
-from images.demo.up import CLADNET, MOUNT_POINT, Demo, cloud_facts
+from images.demo.up import CIDR, CLADNET, MOUNT_POINT, Demo, cloud_facts
 from images.demo.userdata import cloud_config, join_toml
 from images.pipeline import Pipeline
 from larva.errors import LarvaError, ProgramFailed
@@ -46,6 +47,26 @@ from cladnet.control import own_certificates
 from cladnet.enrol.authority import read_certificate
 for path in own_certificates.paths().values():
     print((read_certificate(path.read_text(), source=str(path)).not_valid_after_utc - datetime.now(UTC)).days)
+"""
+KNOCK = """
+import concurrent.futures, json, socket, sys
+def knock(at):
+    try:
+        socket.create_connection((at[0], int(at[1])), timeout=5).close()
+        return "open"
+    except TimeoutError:
+        return "silent"
+    except OSError as error:
+        return error.strerror
+places = [word.split(":") for word in sys.argv[1:]]
+with concurrent.futures.ThreadPoolExecutor(len(places)) as pool:
+    print(json.dumps(dict(zip(sys.argv[1:], pool.map(knock, places)))))
+"""
+FORGOTTEN = """
+import socket
+with socket.create_server(("0.0.0.0", 7000)) as server:
+    while True:
+        server.accept()[0].close()
 """
 CHROMIUM = "/usr/bin/chromium"
 LARVA = Path(sys.executable).with_name("larva")
@@ -112,6 +133,46 @@ def test_secrets_on_hosts_are_private(demo: Demo) -> None:
     for host in demo.topology.hosts:
         loose = demo.run(host.name, ["sh", "-c", f"{FIND_SECRETS} -perm /077 || true"])
         assert loose.strip() == "", f"{host.name}: {loose}"
+
+
+def test_nothing_listens_that_the_roles_do_not_need(demo: Demo) -> None:
+    for host in demo.topology.hosts:
+        told = demo.run(host.name, ["ss", "-H", "--listening", "--numeric", "--tcp", "--udp"])
+        assert unexpected(told, host.roles, IPv4Network(CIDR)) == [], host.name
+
+
+def test_the_firewall_lets_in_what_the_roles_need_and_no_more(demo: Demo, group: str) -> None:
+    """Also not what somebody forgot to bind to loopback; a member of the CLADNet is trusted with that."""
+    control, storage = demo.topology.host("control-2"), demo.topology.host("gcp-1")
+    overlay = overlay_addresses(demo, group)
+    for host in (control, storage):
+        demo.run(host.name, ["systemd-run", "--quiet", "--unit=forgotten", "python3", "-c", FORGOTTEN])
+    here = [f"{overlay[storage.name]}:7000", f"{overlay[control.name]}:7000"]
+    there = {
+        f"{host.public}:{port}": "open" if port in opened else "silent"
+        for host, opened in ((control, (22, 2379, 2380, 8443)), (storage, (22,)))
+        for port in (22, 445, 2379, 2380, 3300, 6800, 7000, 8053, 8443, 9101)
+    }
+    wanted = there | dict.fromkeys(here, "open")
+    try:
+        wait_until("both serve", lambda: set(knocked(demo, "azure-1", here).values()) == {"open"}, timeout_s=30)
+        assert knocked(demo, "azure-1", list(wanted)) == wanted
+    finally:
+        for host in (control, storage):
+            demo.run(host.name, ["systemctl", "stop", "forgotten"])
+
+
+def knocked(demo: Demo, host: str, places: list[str]) -> dict[str, str]:
+    """What a host finds behind each `address:port`: it is open, silent, or whatever an error says."""
+    return dict(json.loads(demo.run(host, ["python3", "-c", KNOCK, *places], timeout=60)))
+
+
+def test_nobody_logs_in_by_a_password(demo: Demo) -> None:
+    for host in demo.topology.hosts:
+        told = demo.run(host.name, ["sshd", "-T"]).splitlines()
+        assert {"passwordauthentication no", "kbdinteractiveauthentication no"} <= set(told), host.name
+        rows = [line.split(":") for line in demo.run(host.name, ["cat", "/etc/shadow"]).splitlines()]
+        assert [row[0] for row in rows if row[1][:1] not in {"!", "*"}] == [], host.name
 
 
 def test_a_control_node_s_certificates_are_renewed_by_its_unit(demo: Demo) -> None:

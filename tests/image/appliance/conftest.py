@@ -17,3 +17,10 @@ def running(host: Any) -> None:
     """Only for what shows on a booted machine; testinfra would believe a chroot that a service runs."""
     if host.backend.get_connection_type() == "chroot":
         pytest.skip("a tree that is not booted")
+
+
+@pytest.fixture
+def tree(host: Any) -> None:
+    """Only for what holds before the first boot."""
+    if host.backend.get_connection_type() != "chroot":
+        pytest.skip("a machine that was booted has its own")

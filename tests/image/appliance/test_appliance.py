@@ -7,15 +7,6 @@ import pytest
 
 pytestmark = pytest.mark.image
 
-SECRETS = (
-    "/etc/ssh/ssh_host_*_key", "/var/lib/larva/*", "/var/lib/cloud/instance", "/etc/larva/join.toml",
-    "/var/lib/systemd/random-seed", "/etc/nvme/host*", "/root/.ssh/id_*",
-)  # fmt: skip
-
-
-def of_tree(host: Any) -> bool:
-    return bool(host.backend.get_connection_type() == "chroot")
-
 
 @pytest.mark.parametrize(
     "name",
@@ -87,35 +78,6 @@ def test_the_firewall_refuses_what_it_does_not_know(host: Any, running: None) ->
 def test_the_firewall_is_not_open_to_the_control_plane_without_the_role(host: Any) -> None:
     assert not host.file("/etc/larva/nftables.d/control.nft").exists
     assert host.file("/usr/share/larva/nftables/control.nft").exists
-
-
-def test_ssh_takes_keys_only(host: Any) -> None:
-    settings = host.file("/etc/ssh/sshd_config.d/60-larva.conf").content_string
-    assert "PasswordAuthentication no" in settings
-
-
-@pytest.mark.parametrize("pattern", SECRETS)
-def test_tree_has_no_identity(host: Any, pattern: str) -> None:
-    if not of_tree(host):
-        pytest.skip("a booted machine has its own")
-    assert host.run(f"ls -d {pattern}").stdout == ""
-
-
-def test_tree_has_no_machine_id(host: Any) -> None:
-    if of_tree(host):
-        assert host.file("/etc/machine-id").size == 0
-    else:
-        assert len(host.file("/etc/machine-id").content_string.strip()) == 32
-
-
-def test_tree_has_no_logs(host: Any) -> None:
-    if not of_tree(host):
-        pytest.skip("a booted machine writes its own")
-    assert host.check_output("find /var/log -type f -size +0") == ""
-
-
-def test_root_has_no_password(host: Any) -> None:
-    assert host.user("root").password in {"*", "!", "!*", "!unprovisioned"}
 
 
 def test_only_etcd_passes_through_the_state(host: Any) -> None:
