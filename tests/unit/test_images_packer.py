@@ -71,3 +71,11 @@ def test_the_clouds_run_the_steps_of_the_local_bake() -> None:
         for file in (TEMPLATES / "appliance.pkr.hcl", CLOUDS / "clouds.pkr.hcl")
     )
     assert local == clouds
+
+
+def test_no_boot_sleeps_before_it_looks_for_its_disk() -> None:
+    """Debian's initramfs sleeps for `rootdelay` in full, and waits 30 s for a late disk without it."""
+    menu = (layin.LAID_IN / "disk/root/boot/grub/grub.cfg").read_text()
+    lines = [line for line in menu.splitlines() if line.strip().startswith("linux ")]
+    assert lines
+    assert not any("delay" in line for line in lines)
