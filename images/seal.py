@@ -19,25 +19,54 @@ TIMEOUT_S = 30
 
 
 def signing_key(directory: Path) -> Path:
-    """Return the secret key that signs images in a directory for configuration, made now if there is none.
+    """Return the secret key that signs images in a directory for configuration, made now if there is no key at all.
 
     Its public half lies beside it, named `.pub`. Of several callers at once one makes the key.
+
+    Raises:
+        NotFound: the public half is there and the secret key is not: a new one would sign what nobody believes.
+        Refused: the two do not belong together, or the secret key is none.
     """
     secret, public = directory / "image-signing.key", public_key(directory)
+    was_public = public.exists()  # asked first: whoever makes a key writes the secret one first
+    process.require_programs("minisign")
     if not secret.exists():
-        process.require_programs("minisign")
+        if was_public:
+            raise NotFound(
+                f"{public} is there, and its secret key {secret} is not",
+                hint=f"put the secret key back; or remove {public}, and build all images anew with another key",
+            )
         directory.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory() as scratch:
             made = Path(scratch) / "key"
             process.run(["minisign", "-G", "-W", "-s", made, "-p", made.with_suffix(".pub")], timeout=TIMEOUT_S)
             files.write_once(secret, made.read_bytes(), mode=files.SECRET)
+    derived = _public_half(secret)
     if not public.exists():
-        process.require_programs("minisign")
-        with tempfile.TemporaryDirectory() as scratch:
-            made = Path(scratch) / "key.pub"
-            process.run(["minisign", "-R", "-W", "-s", secret, "-p", made], timeout=TIMEOUT_S)
-            files.write_once(public, made.read_bytes())
+        files.write_once(public, derived)
+    if _without_comments(public.read_bytes()) != _without_comments(derived):
+        raise Refused(
+            f"{public} is not the public half of {secret}",
+            hint="put back the one that was exchanged; what is signed by the other is refused here",
+        )
     return secret
+
+
+def _public_half(secret: Path) -> bytes:
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / "key.pub"
+        try:
+            process.run(["minisign", "-R", "-W", "-s", secret, "-p", made], timeout=TIMEOUT_S)
+        except ProgramFailed as error:
+            raise Refused(
+                f"{secret} is no secret key of minisign without a password",
+                hint="put the right file back; builds run unattended, and nobody types a password",
+            ) from error
+        return made.read_bytes()
+
+
+def _without_comments(key: bytes) -> list[bytes]:
+    return [line.strip() for line in key.splitlines() if not line.startswith(b"untrusted comment:")]
 
 
 def public_key(directory: Path) -> Path:
@@ -72,7 +101,10 @@ def check(directory: Path, public: Path, *, only: Iterable[str] = ()) -> str:
         MalformedData: a file is not what is listed, or is missing; the message names it.
     """
     if not public.is_file():
-        raise NotFound(f"there is no key to check the image with: {public}", hint="name the publisher's by --key")
+        raise NotFound(
+            f"there is no key to check the image with: {public}",
+            hint="an image that was built elsewhere: `larva image verify-signature PLACE --key` its publisher's `.pub`",
+        )
     if not (directory / SUMS).is_file() or not (directory / SIGNATURE).is_file():
         raise NotFound(f"{directory} has no signed {SUMS}", hint="build the image again, or fetch both files")
     process.require_programs("minisign")

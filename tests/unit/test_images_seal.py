@@ -58,6 +58,34 @@ def test_the_secret_key_is_private_and_stays(keys: Path) -> None:
     assert (secret.read_bytes(), seal.public_key(keys).read_bytes()) == before
 
 
+def test_a_lost_secret_key_is_told_and_none_is_made_in_its_place(keys: Path) -> None:
+    (keys / "image-signing.key").unlink()
+    with pytest.raises(NotFound, match=r"its secret key .* is not") as lost:
+        seal.signing_key(keys)
+    assert "put the secret key back" in lost.value.hint
+    assert not (keys / "image-signing.key").exists()
+
+
+def test_a_secret_key_that_belongs_to_another_public_one_signs_nothing(keys: Path, tmp_path: Path) -> None:
+    before = seal.public_key(keys).read_bytes()
+    (keys / "image-signing.key").write_bytes(seal.signing_key(tmp_path / "other").read_bytes())
+    with pytest.raises(Refused, match="is not the public half"):
+        seal.signing_key(keys)
+    assert seal.public_key(keys).read_bytes() == before
+
+
+def test_the_comment_of_a_public_key_is_anybody_s(keys: Path) -> None:
+    public = seal.public_key(keys)
+    public.write_text("untrusted comment: ours\n" + public.read_text().splitlines()[1] + "\n")
+    assert seal.signing_key(keys) == keys / "image-signing.key"
+
+
+def test_a_file_that_is_no_secret_key_is_told(keys: Path) -> None:
+    (keys / "image-signing.key").write_text("garbage\n")
+    with pytest.raises(Refused, match="is no secret key of minisign"):
+        seal.signing_key(keys)
+
+
 def test_of_several_builds_at_once_one_makes_the_key(tmp_path: Path) -> None:
     threads = [threading.Thread(target=seal.signing_key, args=(tmp_path,)) for _ in range(6)]
     for thread in threads:
@@ -126,8 +154,9 @@ def test_what_is_not_sealed_is_told(missing: str, sealed: Path, keys: Path) -> N
 
 
 def test_without_a_key_nothing_is_believed(sealed: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="no key to check"):
+    with pytest.raises(NotFound, match="no key to check") as missing:
         seal.check(sealed, tmp_path / "nothing.pub")
+    assert "larva image verify-signature PLACE --key" in missing.value.hint
     (tmp_path / "garbage.pub").write_text("garbage")
     with pytest.raises(Refused):
         seal.check(sealed, tmp_path / "garbage.pub")
