@@ -30,6 +30,8 @@ class Manifest:
     source: str
     """The stage the disk came from: `disk/<id>`, or `bake/<id>` for a provisioned one."""
     disk_bytes: int
+    disk_sha256: str
+    """Of the raw disk, which every exported form holds."""
     artifacts: tuple[Artifact, ...]
     packages: tuple[Package, ...]
     python: tuple[Package, ...]
@@ -72,13 +74,13 @@ def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
         ours = deb.package_in(origin.deb[1])
         version = ours.name.split("_")[1]
         stem = f"larva-{version}-{recipe.name}-amd64"
-        disk_bytes = write_disk(origin.disk, directory / stem, log_file)
+        raw = write_disk(origin.disk, directory / stem, log_file)
         shutil.copy(ours, directory)
         made = [describe(path) for path in sorted(directory.iterdir())]
         manifest = Manifest(
             profile=recipe.name, version=version, suite=recipe.suite, architecture="amd64",
-            source=f"{origin.source.name}/{origin.source.id}", disk_bytes=disk_bytes, artifacts=tuple(made),
-            packages=inventory.debian(origin.status, origin.root),
+            source=f"{origin.source.name}/{origin.source.id}", disk_bytes=raw.bytes, disk_sha256=raw.sha256,
+            artifacts=tuple(made), packages=inventory.debian(origin.status, origin.root),
             python=inventory.python(ours, directory, recipe.python),
             javascript=inventory.javascript(console_assets.LOCK),
         )  # fmt: skip
@@ -89,8 +91,8 @@ def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
     return Stage(name="artifacts", family=recipe.name, inputs=inputs, needs_mib=recipe.disk_mib * 2, make=make)
 
 
-def write_disk(disk: Path, stem: Path, log_file: Path) -> int:
-    """Write the disk as `stem`.qcow2 and `stem`.raw.zst; return its size, bytes."""
+def write_disk(disk: Path, stem: Path, log_file: Path) -> Artifact:
+    """Write the disk as `stem`.qcow2 and `stem`.raw.zst; return the size and hash of the raw disk."""
     # Clusters of 2 MiB compress better and convert in a ninth of the time of zlib's default ones.
     process.run(
         ["qemu-img", "convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd,cluster_size=2M", disk,
@@ -102,10 +104,10 @@ def write_disk(disk: Path, stem: Path, log_file: Path) -> int:
         raw = stem.with_name("disk.raw")
         process.run(["qemu-img", "convert", "-O", "raw", disk, raw], timeout=900, log_file=log_file)
     process.run(["zstd", "-q", "-T0", "-9", raw, "-o", f"{stem}.raw.zst"], timeout=900)
-    size = raw.stat().st_size
+    described = describe(raw)
     if raw != disk:
         raw.unlink()
-    return size
+    return described
 
 
 def write_origin(stem: Path, recipe: Recipe, manifest: Manifest, origin: Origin) -> None:

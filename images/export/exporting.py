@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from images import artifacts, recipe, seal
-from images.artifact import Artifact
+from images.artifact import Artifact, describe
 from images.export import launch_page, source, writing
 from images.export.targets import Target
 from images.formats.format import Disk
 from images.stages import Cache, Stage, digest, require_space
 from larva import codec, process, settings
-from larva.errors import InvalidInput
+from larva.errors import InvalidInput, MalformedData
 
 RECORD = "export.json"
 PAGE = "launch.md"
@@ -61,7 +61,8 @@ def export(profile: str, targets: Mapping[str, Target], directory: Path) -> dict
     raw = source.stage(archive, manifest)
 
     def disk() -> Disk:
-        return source.disk(cache.ensure(raw), epoch=epoch, name=archive.name.removesuffix(source.ARCHIVE_SUFFIX))
+        name = archive.name.removesuffix(source.ARCHIVE_SUFFIX)
+        return source.disk(cache.ensure(raw), sha256=manifest.disk_sha256, epoch=epoch, name=name)
 
     found = {}
     for name, target in targets.items():
@@ -85,7 +86,7 @@ def stage(
 
     Args:
         file: the stage that writes the file.
-        ensure: makes that stage.
+        ensure: makes that stage. A file that was changed since is not signed: MalformedData.
         name: the target's.
         source: the stage that the disk came from, for the record.
         epoch: the image's time, Unix seconds.
@@ -99,7 +100,12 @@ def stage(
     def make(directory: Path, _: Path) -> None:
         entry = ensure(file)
         written = writing.read(entry)
-        (directory / written.file.name).hardlink_to(entry / written.file.name)
+        linked = directory / written.file.name
+        linked.hardlink_to(entry / linked.name)
+        if describe(linked) != written.file:
+            raise MalformedData(
+                f"{entry / linked.name} was changed since it was written", hint=f"remove {entry} and export again"
+            )
         exported = Exported(
             target=name, format=target.format, file=written.file, source=source, raw_sha256=written.raw_sha256,
             reader=written.reader,

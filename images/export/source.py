@@ -1,9 +1,9 @@
 """The raw disk that exports start from: the published archive's, checked against the manifest, unpacked once."""
 
-import hashlib
 from pathlib import Path
 
 from images import artifacts, gpt
+from images.artifact import describe
 from images.artifacts import Manifest
 from images.formats.format import Disk
 from images.stages import Stage, digest
@@ -12,7 +12,6 @@ from larva.errors import MalformedData
 
 ARCHIVE_SUFFIX = ".raw.zst"
 DISK = "disk.raw"
-DIGEST = "disk.raw.sha256"
 SIGNATURE = b"EFI PART"
 """UEFI specification 2.10, table 5-5: the first bytes of both headers of a GUID partition table."""
 
@@ -30,29 +29,37 @@ def archive_of(place: Path, manifest: Manifest) -> Path:
 
 
 def stage(archive: Path, manifest: Manifest) -> Stage:
-    """Return the stage that unpacks the raw disk and hashes it."""
+    """Return the stage that unpacks the raw disk and compares it with what was signed."""
     (listed,) = (one for one in manifest.artifacts if one.name == archive.name)
-    inputs = {"archive": listed.sha256, "bytes": str(manifest.disk_bytes), "code": digest([Path(__file__)])}
+    inputs = {
+        "archive": listed.sha256, "bytes": str(manifest.disk_bytes), "disk": manifest.disk_sha256,
+        "code": digest([Path(__file__)]),
+    }  # fmt: skip
 
     def make(directory: Path, log_file: Path) -> None:
         process.require_programs("zstd")
         disk = directory / DISK
         process.run(["zstd", "-q", "-d", "--sparse", archive, "-o", disk], timeout=900, log_file=log_file)
         require_bootable(disk, manifest.disk_bytes)
-        with disk.open("rb") as file:
-            (directory / DIGEST).write_text(hashlib.file_digest(file, "sha256").hexdigest())
+        if describe(disk).sha256 != manifest.disk_sha256:
+            raise MalformedData(
+                f"what {archive} holds is not the disk that was signed: its manifest names another hash",
+                hint="build the image again",
+            )
 
     return Stage(
         name="raw", family=manifest.profile, inputs=inputs, needs_mib=manifest.disk_bytes >> 20, make=make
     )  # fmt: skip
 
 
-def disk(entry: Path, *, epoch: int, name: str) -> Disk:
-    """Return what the stage made."""
+def disk(entry: Path, *, sha256: str, epoch: int, name: str) -> Disk:
+    """Return what the stage made.
+
+    Args:
+        sha256: what the raw disk has to have, by the signed manifest; whoever reads all of it compares.
+    """
     raw = entry / DISK
-    return Disk(
-        raw=raw, size=raw.stat().st_size, sha256=(entry / DIGEST).read_text(), epoch=epoch, name=name
-    )  # fmt: skip
+    return Disk(raw=raw, size=raw.stat().st_size, sha256=sha256, epoch=epoch, name=name)
 
 
 def require_bootable(disk: Path, size: int) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from images.cli import image
 from images.export import exporting, targets
 from images.export.exporting import Exported
 from images.stages import Cache
-from larva import codec
+from larva import codec, settings
 from larva.errors import HostUnfit, InvalidInput, MalformedData, NotFound
 
 MIB = 1 << 20
@@ -49,10 +50,11 @@ def publish(
             file.write(data)
     archive = place / f"{STEM}.raw.zst"
     subprocess.run(["zstd", "-q", "-1", disk, "-o", archive], check=True, timeout=120)
+    raw = describe(disk)
     disk.unlink()
     manifest = Manifest(
         profile="full", version="0.1.0", suite="trixie", architecture="amd64", source="disk/0123456789abcdef0123",
-        disk_bytes=size, artifacts=(describe(archive),), packages=(), python=(),
+        disk_bytes=raw.bytes, disk_sha256=raw.sha256, artifacts=(describe(archive),), packages=(), python=(),
     )  # fmt: skip
     (place / artifacts.MANIFEST).write_bytes(codec.encode(manifest))
     seal.write(place, seal.signing_key(cache / "etc"), comment="a test's image")
@@ -122,6 +124,53 @@ def test_a_disk_of_no_multiple_is_refused_before_anything_is_written(tmp_path: P
     assert not (tmp_path / "stages").exists()
 
 
+def sign_again(place: Path, changed: Mapping[bytes, bytes]) -> None:
+    """Sign a manifest in which something was replaced: signed, and wrong."""
+    manifest = place / artifacts.MANIFEST
+    for old, new in changed.items():
+        assert old in manifest.read_bytes()
+        manifest.write_bytes(manifest.read_bytes().replace(old, new))
+    for name in (seal.SUMS, seal.SIGNATURE):
+        (place / name).unlink()
+    seal.write(place, seal.signing_key(settings.config_directory()), comment="signed, and wrong")
+
+
+def test_a_file_that_was_changed_in_the_cache_is_not_signed(tmp_path: Path) -> None:
+    publish(tmp_path)
+    exporting.export("full", targets.chosen(["openstack"]), tmp_path)
+    (written,) = (tmp_path / "stages" / "format").glob("*/*.qcow2")
+    with written.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"?")
+    with pytest.raises(MalformedData, match=rf"{written} was changed since it was written") as refused:
+        exporting.export("full", targets.chosen(["kvm"]), tmp_path)
+    assert str(written.parent) in refused.value.hint
+    assert not (tmp_path / "exports" / "full" / "kvm").exists()
+    assert not left(tmp_path)
+
+
+def test_a_raw_disk_that_was_changed_in_the_cache_is_not_exported(tmp_path: Path) -> None:
+    publish(tmp_path)
+    exporting.export("full", targets.chosen(["azure"]), tmp_path)
+    (raw,) = (tmp_path / "stages" / "raw").glob("*/disk.raw")
+    with raw.open("r+b") as file:
+        file.seek(2 * MIB)
+        file.write(b"?")
+    with pytest.raises(MalformedData, match="is not the disk that was signed"):
+        exporting.export("full", targets.chosen(["vmware"]), tmp_path)
+    assert not (tmp_path / "exports" / "full" / "vmware").exists()
+    assert not left(tmp_path)
+
+
+def test_an_archive_of_another_disk_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
+    place = publish(tmp_path).parent
+    of = codec.decode((place / artifacts.MANIFEST).read_bytes(), Manifest, source="manifest")
+    sign_again(place, {of.disk_sha256.encode(): b"0" * 64})
+    with pytest.raises(MalformedData, match="is not the disk that was signed"):
+        exporting.export("full", targets.chosen(["azure"]), tmp_path)
+    assert not left(tmp_path)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "grown", "changed", "empty"])
 def test_a_damaged_archive_is_refused(damage: str, tmp_path: Path) -> None:
     archive = publish(tmp_path)
@@ -157,11 +206,7 @@ def test_a_foreign_disk_is_refused(head: bytes, tail: bytes, said: str, tmp_path
 
 
 def test_a_disk_of_another_size_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
-    place = publish(tmp_path).parent / artifacts.MANIFEST
-    place.write_bytes(place.read_bytes().replace(str(SIZE).encode(), str(2 * SIZE).encode()))
-    for name in (seal.SUMS, seal.SIGNATURE):
-        (place.parent / name).unlink()
-    seal.write(place.parent, tmp_path / "etc" / "image-signing.key", comment="signed, and wrong")
+    sign_again(publish(tmp_path).parent, {str(SIZE).encode(): str(2 * SIZE).encode()})
     with pytest.raises(MalformedData, match="it is truncated or another"):
         exporting.export("full", targets.chosen(["azure"]), tmp_path)
     assert not left(tmp_path)

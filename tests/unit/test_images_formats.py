@@ -1,5 +1,6 @@
 """Disk formats: what is written is the raw disk, always the same file, and what is damaged is found."""
 
+import dataclasses
 import hashlib
 import random
 import subprocess
@@ -68,6 +69,15 @@ def test_another_disk_is_told_apart(name: str, tmp_path: Path) -> None:
     other = make_disk(tmp_path / "other", SIZES[0], seed=2)
     with pytest.raises(MalformedData, match="differs from the raw disk at byte 0"):
         compare.with_raw(FORMATS[name].read(file), other, what=name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_raw_disk_that_is_not_the_signed_one_is_told_though_the_file_holds_it(name: str, tmp_path: Path) -> None:
+    disk = make_disk(tmp_path, SIZES[0])
+    signed = dataclasses.replace(disk, sha256=make_disk(tmp_path / "other", SIZES[0], seed=2).sha256)
+    file = written(name, signed, tmp_path / "out")
+    with pytest.raises(MalformedData, match="is not the disk that was signed"):
+        compare.with_raw(FORMATS[name].read(file), signed, what=name)
 
 
 @pytest.mark.parametrize(
