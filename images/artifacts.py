@@ -1,6 +1,5 @@
 """Artifacts: the disk as qcow2 and raw.zst, our package, and what says where they come from, sealed."""
 
-import hashlib
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from images import console_assets, deb, inventory, provenance, python, sbom, seal
 from images.artifact import Artifact, describe
 from images.inventory import Package
+from images.provisioning import Script
 from images.recipe import Recipe
 from images.stages import LEASES, Stage, digest
 from larva import codec, files, process, settings
@@ -48,7 +48,7 @@ class Origin:
         status: a directory with dpkg's file `status` of the image.
         root: the tree, with the packages' copyright files.
         stages: all that had a part in it, in their order.
-        provision: the user's scripts.
+        provision: the user's scripts, in their order.
     """
 
     source: Stage
@@ -57,7 +57,7 @@ class Origin:
     status: Path
     root: Path
     stages: Sequence[Stage]
-    provision: Sequence[Path]
+    provision: Sequence[Script]
 
 
 def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
@@ -117,9 +117,8 @@ def write_origin(stem: Path, recipe: Recipe, manifest: Manifest, origin: Origin)
         name=stem.name, version=manifest.version, suite=recipe.suite, source=manifest.source, epoch=recipe.epoch,
         packages=packages,
     )  # fmt: skip
-    scripts = {script.name: hashlib.sha256(script.read_bytes()).hexdigest() for script in origin.provision}
     statement = provenance.statement(
-        manifest.artifacts, profile=recipe.name, provision=scripts, stages=origin.stages, packages=packages,
+        manifest.artifacts, profile=recipe.name, provision=origin.provision, stages=origin.stages, packages=packages,
         suite=recipe.suite, lock=python.LOCK,
     )  # fmt: skip
     written: Mapping[str, object] = {

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from packerpy import PackerExecutable
 
-from images import accelerator, confine, disk, layin, verify
+from images import accelerator, confine, disk, layin, provisioning, verify
+from images.provisioning import Script
 from images.recipe import Recipe
 from images.stages import Stage, digest
 from larva import codec, files, process
@@ -57,14 +58,14 @@ class Tool(Protocol):
 
 def stage(
     recipe: Recipe, made: Stage, made_entry: Path, tools_root: Path, *,
-    provision: Sequence[Path] = (), firmware: Firmware = Firmware.BIOS,
+    provision: Sequence[Script] = (), firmware: Firmware = Firmware.BIOS,
 ) -> Stage:  # fmt: skip
     """Return the stage that boots `disk.raw` of the stage `made`; with provisioning it yields a sealed `disk.qcow2`."""
     inputs = {
-        "disk": made.id, "provision": " ".join(f"{script.name}:{digest([script])}" for script in provision),
+        "disk": made.id, "provision": " ".join(f"{script.name}:{script.sha256}" for script in provision),
         "firmware": firmware, "tests": layin.read(verify.TESTS).digest,
         "template": layin.read(TEMPLATE, ["scripts"]).digest + digest(TEMPLATE.glob("*.pkr.hcl")),
-        "code": digest([Path(__file__), Path(verify.__file__), Path(accelerator.__file__)]),
+        "code": digest(Path(file) for file in (__file__, verify.__file__, accelerator.__file__, provisioning.__file__)),
     }  # fmt: skip
 
     def make(directory: Path, log_file: Path) -> None:
@@ -81,7 +82,7 @@ def stage(
 
 def boot(
     source: Path, directory: Path, tools_root: Path, log_file: Path, *,
-    epoch: int, provision: Sequence[Path] = (), firmware: Firmware = Firmware.BIOS,
+    epoch: int, provision: Sequence[Script] = (), firmware: Firmware = Firmware.BIOS,
 ) -> Report:  # fmt: skip
     """Boot a copy of the disk `source` through Packer, check it and leave it, sealed, as `directory/disk.qcow2`.
 
@@ -97,11 +98,12 @@ def boot(
     process.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bake", "-f", work / "key"], timeout=30)
     write_seed(work, (work / "key.pub").read_text().strip(), tools_root, epoch)
     fastest = accelerator.best()
+    scripts = provisioning.write(provision, work / "provision")
     variables = {
         "disk": str(work / "source.qcow2"), "disk_size": f"{GROWN_MIB}M", "seed": str(work / "seed.img"),
         "output": str(work / "output"), "serial_log": str(log_file.with_suffix(".console")),
         "ssh_private_key_file": str(work / "key"), "accelerator": fastest.accel, "cpu": fastest.cpu,
-        "firmware": firmware_drives(firmware, work), "provision": [str(script.absolute()) for script in provision],
+        "firmware": firmware_drives(firmware, work), "provision": [str(script) for script in scripts],
         "check": verify.ssh_check(work / "ssh_config", work / "key"), "status": str(directory / STATUS / "status"),
     }  # fmt: skip
     files.write_whole(work / "values.pkrvars.json", codec.encode(variables))

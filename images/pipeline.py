@@ -7,13 +7,13 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from images import artifacts, bake, base, console_assets, deb, disk, mirror, python, recipe, seal
+from images import artifacts, bake, base, console_assets, deb, disk, mirror, provisioning, python, recipe, seal
 from images import tree as tree_stage
 from images.artifacts import Origin
 from images.bake import Firmware, Report
 from images.stages import Cache, Stage
 from larva import codec, process, settings
-from larva.errors import HostUnfit, InvalidInput
+from larva.errors import HostUnfit
 
 TOOLS = Path(__file__).parent / "tools.toml"
 
@@ -38,11 +38,8 @@ class Pipeline:
 
     def __init__(self, profile: str, *, provision: Sequence[Path] = (), directory: Path | None = None) -> None:
         self.recipe = recipe.load(profile)
-        for script in provision:
-            if not os.access(script, os.R_OK):
-                raise InvalidInput(f"the provisioning script {script} cannot be read")
+        self.provision = provisioning.read(provision)
         process.require_root("building an image")
-        self.provision = tuple(provision)
         self.directory = directory or settings.cache_directory()
         self.cache = Cache(self.directory / "stages")
         self.logs = self.directory / "logs"

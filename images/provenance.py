@@ -10,6 +10,7 @@ from typing import Any
 
 from images.artifact import Artifact
 from images.inventory import Kind, Package
+from images.provisioning import Script
 from images.stages import Stage
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -21,19 +22,20 @@ PINNED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)(?: ;[^\n]*?)?((?: \\\n    --hash
 
 
 def statement(
-    artifacts: Sequence[Artifact], *, profile: str, provision: Mapping[str, str], stages: Sequence[Stage],
+    artifacts: Sequence[Artifact], *, profile: str, provision: Sequence[Script], stages: Sequence[Stage],
     packages: Sequence[Package], suite: str, lock: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the statement.
 
     Args:
         artifacts: what it is about.
-        provision: the user's scripts by name, each with the SHA-256 of its content.
+        provision: the user's scripts, as they ran and in that order.
         stages: those the artifacts were made by, with all that they depend on.
         packages: what was put together; Debian's by version, Python's by the hashes that were allowed.
         lock: the lock file with these hashes.
     """
     allowed = hashes(lock.read_text())
+    ran = [{"name": one.name, "digest": {"sha256": one.sha256}} for one in provision]
     return {
         "_type": STATEMENT,
         "subject": [{"name": one.name, "digest": {"sha256": one.sha256}} for one in artifacts],
@@ -41,10 +43,10 @@ def statement(
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": {"profile": profile, "provision": sorted(provision)},
+                "externalParameters": {"profile": profile, "provision": ran},
                 "internalParameters": {f"{one.name}/{one.id}": dict(sorted(one.inputs.items())) for one in stages},
                 "resolvedDependencies": [
-                    *({"name": name, "digest": {"sha256": sha256}} for name, sha256 in sorted(provision.items())),
+                    *ran,
                     *(_dependency(one, suite, allowed) for one in packages),
                 ],
             },

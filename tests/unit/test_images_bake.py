@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from images import accelerator, artifacts, bake, mirror, seal
+from images import accelerator, artifacts, bake, mirror, provisioning, seal
 from images.artifact import describe
 from images.bake import Firmware
 from images.cli import image
@@ -97,6 +97,23 @@ def test_unreadable_provisioning_script(cache: Path) -> None:
     with pytest.raises(InvalidInput, match=r"nowhere\.sh"):
         Pipeline("full", provision=[Path("/nowhere.sh")])
     assert not cache.exists()
+
+
+def test_scripts_are_those_of_the_beginning_whatever_happens_to_their_files(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "require_root", lambda _doing: None)
+    paths = [tmp_path / "one" / "set.sh", tmp_path / "two" / "set.sh"]
+    for number, path in enumerate(paths):
+        path.parent.mkdir()
+        path.write_text(f"echo {number}")
+    found = Pipeline("full", provision=paths).provision
+    for path in paths:
+        path.write_text("echo another")
+    written = provisioning.write(found, tmp_path / "work")
+    assert [path.read_text() for path in written] == ["echo 0", "echo 1"]
+    assert [path.name for path in written] == ["set.sh", "set.sh"]
+    assert [one.sha256 for one in found] == [describe(path).sha256 for path in written]
 
 
 def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Bills of materials and provenance: valid for the tools that read them, and complete."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from spdx_tools.spdx.validation.document_validator import validate_full_spdx_doc
 from images import inventory, provenance, python, sbom
 from images.artifact import Artifact
 from images.inventory import Kind, Package
+from images.provisioning import Script
 from images.stages import Stage
 from larva import codec
 
@@ -127,16 +129,20 @@ def test_a_shared_copyright_file_is_found_and_no_link_leads_out_of_the_tree(tmp_
 
 def test_provenance_names_what_was_made_and_of_what() -> None:
     stage = Stage(name="disk", family="full", inputs={"tree": "abc"}, needs_mib=1, make=lambda place, log: None)
+    scripts = [Script("b.sh", b"first"), Script("a.sh", b"2"), Script("b.sh", b"3")]
     made = provenance.statement(
-        [Artifact(name="larva.qcow2", bytes=5, sha256="a" * 64)], profile="full", provision={"my.sh": "b" * 64},
-        stages=[stage], packages=PACKAGES, suite="trixie", lock=python.LOCK,
+        [Artifact(name="larva.qcow2", bytes=5, sha256="a" * 64)], profile="full", provision=scripts, stages=[stage],
+        packages=PACKAGES, suite="trixie", lock=python.LOCK,
     )  # fmt: skip
     assert made["subject"] == [{"name": "larva.qcow2", "digest": {"sha256": "a" * 64}}]
     build = made["predicate"]["buildDefinition"]
     assert build["internalParameters"] == {f"disk/{stage.id}": {"tree": "abc"}}
     by_uri = {one["uri"]: one for one in build["resolvedDependencies"] if "uri" in one}
     assert by_uri["pkg:deb/debian/netbase@1%3A6.5?arch=amd64&distro=trixie"]
-    assert {"name": "my.sh", "digest": {"sha256": "b" * 64}} in build["resolvedDependencies"]
+    ran = build["externalParameters"]["provision"]
+    assert [one["name"] for one in ran] == ["b.sh", "a.sh", "b.sh"]
+    assert ran[0]["digest"] == {"sha256": hashlib.sha256(b"first").hexdigest()}
+    assert [one for one in build["resolvedDependencies"] if "uri" not in one] == ran
     assert by_uri["pkg:pypi/pynacl@1.5.0"]["annotations"]["allowed-sha256"]
     assert json.loads(codec.encode(made)) == made
 
