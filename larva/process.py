@@ -1,5 +1,7 @@
 """Run external programs: one function that logs the command, bounds its time and shows its last lines when it fails."""
 
+import contextlib
+import errno
 import logging
 import os
 import shlex
@@ -14,6 +16,14 @@ from larva.errors import HostUnfit, ProgramFailed, TimedOut
 log = logging.getLogger(__name__)
 
 TAIL_LINES = 15
+_HINTS = {
+    errno.ENOENT: "run `make setup`",
+    errno.EACCES: "see the permissions of the file and of the directories above it",
+    errno.EAGAIN: "this user has as many processes as it may: end some, or raise the limit (`ulimit -u`)",
+    errno.ENOMEM: "the machine has no memory left: end what is not needed",
+    errno.EMFILE: "too many files are open; raise the limit (`ulimit -n`)",
+    errno.ENOEXEC: "the file is no program for this machine",
+}
 
 
 def require_programs(*names: str) -> None:
@@ -63,33 +73,35 @@ def run(
         secret: keep arguments and output out of logs and errors.
 
     Raises:
-        HostUnfit: the program is not there.
+        HostUnfit: the program is not there or cannot be started; this machine has no memory or no process left.
         TimedOut: it was killed at `timeout`.
         ProgramFailed: another exit code; the message ends with its last lines.
     """
     words = [os.fspath(word) for word in argv]
     shown = words[0] if secret else shlex.join(words)
     log.debug("run %s", shown)
-    full_env = {**os.environ, **env} if env else None
-    try:
-        if log_file is not None:
-            with log_file.open("ab") as sink:
-                done = subprocess.run(
-                    words, input=input, stdin=None if input is not None else subprocess.DEVNULL, stdout=sink,
-                    stderr=subprocess.STDOUT, cwd=cwd, env=full_env, timeout=timeout, check=False,
-                )  # fmt: skip
-            output, errors = b"", log_file.read_bytes()[-20_000:] if done.returncode not in ok_codes else b""
-        else:
+    with contextlib.ExitStack() as closing:
+        sink = closing.enter_context(log_file.open("ab")) if log_file is not None else None
+        try:
             done = subprocess.run(
                 words, input=input, stdin=None if input is not None else subprocess.DEVNULL,
-                capture_output=True, cwd=cwd, env=full_env, timeout=timeout, check=False,
+                stdout=sink or subprocess.PIPE, stderr=subprocess.STDOUT if sink else subprocess.PIPE,
+                cwd=cwd, env={**os.environ, **env} if env else None, timeout=timeout, check=False,
             )  # fmt: skip
-            output, errors = done.stdout, done.stderr or done.stdout
-    except FileNotFoundError as error:
-        raise HostUnfit(f"cannot run {words[0]}: {error.strerror}", hint="run `make setup`") from error
-    except subprocess.TimeoutExpired as error:
-        raise TimedOut(f"{shown} did not end within {timeout:g} s") from error
+        except subprocess.TimeoutExpired as error:
+            raise TimedOut(f"{shown} did not end within {timeout:g} s") from error
+        except OSError as error:
+            raise _not_started(words[0], cwd, error) from error
     if done.returncode not in ok_codes:
+        errors = log_file.read_bytes()[-20_000:] if log_file is not None else done.stderr or done.stdout
         tail = "" if secret else "\n".join(errors.decode(errors="replace").splitlines()[-TAIL_LINES:])
         raise ProgramFailed(f"{shown} ended with code {done.returncode}" + (f":\n{tail}" if tail else ""))
-    return output.decode(errors="replace")
+    return "" if sink is not None else done.stdout.decode(errors="replace")
+
+
+def _not_started(program: str, cwd: Path | None, error: OSError) -> HostUnfit:
+    """What to say when the system starts no process; subprocess(3) names the directory where that is the reason."""
+    reason = error.strerror or str(error)
+    if cwd is not None and error.filename is not None and Path(os.fsdecode(error.filename)) == cwd:
+        return HostUnfit(f"cannot run {program} in {cwd}: {reason}")
+    return HostUnfit(f"cannot run {program}: {reason}", hint=_HINTS.get(error.errno or 0, ""))
