@@ -117,6 +117,8 @@ class Registry:
                 pages += (_page(family) for family in collector())
             except LarvaError as error:
                 log.warning("some metrics cannot be read: %s", error.message)
+            except Exception:  # a defect of ours, which shall cost no other metric
+                log.exception("some metrics cannot be read")
         return "".join(pages)
 
 

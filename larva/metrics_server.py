@@ -5,9 +5,12 @@ One page for GET is all it knows of HTTP/1.1 (RFC 9112): the library's server lo
 
 import contextlib
 import logging
+import re
+import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -18,10 +21,11 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATIENCE_S = 5.0
-"""For a reader that connects and does not ask."""
+"""For a reader to ask, from its first byte to its last, and again to take the answer: a drip holds up nobody longer."""
 OFF = "off"
-_LONGEST_LINE = 4096
-_MOST_LINES = 100
+_LONGEST = 8192
+"""Of a request, in bytes."""
+_BLANK_LINE = re.compile(rb"(?:^|\n)\r?\n")
 
 
 @contextlib.contextmanager
@@ -65,40 +69,54 @@ class _Server(socketserver.TCPServer):
         log.debug("a reader of metrics at %s went away: %s", client_address, sys.exception())
 
 
-def _handler(registry: Registry) -> type[socketserver.StreamRequestHandler]:
-    class Handler(socketserver.StreamRequestHandler):
-        timeout = PATIENCE_S
+def _handler(registry: Registry) -> type[socketserver.BaseRequestHandler]:
+    class Handler(socketserver.BaseRequestHandler):
+        request: socket.socket
 
         def handle(self) -> None:
-            status = self._asked()
-            if status is None:
+            head = _head(self.request)
+            if not head:
                 return
+            status = _asked(head)
             body = registry.text().encode() if status is HTTPStatus.OK else f"{status.phrase}\n".encode()
-            head = (
+            lines = (
                 f"HTTP/1.1 {status.value} {status.phrase}",
                 f"Content-Type: {CONTENT_TYPE}",
                 f"Content-Length: {len(body)}",
                 "Connection: close",
             )
-            self.wfile.write("".join(f"{line}\r\n" for line in (*head, "")).encode() + body)
-
-        def _asked(self) -> HTTPStatus | None:
-            """Read a request and say how it is answered; None when there was none."""
-            lines = []
-            for _ in range(_MOST_LINES):
-                line = self.rfile.readline(_LONGEST_LINE)
-                if line in (b"\r\n", b"\n"):
-                    break
-                if not line.endswith(b"\n"):
-                    return HTTPStatus.BAD_REQUEST if line else None
-                lines.append(line)
-            else:
-                return HTTPStatus.BAD_REQUEST
-            match lines[0].split() if lines else []:
-                case [b"GET", target, version] if version.startswith(b"HTTP/1."):
-                    return HTTPStatus.OK if target.split(b"?", 1)[0] == b"/metrics" else HTTPStatus.NOT_FOUND
-                case [_, _, version] if version.startswith(b"HTTP/1."):
-                    return HTTPStatus.METHOD_NOT_ALLOWED
-            return HTTPStatus.BAD_REQUEST
+            self.request.settimeout(PATIENCE_S)  # of sendall() for all of it, not for each part
+            self.request.sendall("".join(f"{line}\r\n" for line in (*lines, "")).encode() + body)
 
     return Handler
+
+
+def _head(reader: socket.socket) -> bytes:
+    """Return a request up to its blank line; less when the reader ended before, more than a request when it is none.
+
+    Raises:
+        TimeoutError: it was not there in time, however often some of it came.
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    head = b""
+    while len(head) < _LONGEST and _BLANK_LINE.search(head) is None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request was not there in time")
+        reader.settimeout(left)
+        data = reader.recv(_LONGEST)
+        if not data:
+            break
+        head += data
+    return head
+
+
+def _asked(head: bytes) -> HTTPStatus:
+    """Say how a request is answered."""
+    if _BLANK_LINE.search(head) is not None:
+        match head.split(b"\n", 1)[0].split():
+            case [b"GET", target, version] if version.startswith(b"HTTP/1."):
+                return HTTPStatus.OK if target.split(b"?", 1)[0] == b"/metrics" else HTTPStatus.NOT_FOUND
+            case [_, _, version] if version.startswith(b"HTTP/1."):
+                return HTTPStatus.METHOD_NOT_ALLOWED
+    return HTTPStatus.BAD_REQUEST

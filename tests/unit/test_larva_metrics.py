@@ -2,6 +2,7 @@
 
 import re
 import socket
+import time
 import urllib.error
 import urllib.request
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from larva import metrics_server
 from larva.errors import InvalidInput, Unavailable
 from larva.metrics import Family, Kind, Registry, labels, render
 from larva.metrics_server import served
@@ -37,14 +39,20 @@ def test_whatever_a_label_holds_one_line_tells_it_and_it_can_be_read_back(text: 
     assert read == value or (read != read and value != value)
 
 
-def test_what_a_process_counts_is_served_and_one_source_that_fails_hides_no_other() -> None:
+def test_what_a_process_counts_is_served_and_one_source_that_fails_hides_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     registry = Registry()
     counter = registry.counter("larva_tries_total", "Tries.")
 
     def failing() -> list[Family]:
         raise Unavailable("the driver does not answer")
 
+    def defective() -> list[Family]:
+        return [Family("larva_none", Kind.GAUGE, "None.", (((), [][0]),))]
+
     registry.collect_from(failing)
+    registry.collect_from(defective)
     registry.collect_from(lambda: [Family("larva_last", Kind.GAUGE, "Last.", (((), 1.0),))])
     counter.add(endpoint="one")
     counter.add(2, endpoint="one")
@@ -59,6 +67,8 @@ def test_what_a_process_counts_is_served_and_one_source_that_fails_hides_no_othe
     assert 'larva_tries_total{endpoint="one"} 3\n' in text
     assert text.startswith("# HELP larva_build_info ")
     assert text.endswith("larva_last 1\n")
+    assert "the driver does not answer" in caplog.text
+    assert "IndexError" in caplog.text
 
 
 def test_a_taken_port_costs_the_metrics_and_nothing_else() -> None:
@@ -87,7 +97,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         (b"GET /metrics\r\n\r\n", b"400"),
         (b"\r\n", b"400"),
         (b"\xff" * 10_000, b"400"),
-        (b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"400"),
+        (b"GET /metrics HTTP/1.1\r\n" + b"X: y\r\n" * 2000 + b"\r\n", b"400"),
         (b"", None),
         (b"GET /metrics HTTP/1.1\r\nHost: ", b"400"),
     ],
@@ -110,3 +120,28 @@ def test_whatever_a_reader_sends_it_is_answered_and_so_is_the_next(request_: byt
             assert not answer
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as again:
             assert again.status == 200
+
+
+@pytest.mark.parametrize("request_", [b"", b"GET /metrics HTTP/1.1\r\n\r\n"])
+def test_who_drips_or_never_takes_the_answer_is_hung_up_on(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of a request every moment for as long as the server likes; or, with a whole one, no byte taken of much."""
+    monkeypatch.setattr(metrics_server, "PATIENCE_S", 0.3)
+    registry = Registry()
+    samples = tuple((labels(peer=f"{number:0200}"), 1.0) for number in range(50_000))
+    registry.collect_from(lambda: [Family("larva_x", Kind.GAUGE, "X.", samples)])
+    with served("127.0.0.1:0", registry) as port, socket.socket() as reader:
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reader.connect(("127.0.0.1", port))
+        reader.sendall(request_)
+        hung_up = False
+        deadline = time.monotonic() + 60
+        while not hung_up and time.monotonic() < deadline:
+            try:
+                reader.sendall(b"X")
+            except OSError:
+                hung_up = True
+            time.sleep(0.02)
+        assert hung_up
+        with pytest.raises(urllib.error.HTTPError, match="404") as error:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20)
+        error.value.close()
