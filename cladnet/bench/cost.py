@@ -41,7 +41,7 @@ def measure(place: Site, shared: Store, hosts: Sequence[str], *, idle_s: float) 
     state = place.directory / "lone"
     state.mkdir()
     tls.ca.parent.rename(state / "tls")
-    with _console() as console:
+    with console_at_loopback() as console:
         with site.being({"LARVA_STATE": state}):
             Member(
                 host="lone", groups=(place.group,), roles=(Role.MEMBER,), server=console,
@@ -83,8 +83,8 @@ def _compiled(directory: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _console() -> Iterator[str]:
-    """Somebody who tells the agent its public address; the URL."""
+def console_at_loopback() -> Iterator[str]:
+    """Have somebody who tells the agent its public address; gives the URL."""
 
     class Console(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -96,11 +96,13 @@ def _console() -> Iterator[str]:
             """Nothing to tell."""
 
     with HTTPServer(("127.0.0.1", 0), Console) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, name="console")
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _measured(peers: int) -> SavedPath:

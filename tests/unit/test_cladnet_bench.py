@@ -1,11 +1,14 @@
 """What the bench of the control plane tells, and the picture of it."""
 
 import os
+import threading
+import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from cladnet.bench import cost
 from cladnet.bench.figures import Alone, Measured, Original, results
 from cladnet.bench.plot import growth
 
@@ -27,6 +30,17 @@ def test_the_figures_say_whether_the_bars_are_met() -> None:
     assert told["10 hosts: one change, until every peer has it, p99"].bar is None
     assert told["20 hosts: one change, until every peer has it, p99"].meets is True
     assert told["agent with 20 peers, resident"].meets is True
+
+
+def test_a_bench_that_fails_leaves_no_console_behind() -> None:
+    def failing() -> None:
+        with cost.console_at_loopback() as url, urllib.request.urlopen(url, timeout=20) as answer:
+            assert b"203.0.113.9" in answer.read()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        failing()
+    assert not [thread for thread in threading.enumerate() if thread.name == "console"]
 
 
 def test_the_growth_is_drawn(tmp_path: Path) -> None:
