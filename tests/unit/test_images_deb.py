@@ -1,6 +1,7 @@
 """What goes into our Debian package."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,20 @@ def test_files_are_written_as_read(room: Path, tmp_path: Path) -> None:
     assert (target / "room" / "run").stat().st_mode & 0o777 == 0o755
     assert (target / "room" / "deep" / "link").readlink() == Path("../a.py")
     assert layin.read(target, ["room"]).files["room/a.py"] == File(b"a", 0o644)
+
+
+def test_removing_the_package_stops_every_unit_of_it() -> None:
+    files = layin.read(deb.PACKAGE_FILES).files
+    stopped = set(re.findall(r"larva-[a-z]+", files["DEBIAN/prerm"].content.decode()))
+    units = {Path(path) for path in files if Path(path).suffix in {".service", ".timer"}}
+    started = {unit.stem for unit in units if unit.suffix == ".timer" or unit.with_suffix(".timer") not in units}
+    assert stopped == started
+
+
+def test_units_are_called_by_the_program_s_name() -> None:
+    files = layin.read(deb.PACKAGE_FILES).files
+    units = {path: file.content.decode() for path, file in files.items() if "/system/larva-" in path}
+    assert {path for path, unit in units.items() if "\nDescription=Larva: " not in unit} == set()
 
 
 def test_every_unit_runs_what_the_package_or_debian_brings() -> None:

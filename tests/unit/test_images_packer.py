@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,6 +38,32 @@ def validate(*words: str) -> subprocess.CompletedProcess[str]:
         ["packer", "validate", *words, *values, str(CLOUDS)], env=env, capture_output=True, text=True, timeout=120,
         check=False,
     )  # fmt: skip
+
+
+def test_the_seal_leaves_nobody_s_keys_and_words(tmp_path: Path) -> None:
+    root = tmp_path / "root of it"
+    script = (TEMPLATES / "scripts" / "seal.sh").read_text()
+    code = script.replace("\nroot=\n", f"\nroot={shlex.quote(str(root))}\n")
+    assert code != script  # or else what follows would forget the machine that runs this test
+    assert not re.search(r"""(?<!\$root)(?<!\$root")/(etc|home|root|run|usr|var)\b""", script)
+    forgotten = [
+        "etc/ssh/ssh_host_ed25519_key", "var/lib/systemd/random-seed", "root/.bash_history",
+        "root/.ssh/authorized_keys", "home/debian/.bash_history", "home/debian/.ssh/authorized_keys",
+        "home/a b/.ssh/authorized_keys",
+        "var/log/journal/abc/system.journal", "var/log/syslog.log", "var/lib/chrony/drift",
+    ]  # fmt: skip
+    kept = ["etc/ssh/sshd_config", "home/debian/.bashrc", "root/.profile", "etc/machine-id"]
+    for name in (*forgotten, *kept):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("it is me")
+    for program in ("cloud-init", "fstrim", "sync"):  # of this machine
+        (tmp_path / program).write_text("#!/bin/sh\n")
+        (tmp_path / program).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", code], env=env, check=True, timeout=30)
+    left = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    assert left == set(kept)
+    assert (root / "etc/machine-id").read_text() == ""
 
 
 @needs_packer
