@@ -22,7 +22,7 @@ HEARTBEAT_S = 1
 BEACON_S = 1
 """Between two beacons of a metadata server."""
 TICK_S = 1
-"""Between two looks of a monitor, or of a metadata server: a wait that is over is noticed so much later."""
+"""Between two looks of a monitor, a metadata server or a client: a wait that is over is noticed so much later."""
 PING_S = 1
 """Between two pings of a client to its monitor."""
 LEASE_ACK_FACTOR = 1.5
@@ -52,6 +52,11 @@ def step(current_ms: int, *, lately_ms: float | None, long_ms: float | None) -> 
 def settings(round_trip_ms: int) -> Mapping[str, str]:
     """Return Ceph's settings, whole seconds, for round trips up to so many milliseconds.
 
+    - `objecter_timeout`: after so long without an answer a client asks the monitors for the newest map. Nobody else
+      tells it that another OSD serves its data now when the request lies with one that was lost, or with one that let
+      it fall as it gave the data back to one that returned (Objecter::tick). To ask costs a message: a write's two
+      round trips and a second.
+    - `objecter_tick_interval`: how often it looks whether that is so.
     - `osd_heartbeat_grace`: three heartbeats and the slack.
     - `mds_beacon_grace`: four beacons and the slack. It has to exceed the interval by more than a monitor's tick, or
       the monitor takes every tick for a delay of its own, resets all beacon timers, and never replaces a lost metadata
@@ -78,6 +83,8 @@ def settings(round_trip_ms: int) -> Mapping[str, str]:
         "mon_client_ping_timeout": str(math.ceil(2 * PING_S + slack_s)),
         "mon_election_timeout": str(max(2, math.ceil(6 * retry_s + round_trip_s))),
         "mon_lease": str(max(3, math.ceil(round(3 * retry_s / 0.4, 6)))),
+        "objecter_tick_interval": str(TICK_S),
+        "objecter_timeout": str(math.ceil(2 * round_trip_s + 1)),
         "osd_heartbeat_grace": str(math.ceil(3 * HEARTBEAT_S + slack_s)),
     }
 

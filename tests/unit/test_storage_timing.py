@@ -43,7 +43,7 @@ def test_at_40_ms_a_loss_is_noticed_as_fast_as_tuned_by_experiment() -> None:
     assert timing.settings(step) == {
         "mds_beacon_grace": "6", "mds_beacon_mon_down_grace": "8", "mds_reconnect_timeout": "5",
         "mon_client_hunt_interval": "1", "mon_client_ping_timeout": "4", "mon_election_timeout": "2",
-        "mon_lease": "3", "osd_heartbeat_grace": "5",
+        "mon_lease": "3", "objecter_tick_interval": "1", "objecter_timeout": "2", "osd_heartbeat_grace": "5",
     }  # fmt: skip
 
 
