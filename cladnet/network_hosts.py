@@ -1,5 +1,6 @@
 """The hosts of a CLADNet: how they are, and what may be asked of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
@@ -68,6 +69,20 @@ def views(store: Store, group: str) -> tuple[HostView, ...]:
     return tuple(found)
 
 
+def find(store: Store, group: str, host: str) -> HostView:
+    """Return one host of a CLADNet; NotFound, naming those that there are, without it."""
+    found = views(store, group)
+    for view in found:
+        if view.host == host:
+            return view
+    raise _unknown(group, host, found)
+
+
+def _unknown(group: str, host: str, there: Sequence[HostView]) -> NotFound:
+    names = ", ".join(view.host for view in there)
+    return NotFound(f"CLADNet {group} has no host {host!r}", hint=f"hosts: {names or 'none yet'}")
+
+
 def control(store: Store, group: str, host: str | None, command: Command) -> None:
     """Ask a host's agent, or every host's, to take its interface up or down; NotFound if there is no such host."""
     known = views(store, group)
@@ -77,8 +92,7 @@ def control(store: Store, group: str, host: str | None, command: Command) -> Non
             store.put(keys.command(group, view.host), ControlCommand(command=command))
         return
     if host not in {view.host for view in known}:
-        names = ", ".join(view.host for view in known)
-        raise NotFound(f"CLADNet {group} has no host {host!r}", hint=f"hosts: {names or 'none yet'}")
+        raise _unknown(group, host, known)
     store.put(keys.command(networks.find(store, group).id, host), ControlCommand(command=command))
 
 

@@ -1,6 +1,8 @@
 """The networking rules as pure functions: at which addresses a host may be reached, and which of them a peer takes."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
 from cladnet.model import CloudFacts, Endpoint, EndpointKind, HostNetworkInformation, NetworkingRule, RuleType
@@ -45,15 +47,46 @@ def _leads_to_a_host(address: IPv4Address, overlay: IPv4Network) -> bool:
     return not (nobody or address.is_loopback or address.is_multicast or address in overlay)
 
 
+class Why(StrEnum):
+    """Why an endpoint is taken."""
+
+    FREE = "free"
+    """Both are in one network of one provider, which bills nothing between them (cost-prioritized)."""
+    PUBLIC = "public"
+    """The public address: the rule is basic, or private traffic between them is not known to be free."""
+    ONLY_PRIVATE = "only-private"
+    """Nobody knows its public address, but a private one is in a subnet of the other."""
+    NONE = "none"
+    """Nothing leads there that is known of: the peer has to speak first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """The endpoint by which one host reaches another, None where there is none, and why that one."""
+
+    endpoint: Endpoint | None
+    why: Why
+
+
 def choose_endpoint(me: NetworkingRule, peer: NetworkingRule, rule_type: RuleType) -> Endpoint | None:
-    """Return the endpoint by which `me` reaches `peer`; None when none is known and the peer has to speak first.
+    """Return the endpoint by which `me` reaches `peer`; None when none is known and the peer has to speak first."""
+    return choose(me, peer, rule_type).endpoint
+
+
+def choose(me: NetworkingRule, peer: NetworkingRule, rule_type: RuleType) -> Choice:
+    """Return the endpoint by which `me` reaches `peer`, and why.
 
     A peer whose public address nobody could tell is reached by a private one in a subnet of mine, whatever the rule.
     """
     public = next((endpoint for endpoint in peer.endpoints if endpoint.kind == EndpointKind.PUBLIC), None)
     if rule_type == RuleType.COST_PRIORITIZED and private_is_free(me.cloud, peer.cloud):
-        return _private(me, peer, must_share_subnet=False) or public
-    return public or _private(me, peer, must_share_subnet=True)
+        private, why = _private(me, peer, must_share_subnet=False), Why.FREE
+    else:
+        private = None if public is not None else _private(me, peer, must_share_subnet=True)
+        why = Why.ONLY_PRIVATE
+    if private is not None:
+        return Choice(endpoint=private, why=why)
+    return Choice(endpoint=public, why=Why.PUBLIC if public is not None else Why.NONE)
 
 
 def private_is_free(one: CloudFacts, other: CloudFacts) -> bool:

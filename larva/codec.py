@@ -1,6 +1,7 @@
 """Turn frozen dataclasses into JSON or TOML and back; data from outside is checked here and trusted inside."""
 
 import ipaddress
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,8 @@ _TEXTUAL = (
     ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network,
     ipaddress.IPv4Interface, ipaddress.IPv6Interface, Path,
 )  # fmt: skip
+_FORMATS = {ipaddress.IPv4Address: "ipv4", ipaddress.IPv6Address: "ipv6"}
+"""Those that JSON Schema knows by name (draft 2020-12, validation, section 7.3.4)."""
 
 
 def _encode_hook(value: object) -> str:
@@ -88,3 +91,42 @@ def read_toml(path: Path, wanted: type[T]) -> T:
         raise MalformedData(f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _malformed(str(path), error) from error
+
+
+def from_texts(values: Mapping[str, str], wanted: type[T], *, source: str) -> T:
+    """Return the `wanted` value that texts by name describe, as a URL's query has them: `3` is a number there.
+
+    Raises:
+        MalformedData: the message names the field.
+    """
+    try:
+        return msgspec.convert(values, type=wanted, dec_hook=_decode_hook, strict=False)
+    except msgspec.ValidationError as error:
+        raise _malformed(source, error) from error
+
+
+def schemas(types: Sequence[Any], *, reference: str) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    """Return the JSON Schema (draft 2020-12) of each type as it is encoded here, and the schemas that these refer to.
+
+    Args:
+        reference: where the latter are going to stand, as `#/components/schemas/{name}`.
+    """
+    found, named = msgspec.json.schema_components(types, schema_hook=_schema_hook, ref_template=reference)
+    return tuple(_portable(each) for each in found), _portable(named)
+
+
+def _schema_hook(kind: type[Any]) -> dict[str, Any]:
+    if kind in _TEXTUAL:
+        return {"type": "string", **({"format": _FORMATS[kind]} if kind in _FORMATS else {})}
+    raise NotImplementedError(f"no JSON form for {kind.__name__}")
+
+
+def _portable(schema: Any) -> Any:
+    """Python's anchors, which other languages' regular expressions do not know, as everybody's."""
+    if isinstance(schema, dict):
+        return {
+            name: value.replace(r"\A", "^").replace(r"\Z", "$") if name == "pattern" and isinstance(value, str)
+            else _portable(value)
+            for name, value in schema.items()
+        }  # fmt: skip
+    return [_portable(each) for each in schema] if isinstance(schema, list | tuple) else schema

@@ -9,6 +9,7 @@ from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from larva import settings
 from web import api, events, pages, problems, security, sessions
+from web.api import document
 from web.cbnetwork import routes as cbnetwork
 from web.context import EXTENSION, Console
 from web.enrolment import enrolment_blueprint
@@ -57,6 +58,8 @@ def create_app(
     problems.register(app)
     security.register(app)
     app.register_blueprint(api.blueprint)
+    app.register_blueprint(document.routes.blueprint)
+    app.register_blueprint(document.page)
     app.register_blueprint(events.blueprint)
     app.register_blueprint(pages.blueprint)
     cbnetwork.register(app)

@@ -9,6 +9,8 @@ from larva.errors import LarvaError
 
 T = TypeVar("T")
 
+JSON = "application/json"
+
 
 class NotJson(LarvaError):
     """The request's body is not declared as JSON."""
@@ -24,14 +26,14 @@ def read(wanted: type[T]) -> T:
         NotJson: another content type; a form of a foreign page can send no JSON without asking first (CORS).
         MalformedData: it is not a `wanted`.
     """
-    if request.mimetype != "application/json":
+    if request.mimetype != JSON:
         raise NotJson("the body is not JSON", hint="send `Content-Type: application/json`")
     return codec.decode(request.get_data() or b"{}", wanted, source="request body")
 
 
 def answer(value: object, status: int = 200) -> Response:
     """Return `value`, dataclasses included, as JSON."""
-    return Response(codec.encode(value) + b"\n", status, mimetype="application/json")
+    return Response(codec.encode(value) + b"\n", status, mimetype=JSON)
 
 
 def created(value: object, location: str) -> Response:

@@ -2,23 +2,27 @@
 
 import ipaddress
 import logging
+import tempfile
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from flask import Flask
 
 from cladnet.access.keeper import AccessKeeper
 from cladnet.access.root import open_root
+from cladnet.commands.enrol import duration_s
 from cladnet.enrol import enrolment, handover
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from cladnet.following import FollowingStore
 from larva import output, settings
 from larva.errors import HostUnfit, InvalidInput, LarvaError
-from web import accounts, first_account
+from web import accounts, first_account, openapi
 from web.app import create_app
 from web.cbnetwork.local import create_local_app
 from web.context import EXTENSION
+from web.roles import AccountRole
 from web.server import Certificate, PlainListener, serve
 
 log = logging.getLogger(__name__)
@@ -137,13 +141,29 @@ def first_run(*, as_json: bool) -> None:
         click.echo("password  in use already; `larva console password` sets another one")
 
 
+@console.command("openapi")
+def print_openapi() -> None:
+    """Print the description of the REST API: OpenAPI 3.1, as the console serves it at /v1/openapi.json."""
+    with tempfile.TemporaryDirectory() as directory:
+        app = create_app(_nowhere, open_authority=_nowhere, state_directory=Path(directory))
+        output.show_json(openapi.document(app))
+
+
+def _nowhere() -> NoReturn:
+    raise HostUnfit("there is no control plane behind this")
+
+
 @console.command("password")
 @click.argument("user", default=first_account.NAME)
 @click.password_option(help="Asked for without it.")
-def password(*, user: str, password: str) -> None:
+@click.option(
+    "--role", type=click.Choice([each.value for each in AccountRole if each is not AccountRole.TENANT]),
+    default=AccountRole.ADMIN.value, show_default=True, help="Of an account that is created; others keep theirs.",
+)  # fmt: skip
+def password(*, user: str, password: str, role: str) -> None:
     """Set the password of USER (admin without it) and end its sessions; creates the account if it is missing."""
     with Store.of_this_host() as store:
-        accounts.set_password(store, user, password)
+        accounts.set_password(store, user, password, AccountRole(role))
     first_account.used(settings.state_directory(), user)
     output.note(f"the password of {user} is set")
 
@@ -151,11 +171,17 @@ def password(*, user: str, password: str) -> None:
 @console.command("token")
 @click.argument("user", default=first_account.NAME)
 @click.option("--description", default="", help="What it is for.")
+@click.option("--ttl", metavar="TIME", help="How long it is good: 30m, 7d; until it is revoked without it.")
+@click.option(
+    "--role", type=click.Choice([each.value for each in AccountRole if each is not AccountRole.TENANT]),
+    help="It allows no more than this role, nor than USER's.",
+)  # fmt: skip
 @output.json_option
-def token(*, user: str, description: str, as_json: bool) -> None:
+def token(*, user: str, description: str, ttl: str | None, role: str | None, as_json: bool) -> None:
     """Make an access token with which a program calls the API as USER."""
+    ttl_s = int(duration_s(ttl)) if ttl else None
     with Store.of_this_host() as store:
-        secret = accounts.create_token(store, user, description)
+        secret = accounts.create_token(store, user, description, ttl_s=ttl_s, role=AccountRole(role) if role else None)
     if as_json:
         output.show_json({"user": user, "token": secret})
     else:

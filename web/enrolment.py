@@ -6,16 +6,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, request
 
 from cladnet.enrol import enrolment, renewal
 from cladnet.enrol.authority import Authority
-from cladnet.enrol.enrolment import TokenExpired, TokenUnknown, TooManyCertificates
+from cladnet.enrol.enrolment import Enrolment, TokenExpired, TokenUnknown, TooManyCertificates
 from cladnet.enrol.renewal import Proof, RenewalRefused
 from cladnet.etcd.store import Store
 from cladnet.model import Role
 from larva.errors import MalformedData
-from web import body
+from web.api.routing import Routes
+from web.roles import Right
 from web.throttle import Throttle
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,13 @@ class RenewalRequest:
         return Proof(host=self.host, csr=self.csr, certificate=self.certificate, signature=signature)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhoAmI:
+    """The answer of `GET /v1/whoami`."""
+
+    address: str
+
+
 def enrolment_blueprint(
     open_store: Callable[[], Store],
     authority: Callable[[], Authority],
@@ -73,51 +81,49 @@ def enrolment_blueprint(
         admit: gives an enrolled host its rights in etcd.
         hand_over: seals a further control node's secrets to its key.
     """
-    routes = Blueprint("enrolment", __name__)
+    routes = Routes("enrolment")
     throttle = Throttle(failures=FAILURES_PER_MINUTE, per_s=60.0)
     renewals = Throttle(failures=FAILURES_PER_MINUTE, per_s=60.0)
 
-    @routes.get("/v1/ca.pem")
-    def ca() -> Response:
-        return Response(authority().certificate_pem, mimetype="application/x-pem-file")
+    @routes.get("/v1/ca.pem", Right.PUBLIC, media_type="application/x-pem-file")
+    def ca() -> str:
+        """The certificate of the system's CA, which hosts pin by its fingerprint."""
+        return authority().certificate_pem
 
-    @routes.get("/v1/whoami")
-    def whoami() -> Response:
-        return body.answer({"address": _source()})
+    @routes.get("/v1/whoami", Right.PUBLIC)
+    def whoami() -> WhoAmI:
+        """The address that the caller comes from, as the internet sees it."""
+        return WhoAmI(address=_source())
 
-    @routes.post("/v1/enrol")
-    def enrol() -> Response:
-        request.max_content_length = MAX_BODY_BYTES
+    @routes.post("/v1/enrol", Right.PUBLIC, status=201, first=lambda: _admit(throttle))
+    def enrol(wish: EnrolmentRequest) -> Enrolment:
+        """Enrol a host: a token buys a client certificate."""
         source = _source()
-        throttle.check(source)
-        asked = body.read(EnrolmentRequest)
         try:
             enrolled = enrolment.redeem(
                 open_store(),
                 authority(),
-                secret=asked.token,
-                csr_pem=asked.csr,
-                host=asked.host,
-                roles=asked.roles,
+                secret=wish.token,
+                csr_pem=wish.csr,
+                host=wish.host,
+                roles=wish.roles,
                 admit=admit,
-                seal_key=asked.seal_key,
+                seal_key=wish.seal_key,
                 hand_over=hand_over,
             )
         except (TokenUnknown, TokenExpired, TooManyCertificates) as error:
             throttle.failed(source)
-            log.warning("enrolment of %s from %s refused: %s", repr(asked.host[:80]), source, error.code)
+            log.warning("enrolment of %s from %s refused: %s", repr(wish.host[:80]), source, error.code)
             raise
         log.info("enrolled %s from %s in %s", enrolled.host, source, enrolled.group or "no CLADNet")
         if enrolled.sealed:
             log.warning("%s is a control node: it was given the authorities' keys", enrolled.host)
-        return body.answer(enrolled, 201)
+        return enrolled
 
-    @routes.post("/v1/renew")
-    def renew() -> Response:
-        request.max_content_length = MAX_BODY_BYTES
-        source = _source()
-        renewals.check(source)
-        proof = body.read(RenewalRequest).proof()
+    @routes.post("/v1/renew", Right.PUBLIC, status=201, first=lambda: _admit(renewals))
+    def renew(wish: RenewalRequest) -> Enrolment:
+        """Renew a host's certificate, by a signature with its key."""
+        source, proof = _source(), wish.proof()
         try:
             renewed = renewal.renew(open_store(), authority(), proof)
         except (RenewalRefused, TooManyCertificates) as error:
@@ -125,9 +131,15 @@ def enrolment_blueprint(
             log.warning("renewal for %s from %s refused: %s", repr(proof.host[:80]), source, error.code)
             raise
         log.info("renewed the certificate of %s, from %s", renewed.host, source)
-        return body.answer(renewed, 201)
+        return renewed
 
-    return routes
+    return routes.blueprint
+
+
+def _admit(throttle: Throttle) -> None:
+    """What is asked of a request before its body is read."""
+    request.max_content_length = MAX_BODY_BYTES
+    throttle.check(_source())
 
 
 def _source() -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 from flask import Flask, g, request, session
 from flask_wtf.csrf import CSRFProtect
 
+from cladnet import networks
 from cladnet.etcd.store import Store
 from larva import files
 from web import accounts
 from web.accounts import NotAuthenticated, User
 from web.context import console
+from web.roles import Caller, Right
 
 LONGEST_SESSION_S = 12 * 3600.0
 KEY_BYTES = 32
@@ -78,6 +80,27 @@ def holds(store: Store, claims: dict[str, object], now: float) -> User | None:
 
 
 def require_user() -> None:
+    """Let the request of a page pass for whoever is known and may do this.
+
+    Looking takes the right to read, changing that to operate, or to use where it is about volumes; a tenant gets only
+    what is of one CLADNet of its own.
+
+    Raises:
+        NotAuthenticated: no valid token and no valid session.
+        Refused: the caller may not do this.
+    """
+    identify()
+    name = (request.view_args or {}).get("cladnet")
+    about_volumes = (request.blueprint or "").endswith("volumes")
+    right = Right.READ if request.method in ("GET", "HEAD") else Right.USE if about_volumes else Right.OPERATE
+    caller: Caller = g.caller
+    if name is None or caller.allows(right):
+        caller.require(right)
+    else:
+        caller.require(right, networks.find(console().store(), name).id)
+
+
+def identify() -> None:
     """Let the request pass only for somebody known; a cookie must come with its CSRF token when it changes things.
 
     Raises:
@@ -88,10 +111,10 @@ def require_user() -> None:
     if authorization is not None:
         if authorization.type != "bearer" or not authorization.token:
             raise NotAuthenticated("only bearer tokens are understood", hint="make one with `larva console token`")
-        g.user = accounts.user_of_token(store, authorization.token)
+        g.user, g.caller = accounts.bearer(store, authorization.token)
         return
     user = holds(store, dict(session), time.time())
     if user is None:
         raise NotAuthenticated("log in first", hint="log in, or send `Authorization: Bearer TOKEN`")
-    g.user = user
+    g.user, g.caller = user, accounts.caller(user)
     csrf.protect()

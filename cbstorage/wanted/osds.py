@@ -72,6 +72,11 @@ def views(store: Store, cladnet: str | None = None) -> tuple[OsdView, ...]:
     return tuple(result)
 
 
+def find(store: Store, osd: int, cladnet: str | None = None) -> OsdView:
+    """Return one OSD; NotFound, naming those that there are, without it."""
+    return _find(views(store, cladnet), osd)
+
+
 def ask(store: Store, osd: int, goal: OsdGoal, *, lost: bool = False, cladnet: str | None = None) -> OsdWish:
     """Want something of an OSD; asking again for the same changes nothing.
 

@@ -8,13 +8,13 @@ import click
 
 from cladnet import networks
 from cladnet.commands.role_option import role_option
-from cladnet.enrol import enrolment, membership, user_data
+from cladnet.enrol import departure, enrolment, membership, user_data
 from cladnet.enrol.join_file import Join, JoinFile, Storage
 from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import Role
 from larva import output
-from larva.errors import Conflict, InvalidInput
+from larva.errors import InvalidInput
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d{1,7})([smhd])")
@@ -141,10 +141,7 @@ def remove(*, host: str) -> None:
     from cladnet.access.root import open_root, root_ca
 
     with Store.of_this_host() as store:
-        if any(node.host == host for node in enrolment.control_plane(store).nodes):
-            raise Conflict(f"{host} is a control node", hint=f"use `larva control remove {host}`")
-        token = enrolment.token_of(store, host)
-        membership.remove_host(store, host)
+        token = departure.expel(store, host)
     with open_root() as root:  # the controller does the same; but the certificate is useless also while none runs
         AccessKeeper(root).settle()
         if list_file().exists():

@@ -1,14 +1,11 @@
 """`larva placement`: where to put the members of a clustered service."""
 
-import dataclasses
 from pathlib import Path
 
 import click
 
-from cladnet import network_hosts, networks, status_tests
 from cladnet.etcd.store import Store
-from cladnet.placement import candidates, recommend, words
-from cladnet.placement.candidates import Candidates
+from cladnet.placement import advice, candidates, words
 from cladnet.placement.model import Recommendation, Survive
 from larva import output
 from larva.errors import InvalidInput
@@ -35,19 +32,15 @@ def recommend_command(*, nodes: int, survive: str, file: Path | None, cladnet: s
     """Say which of the five models fits, on which hosts, what they survive and what a write costs."""
     if (file is None) == (cladnet is None):
         raise InvalidInput("candidates come from one place", hint="give either --candidates FILE or --net CLADNET")
-    found = candidates.read(file) if file is not None else _of_cladnet(str(cladnet))
-    recommended = recommend.recommend(found.hosts, found.rtts, nodes=nodes, survive=Survive(survive))
-    recommended = dataclasses.replace(recommended, warnings=(*found.remarks, *recommended.warnings))
+    if file is not None:
+        recommended = advice.of(candidates.read(file), nodes=nodes, survive=Survive(survive))
+    else:
+        with Store.of_this_host() as store:
+            recommended = advice.of_cladnet(store, str(cladnet), nodes=nodes, survive=Survive(survive))
     if as_json:
         output.show_json(recommended)
     else:
         _show(recommended)
-
-
-def _of_cladnet(cladnet: str) -> Candidates:
-    with Store.of_this_host() as store:
-        group = networks.find(store, cladnet).id
-        return candidates.of_cladnet(network_hosts.views(store, group), status_tests.matrix(store, group))
 
 
 def _show(found: Recommendation) -> None:

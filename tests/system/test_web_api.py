@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import stage
+from contract import checked_client
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -21,8 +22,9 @@ from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from cladnet.model import ControlPlane, TestSpecification
 from cladnet.quality import Alarm, AlarmKind, Figures, HostQuality, PairQuality, Window
-from web import accounts, first_account
+from web import accounts, first_account, openapi
 from web.app import create_app
+from web.roles import Right
 
 PASSWORD = "correct-horse-battery"
 SCRIPT = "<script>alert(1)</script>"
@@ -36,6 +38,7 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path, monkeypatch: py
         lambda: Store([console_etcd]), open_authority=lambda: authority, state_directory=tmp_path, secure=False
     )
     app.testing = False  # errors are answered as they are for users
+    app.test_client_class = checked_client(app)
     accounts.create(console_store, "admin", PASSWORD)
     yield app
     app.extensions["larva"].close()
@@ -92,35 +95,17 @@ NO_OSD = ClusterState(
     health=Health.OK, checks=(), quorum=(), monitors=(), manager="", active_mds=(), standby_mds=(), osds=(),
     total_bytes=0, used_bytes=0, clean=None, observed_at=datetime.now(UTC),
 )  # fmt: skip
-PATHS = [
-    ("GET", "/v1/cladnets"), ("POST", "/v1/cladnets"), ("GET", "/v1/cladnets/a"), ("DELETE", "/v1/cladnets/a"),
-    ("GET", "/v1/cladnets/a/hosts"), ("POST", "/v1/cladnets/a/status-tests"), ("GET", "/v1/cladnets/a/status"),
-    ("GET", "/v1/cladnets/a/alarms"), ("GET", "/v1/cladnets/a/quality"),
-    ("GET", "/v1/cladnets/a/promises"),
-    ("GET", "/v1/cladnets/a/storage"),
-    ("GET", "/v1/volumes"), ("POST", "/v1/cladnets/a/volumes"), ("POST", "/v1/cladnets/a/volumes/b/mount"),
-    ("POST", "/v1/cladnets/a/volumes/b/unmount"), ("DELETE", "/v1/cladnets/a/volumes/b"),
-    ("POST", "/v1/cladnets/a/volumes/b/resize"), ("GET", "/v1/cladnets/a/volume-trash"),
-    ("POST", "/v1/cladnets/a/volume-trash/b/undelete"), ("DELETE", "/v1/cladnets/a/volume-trash/b"),
-    ("GET", "/v1/cladnets/a/volumes/b/shares"), ("PUT", "/v1/cladnets/a/volumes/b/shares"),
-    ("DELETE", "/v1/cladnets/a/volumes/b/shares"), ("PUT", "/v1/cladnets/a/volumes/b/shares/a"),
-    ("DELETE", "/v1/cladnets/a/volumes/b/shares/a"),
-    ("GET", "/v1/cladnets/a/volumes/b/snapshots"), ("POST", "/v1/cladnets/a/volumes/b/snapshots"),
-    ("DELETE", "/v1/cladnets/a/volumes/b/snapshots/a"), ("PUT", "/v1/cladnets/a/volumes/b/snapshot-schedule"),
-    ("DELETE", "/v1/cladnets/a/volumes/b/snapshot-schedule"), ("POST", "/v1/cladnets/a/volumes/b/clone"),
-    ("POST", "/v1/cladnets/a/volumes/b/snapshots/a/restore"),
-    ("GET", "/v1/cladnets/a/mirrors"), ("POST", "/v1/cladnets/a/volumes/b/mirrors"),
-    ("POST", "/v1/cladnets/a/mirrors/b/now"), ("POST", "/v1/cladnets/a/mirrors/b/promote"),
-    ("DELETE", "/v1/cladnets/a/mirrors/b"),
-    ("POST", "/v1/cladnets/a/enrolment-tokens"), ("GET", "/v1/events"),
-]  # fmt: skip
-PAGES = ["/", "/cladnets", "/cladnets/a", "/volumes", "/volumes/a/b"]
+PAGES = ["/", "/cladnets", "/cladnets/a", "/volumes", "/volumes/a/b", "/api"]
 
 
-@pytest.mark.parametrize(("method", "path"), PATHS)
-def test_nobody_gets_nothing_from_the_api(client: FlaskClient, method: str, path: str) -> None:
-    handshake = {"Connection": "Upgrade", "Upgrade": "websocket"} if path == "/v1/events" else {}
-    assert_problem(client.open(path, method=method, headers=handshake), 401, "not-authenticated")
+def test_nobody_gets_nothing_from_the_api(client: FlaskClient, app: Flask) -> None:
+    private = [route for route in openapi.routes(app) if route.operation.right is not Right.PUBLIC]
+    for route in private:
+        path = re.sub(r"\{[a-z]+\}", "1", route.path)
+        assert_problem(client.open(path, method=route.method), 401, "not-authenticated")
+    handshake = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert_problem(client.get("/v1/events", headers=handshake), 401, "not-authenticated")
+    assert len(private) > 80
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -130,26 +115,17 @@ def test_nobody_is_sent_to_the_login(client: FlaskClient, path: str) -> None:
     assert response.location.startswith("/login")
 
 
-def test_every_route_is_known_to_these_tests_or_public(app: Flask) -> None:
-    """A new route must not be forgotten by the two tests above."""
-    public = {
-        "/login",
-        "/logout",
-        "/language",
-        "/static/<path:filename>",
-        "/v1/enrol",
-        "/v1/renew",
-        "/v1/ca.pem",
-        "/v1/whoami",
-    }
-    theirs = {rule.rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith("cb_network.")}
-    routes = {rule.rule for rule in app.url_map.iter_rules()} - public - theirs  # which test_web_cbnetwork.py tries
-    shapes = {re.sub("<[^>]+>", "?", route) for route in routes}
-    tried = {path for _, path in PATHS} | set(PAGES)
-    known = {re.sub("(?<=/)[ab](?=/|$)", "?", path) for path in tried}
+def test_every_route_is_described_or_a_page_that_these_tests_know(app: Flask) -> None:
+    known = {"/v1/events", "/login", "/logout", "/language", "/static/<path:filename>"}
     forms = {"/cladnets/?/join", "/cladnets/?/status-tests", "/cladnets/?/delete"}
-    forms |= {"/volumes/?/?/mount", "/volumes/?/?/delete", "/v1/cladnets/?/volumes/?"}
-    assert shapes <= known | forms
+    forms |= {"/volumes/?/?/mount", "/volumes/?/?/delete"}
+    pages = forms | {re.sub("(?<=/)[ab](?=/|$)", "?", path) for path in PAGES}
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint.startswith("cb_network.") or rule.rule in known:  # which test_web_cbnetwork.py tries
+            continue
+        described = openapi.operation_of(app.view_functions[rule.endpoint]) is not None
+        assert described == rule.rule.startswith("/v1/"), rule
+        assert described or re.sub("<[^>]+>", "?", rule.rule) in pages, rule
 
 
 @pytest.mark.parametrize("path", ["/cladnets", "/cladnets/a/join", "/cladnets/a/delete", "/volumes/a/b/mount"])
@@ -239,7 +215,7 @@ def test_the_life_of_a_cladnet(program: FlaskClient) -> None:
     assert created.headers["Location"] == f"/v1/cladnets/{group}"
     assert program.get(created.headers["Location"]).json == created.json
     assert program.get("/v1/cladnets").json["cladnets"] == [created.json]
-    assert program.get("/v1/cladnets/shop/hosts").json == {"hosts": []}
+    assert program.get("/v1/cladnets/shop/hosts").json == {"hosts": [], "next": None}
     assert program.delete("/v1/cladnets/shop").status_code == 204
     assert program.get(f"/v1/cladnets/{group}").json["state"] == "deleting"
 
@@ -298,7 +274,7 @@ def test_alarms_and_paths_are_told(program: FlaskClient, console_store: Store, a
     for number, host in enumerate(("a", "b")):
         agents.join(group, host, number)
     assert program.get("/v1/cladnets/shop/alarms").json == {"summary": [], "alarms": []}
-    assert program.get("/v1/cladnets/shop/quality").json == {"paths": []}
+    assert program.get("/v1/cladnets/shop/quality").json == {"paths": [], "next": None}
     lost = Alarm(kind=AlarmKind.UNREACHABLE, destination="b", since=datetime.now(UTC), evidence="3 echoes were lost")
     agents.raise_alarms(group, "a", lost, replace(lost, destination="gone"))
     console_store.put(keys.quality(group, "b"), "rubbish")
@@ -313,7 +289,7 @@ def test_alarms_and_paths_are_told(program: FlaskClient, console_store: Store, a
     assert (path["source"], path["destination"], path["avg_ms"], round(path["loss"], 3)) == ("a", "b", 2.5, 0.05)
     assert program.get("/v1/cladnets/shop/alarms").json["summary"] == []
     console_store.put(keys.quality(group, "a"), replace(row, written_at=row.written_at - timedelta(days=1)))
-    assert program.get("/v1/cladnets/shop/quality").json == {"paths": []}, "of a host that is off"
+    assert program.get("/v1/cladnets/shop/quality").json == {"paths": [], "next": None}, "of a host that is off"
     assert_problem(program.get("/v1/cladnets/shop/quality?window=1y"), 422, "invalid-input", "1y")
 
 

@@ -227,3 +227,26 @@ def test_after_a_jump_of_the_clock_a_lost_endpoint_is_set_back(jump: timedelta) 
     roamed = replace(ACTUAL, endpoint=(IPv4Address("198.51.100.7"), 1))
     changes = differences([WANTED], [roamed], {WANTED.public_key: WANTED.endpoint}, NOW + jump)
     assert [change.endpoint for change in changes.changed] == [WANTED.endpoint]
+
+
+@pytest.mark.parametrize(
+    ("me", "peer", "rule_type", "why"),
+    [
+        (("10.0.0.4/24", "aws"), ("10.0.0.5/24", "aws"), RuleType.COST_PRIORITIZED, rules.Why.FREE),
+        (("10.0.0.4/24", "aws"), ("10.0.0.5/24", "aws"), RuleType.BASIC, rules.Why.PUBLIC),
+        (("10.0.0.4/24", "aws"), ("10.0.0.5/24", "gcp"), RuleType.COST_PRIORITIZED, rules.Why.PUBLIC),
+    ],
+)
+def test_a_choice_says_why(me: tuple[str, str], peer: tuple[str, str], rule_type: RuleType, why: rules.Why) -> None:
+    one = rule("a", "203.0.113.1", me[0], facts(me[1], "vpc", "subnet"))
+    other = rule("b", "203.0.113.2", peer[0], facts(peer[1], "vpc", "subnet"))
+    choice = rules.choose(one, other, rule_type)
+    assert choice.why is why
+    assert choice.endpoint == rules.choose_endpoint(one, other, rule_type)
+
+
+@pytest.mark.parametrize(("private", "why"), [("10.0.0.5/24", rules.Why.ONLY_PRIVATE), ("10.9.0.5/24", rules.Why.NONE)])
+def test_a_choice_without_a_public_address_says_so(private: str, why: rules.Why) -> None:
+    choice = rules.choose(rule("a", None, "10.0.0.4/24"), rule("b", None, private), RuleType.BASIC)
+    assert choice.why is why
+    assert (choice.endpoint is None) == (why is rules.Why.NONE)

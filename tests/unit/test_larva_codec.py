@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Meta
 
 from larva import codec
 from larva.errors import MalformedData
@@ -66,3 +68,26 @@ def test_toml_errors_name_the_file(tmp_path: Path) -> None:
         codec.read_toml(bad, Outer)
     with pytest.raises(MalformedData, match="No such file"):
         codec.read_toml(tmp_path / "absent.toml", Outer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    limit: int | None = None
+    force: bool = False
+    name: Annotated[str, Meta(pattern=r"\A[a-z]*\Z")] = ""
+
+
+def test_texts_become_what_is_wanted() -> None:
+    texts = {"limit": "3", "force": "true", "name": "a", "other": "x"}
+    assert codec.from_texts(texts, Asked, source="t") == Asked(limit=3, force=True, name="a")
+    with pytest.raises(MalformedData, match=r"t: .*\$\.limit"):
+        codec.from_texts({"limit": "many"}, Asked, source="t")
+
+
+def test_schemas_say_what_is_encoded() -> None:
+    (outer, asked), named = codec.schemas([Outer, Asked], reference="#/x/{name}")
+    assert (outer, asked) == ({"$ref": "#/x/Outer"}, {"$ref": "#/x/Asked"})
+    assert named["Inner"]["properties"]["address"] == {"type": "string", "format": "ipv4"}
+    assert named["Outer"]["properties"]["cidr"] == {"type": "string"}
+    assert named["Outer"]["required"] == ["name", "cidr"]
+    assert named["Asked"]["properties"]["name"]["pattern"] == "^[a-z]*$", "as every language's expressions have it"

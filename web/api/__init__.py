@@ -3,9 +3,31 @@
 from flask import Blueprint
 
 from web import sessions
-from web.api import cladnets, enrolment_tokens, mirrors, paths, shares, snapshots, status, storage, volumes
+from web.api import (
+    accounts,
+    cladnets,
+    connections,
+    doctor,
+    enrolment_tokens,
+    hosts,
+    mirrors,
+    osds,
+    paths,
+    shares,
+    smb,
+    snapshots,
+    status,
+    storage,
+    trash,
+    volumes,
+)
+
+PARTS = (
+    cladnets, hosts, status, paths, storage, osds, volumes, trash, shares, snapshots, mirrors, connections, smb,
+    enrolment_tokens, accounts, doctor,
+)  # fmt: skip
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")
-blueprint.before_request(sessions.require_user)
-for part in (cladnets, status, paths, storage, volumes, shares, snapshots, mirrors, enrolment_tokens):
-    blueprint.register_blueprint(part.blueprint)
+blueprint.before_request(sessions.identify)
+for part in PARTS:
+    blueprint.register_blueprint(part.routes.blueprint)

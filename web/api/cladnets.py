@@ -1,15 +1,18 @@
-"""CLADNets and their hosts."""
+"""CLADNets: their life, and the range that the next one should have."""
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, url_for
+from flask import g, url_for
 
-from cladnet import network_hosts, networks
-from cladnet.model import ADDRESS_QUARANTINE_S, DatapathKind, Encryption, RuleType
-from web import body
+from cladnet import keys, networks
+from cladnet.free_ranges import Recommendation
+from cladnet.model import ADDRESS_QUARANTINE_S, CladnetSpecification, DatapathKind, Encryption, RuleType
+from larva.errors import InvalidInput
+from web.api.routing import Created, Listing, Routes
 from web.context import store
+from web.roles import Right
 
-blueprint = Blueprint("cladnets", __name__, url_prefix="/cladnets")
+routes = Routes("cladnets")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +30,42 @@ class CladnetWish:
     address_quarantine_s: float = ADDRESS_QUARANTINE_S
 
 
-@blueprint.get("")
-def list_all() -> Response:
-    """Every CLADNet."""
-    return body.answer({"cladnets": networks.list_all(store())})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CladnetChange:
+    """What is to be changed of a CLADNet; what is None stays."""
+
+    name: str | None = None
+    cidr: str | None = None
+    """A range that contains the present one."""
+    ipv6: str | None = None
+    """A private /64, "auto" or "off"."""
+    description: str | None = None
+    rule_type: RuleType | None = None
+    datapath: DatapathKind | None = None
+    encryption: Encryption | None = None
+    address_quarantine_s: float | None = None
 
 
-@blueprint.post("")
-def create() -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeQuery:
+    """How many hosts a CLADNet should hold."""
+
+    hosts: int | None = None
+
+
+def _age(specification: CladnetSpecification) -> tuple[str, ...]:
+    return specification.created_at.isoformat(), specification.id
+
+
+@routes.get("/cladnets", Right.OWN, listing=Listing(name="cladnets", order=_age))
+def list_all() -> tuple[CladnetSpecification, ...]:
+    """Every CLADNet, oldest first; a tenant's own."""
+    return tuple(each for each in networks.list_all(store()) if g.caller.sees(each.id))
+
+
+@routes.post("/cladnets", Right.OPERATE, status=201)
+def create(wish: CladnetWish) -> Created[CladnetSpecification]:
     """Create a CLADNet."""
-    wish = body.read(CladnetWish)
     specification = networks.create(
         store(),
         name=wish.name,
@@ -48,23 +77,41 @@ def create() -> Response:
         encryption=wish.encryption,
         quarantine_s=wish.address_quarantine_s,
     )
-    return body.created(specification, url_for(".show", cladnet=specification.id))
+    return Created(specification, url_for(".show", cladnet=specification.id))
 
 
-@blueprint.get("/<cladnet>")
-def show(cladnet: str) -> Response:
+@routes.get("/cladnets/<cladnet>", resource=keys.configuration)
+def show(group: str) -> CladnetSpecification:
     """One CLADNet, by id or name."""
-    return body.answer(networks.find(store(), cladnet))
+    return networks.find(store(), group)
 
 
-@blueprint.delete("/<cladnet>")
-def delete(cladnet: str) -> Response:
+@routes.patch("/cladnets/<cladnet>", Right.OPERATE, resource=keys.configuration)
+def update(group: str, wish: CladnetChange) -> CladnetSpecification:
+    """Change a CLADNet while traffic flows."""
+    if wish == CladnetChange():
+        raise InvalidInput("nothing to change", hint="name what is to be otherwise")
+    return networks.update(
+        store(),
+        group,
+        name=wish.name,
+        cidr=wish.cidr,
+        ipv6=wish.ipv6,
+        description=wish.description,
+        rule_type=wish.rule_type,
+        datapath=wish.datapath,
+        encryption=wish.encryption,
+        quarantine_s=wish.address_quarantine_s,
+    )
+
+
+@routes.delete("/cladnets/<cladnet>", Right.OPERATE, resource=keys.configuration)
+def delete(group: str) -> None:
     """Begin to delete a CLADNet; the controller empties it."""
-    networks.delete(store(), cladnet)
-    return body.done()
+    networks.delete(store(), group)
 
 
-@blueprint.get("/<cladnet>/hosts")
-def hosts(cladnet: str) -> Response:
-    """The hosts of a CLADNet."""
-    return body.answer({"hosts": network_hosts.views(store(), networks.find(store(), cladnet).id)})
+@routes.get("/recommended-range")
+def recommend(query: RangeQuery) -> Recommendation:
+    """A range for a new CLADNet, and what it keeps away from."""
+    return networks.recommend(store(), hosts=query.hosts)

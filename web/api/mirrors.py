@@ -2,16 +2,13 @@
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response
-
 from cbstorage.wanted import mirrors
-from cbstorage.wanted.mirrors import KEEP
-from cladnet import networks
-from larva import codec
-from web import body
+from cbstorage.wanted.mirrors import KEEP, MirrorView
+from web.api.routing import Listing, Routes
 from web.context import store
+from web.roles import Right
 
-blueprint = Blueprint("mirrors", __name__)
+routes = Routes("mirrors", "/cladnets/<cladnet>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,42 +30,34 @@ class PromotionWish:
     force: bool = False
 
 
-@blueprint.get("/cladnets/<cladnet>/mirrors")
-def list_all(cladnet: str) -> Response:
+@routes.get("/mirrors", listing=Listing(name="mirrors", order=lambda view: (view.name, view.id)))
+def list_all(group: str) -> tuple[MirrorView, ...]:
     """The volumes that follow others, and how far behind they are."""
-    group = networks.find(store(), cladnet).id
-    return body.answer({"mirrors": [codec.to_builtins(view) for view in mirrors.list_all(store(), group)]})
+    return mirrors.list_all(store(), group)
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes/<name>/mirrors")
-def create(cladnet: str, name: str) -> Response:
+@routes.post("/volumes/<name>/mirrors", Right.USE, status=202)
+def create(group: str, name: str, wish: MirrorWish) -> MirrorView:
     """Ask for a volume that follows this one; asking again changes how often."""
-    group = networks.find(store(), cladnet).id
-    wish = body.read(MirrorWish)
     promise = mirrors.placed(store(), group, name, survive=wish.survive, home=wish.home)
     made = mirrors.create(store(), group, name, promise, new=wish.name, every_s=wish.every_s, keep=wish.keep)
-    return body.answer(codec.to_builtins(mirrors.find(store(), group, made.name)), 202)
+    return mirrors.find(store(), group, made.name)
 
 
-@blueprint.post("/cladnets/<cladnet>/mirrors/<name>/now")
-def now(cladnet: str, name: str) -> Response:
+@routes.post("/mirrors/<name>/now", Right.USE, status=202)
+def now(group: str, name: str) -> MirrorView:
     """Ask for a mirror to be brought what its source holds now."""
-    group = networks.find(store(), cladnet).id
     mirrors.now(store(), group, name)
-    return body.answer(codec.to_builtins(mirrors.find(store(), group, name)), 202)
+    return mirrors.find(store(), group, name)
 
 
-@blueprint.post("/cladnets/<cladnet>/mirrors/<name>/promote")
-def promote(cladnet: str, name: str) -> Response:
+@routes.post("/mirrors/<name>/promote", Right.USE, status=202)
+def promote(group: str, name: str, wish: PromotionWish) -> MirrorView:
     """Make a mirror an ordinary volume; the answer is how it stood."""
-    group = networks.find(store(), cladnet).id
-    return body.answer(
-        codec.to_builtins(mirrors.promote(store(), group, name, force=body.read(PromotionWish).force)), 202
-    )
+    return mirrors.promote(store(), group, name, force=wish.force)
 
 
-@blueprint.delete("/cladnets/<cladnet>/mirrors/<name>")
-def stop(cladnet: str, name: str) -> Response:
+@routes.delete("/mirrors/<name>", Right.USE)
+def stop(group: str, name: str) -> None:
     """Ask for a mirror to follow no longer; it stays as it was whole last."""
-    mirrors.stop(store(), networks.find(store(), cladnet).id, name)
-    return body.done()
+    mirrors.stop(store(), group, name)

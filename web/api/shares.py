@@ -2,16 +2,14 @@
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response
-
+from cbstorage import keys
 from cbstorage.share_model import Share
 from cbstorage.wanted import sharing
-from cladnet import networks
-from larva import codec
-from web import body
+from web.api.routing import Routes
 from web.context import store
+from web.roles import Right
 
-blueprint = Blueprint("shares", __name__)
+routes = Routes("shares", "/cladnets/<cladnet>/volumes/<name>/shares")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,43 +26,46 @@ class ShareWish:
     read_only: bool = False
 
 
-def _answer(group: str, name: str, status: int = 202) -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """Whom a volume is for: every host of its CLADNet, or these."""
+
+    everybody: bool
+    hosts: tuple[Share, ...]
+
+
+def _shares(group: str, name: str) -> Shares:
     found = sharing.shares(store(), group, name)
-    shown = {"everybody": found is None, "hosts": [codec.to_builtins(one) for one in found or ()]}
-    return body.answer(shown, status)
+    return Shares(everybody=found is None, hosts=found or ())
 
 
-@blueprint.get("/cladnets/<cladnet>/volumes/<name>/shares")
-def show(cladnet: str, name: str) -> Response:
+@routes.get("", resource=keys.volume)
+def show(group: str, name: str) -> Shares:
     """The hosts that a volume is kept for; `everybody`: it is for every host of its CLADNet."""
-    return _answer(networks.find(store(), cladnet).id, name, 200)
+    return _shares(group, name)
 
 
-@blueprint.put("/cladnets/<cladnet>/volumes/<name>/shares")
-def keep_for(cladnet: str, name: str) -> Response:
+@routes.put("", Right.USE, status=202, resource=keys.volume)
+def keep_for(group: str, name: str, wish: SharesWish) -> Shares:
     """Keep a volume for these hosts, and take it from all others."""
-    group = networks.find(store(), cladnet).id
-    sharing.keep_for(store(), group, name, body.read(SharesWish).hosts)
-    return _answer(group, name)
+    sharing.keep_for(store(), group, name, wish.hosts)
+    return _shares(group, name)
 
 
-@blueprint.delete("/cladnets/<cladnet>/volumes/<name>/shares")
-def open_to_all(cladnet: str, name: str) -> Response:
+@routes.delete("", Right.USE, resource=keys.volume)
+def open_to_all(group: str, name: str) -> None:
     """Make a volume one for every host of its CLADNet."""
-    sharing.open_to_all(store(), networks.find(store(), cladnet).id, name)
-    return body.done()
+    sharing.open_to_all(store(), group, name)
 
 
-@blueprint.put("/cladnets/<cladnet>/volumes/<name>/shares/<host>")
-def share(cladnet: str, name: str, host: str) -> Response:
+@routes.put("/<host>", Right.USE, status=202)
+def share(group: str, name: str, host: str, wish: ShareWish) -> Shares:
     """Share a volume that is kept for some hosts with one more, or in another way."""
-    group = networks.find(store(), cladnet).id
-    sharing.share(store(), group, name, [host], read_only=body.read(ShareWish).read_only)
-    return _answer(group, name)
+    sharing.share(store(), group, name, [host], read_only=wish.read_only)
+    return _shares(group, name)
 
 
-@blueprint.delete("/cladnets/<cladnet>/volumes/<name>/shares/<host>")
-def unshare(cladnet: str, name: str, host: str) -> Response:
+@routes.delete("/<host>", Right.USE)
+def unshare(group: str, name: str, host: str) -> None:
     """Take a volume from a host."""
-    sharing.unshare(store(), networks.find(store(), cladnet).id, name, [host])
-    return body.done()
+    sharing.unshare(store(), group, name, [host])

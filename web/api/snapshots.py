@@ -1,17 +1,16 @@
-"""Snapshots of volumes and their schedules."""
+"""Snapshots of volumes, their schedules, and volumes that are made from them."""
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response
-
+from cbstorage.volume_model import Snapshot, SnapshotSchedule
 from cbstorage.wanted import copies, snapshots, volumes
-from cladnet import networks
-from larva import codec
-from web import body
-from web.api.volumes import shown
+from cbstorage.wanted.snapshots import SnapshotList
+from web.api.routing import Routes
+from web.api.volumes import Volume, shown
 from web.context import store
+from web.roles import Right
 
-blueprint = Blueprint("snapshots", __name__)
+routes = Routes("snapshots", "/cladnets/<cladnet>/volumes/<name>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,55 +37,59 @@ class ScheduleWish:
     keep: int = 24
 
 
-@blueprint.get("/cladnets/<cladnet>/volumes/<name>/snapshots")
-def list_all(cladnet: str, name: str) -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestorationWish:
+    """Whether a volume is unmounted everywhere first; it is mounted nowhere afterwards then."""
+
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """A volume goes back to a snapshot."""
+
+    before: str
+    """The snapshot of what it is now."""
+
+
+@routes.get("/snapshots")
+def list_all(group: str, name: str) -> SnapshotList:
     """A volume's snapshots, the oldest first, and its schedule."""
-    return body.answer(codec.to_builtins(snapshots.list_all(store(), networks.find(store(), cladnet).id, name)))
+    return snapshots.list_all(store(), group, name)
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes/<name>/snapshots")
-def create(cladnet: str, name: str) -> Response:
+@routes.post("/snapshots", Right.USE, status=202)
+def create(group: str, name: str, wish: SnapshotWish) -> Snapshot:
     """Ask for a snapshot."""
-    group = networks.find(store(), cladnet).id
-    wish = snapshots.create(store(), group, name, body.read(SnapshotWish).name)
-    return body.answer(codec.to_builtins(wish), 202)
+    return snapshots.create(store(), group, name, wish.name)
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes/<name>/clone")
-def clone(cladnet: str, name: str) -> Response:
+@routes.post("/clone", Right.USE, status=202)
+def clone(group: str, name: str, wish: CloneWish) -> Volume:
     """Ask for a new volume with what this one holds, or held."""
-    group = networks.find(store(), cladnet).id
-    wish = body.read(CloneWish)
     copies.clone(store(), group, name, wish.name, snapshot=wish.snapshot, size_bytes=wish.size_bytes)
-    return body.answer(shown(volumes.find(store(), group, wish.name)), 202)
+    return shown(volumes.find(store(), group, wish.name))
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes/<name>/snapshots/<snapshot>/restore")
-def restore(cladnet: str, name: str, snapshot: str) -> Response:
-    """Ask for a volume to be again what it was; it must be mounted nowhere. The answer names what it is now."""
-    before = copies.restore(store(), networks.find(store(), cladnet).id, name, snapshot)
-    return body.answer({"before": before}, 202)
+@routes.post("/snapshots/<snapshot>/restore", Right.USE, status=202)
+def restore(group: str, name: str, snapshot: str, wish: RestorationWish) -> Restoration:
+    """Ask for a volume to be again what it was; it must be mounted nowhere, unless by force."""
+    return Restoration(before=copies.restore(store(), group, name, snapshot, force=wish.force))
 
 
-@blueprint.delete("/cladnets/<cladnet>/volumes/<name>/snapshots/<snapshot>")
-def delete(cladnet: str, name: str, snapshot: str) -> Response:
+@routes.delete("/snapshots/<snapshot>", Right.USE)
+def delete(group: str, name: str, snapshot: str) -> None:
     """Ask for a snapshot to be removed."""
-    snapshots.delete(store(), networks.find(store(), cladnet).id, name, snapshot)
-    return body.done()
+    snapshots.delete(store(), group, name, snapshot)
 
 
-@blueprint.put("/cladnets/<cladnet>/volumes/<name>/snapshot-schedule")
-def schedule(cladnet: str, name: str) -> Response:
+@routes.put("/snapshot-schedule", Right.USE, status=202)
+def schedule(group: str, name: str, wish: ScheduleWish) -> SnapshotSchedule:
     """Ask for snapshots from time to time."""
-    wish = body.read(ScheduleWish)
-    group = networks.find(store(), cladnet).id
-    return body.answer(
-        codec.to_builtins(snapshots.schedule(store(), group, name, every_s=wish.every_s, keep=wish.keep)), 202
-    )
+    return snapshots.schedule(store(), group, name, every_s=wish.every_s, keep=wish.keep)
 
 
-@blueprint.delete("/cladnets/<cladnet>/volumes/<name>/snapshot-schedule")
-def unschedule(cladnet: str, name: str) -> Response:
+@routes.delete("/snapshot-schedule", Right.USE)
+def unschedule(group: str, name: str) -> None:
     """Ask for no more scheduled snapshots."""
-    snapshots.unschedule(store(), networks.find(store(), cladnet).id, name)
-    return body.done()
+    snapshots.unschedule(store(), group, name)

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response
-
-from cladnet import keys, networks, status_tests
-from cladnet.model import TestSpecification
-from web import body
+from cladnet import keys, status_tests
+from cladnet.model import HostStatus, TestSpecification
+from web.api.routing import Routes
 from web.context import store
+from web.roles import Right
 
-blueprint = Blueprint("status", __name__, url_prefix="/cladnets/<cladnet>")
+routes = Routes("status", "/cladnets/<cladnet>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,17 +18,25 @@ class StatusWish:
     trials: int = 3
 
 
-@blueprint.post("/status-tests")
-def ask(cladnet: str) -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """A status test and what has been measured for it."""
+
+    test: TestSpecification | None
+    """The last one that was asked for."""
+    rows: tuple[HostStatus, ...]
+    """Those that answer it so far; without a test those that are there."""
+
+
+@routes.post("/status-tests", Right.USE, status=202)
+def ask(group: str, wish: StatusWish) -> TestSpecification:
     """Ask every agent to measure the latency to every peer; the rows come as events, or from `GET …/status`."""
-    wish = body.read(StatusWish)
-    return body.answer(status_tests.request(store(), networks.find(store(), cladnet).id, trials=wish.trials), 202)
+    return status_tests.request(store(), group, trials=wish.trials)
 
 
-@blueprint.get("/status")
-def matrix(cladnet: str) -> Response:
+@routes.get("/status")
+def matrix(group: str) -> Matrix:
     """The last test asked for, and the rows that answer it so far; without a test the rows that are there."""
-    group = networks.find(store(), cladnet).id
     asked = store().get(keys.test_specification(group), TestSpecification)
     test = asked.value if asked else None
-    return body.answer({"test": test, "rows": status_tests.matrix(store(), group, test.id if test else None)})
+    return Matrix(test=test, rows=status_tests.matrix(store(), group, test.id if test else None))

@@ -1,17 +1,27 @@
 """Volumes and where they are mounted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 
-from flask import Blueprint, Response, request, url_for
+from flask import g, url_for
 
-from cbstorage.wanted import mounting, promises, resizing, trash, volumes
-from cbstorage.wanted.volumes import VolumeView
-from cladnet import networks
-from larva import codec
-from web import body
+from cbstorage import keys
+from cbstorage.model import VolumeSpecification
+from cbstorage.wanted import mounting, promises, resizing, volumes
+from cbstorage.wanted.promises import Preview
+from cbstorage.wanted.volumes import KEEP_S, MountView, VolumeView
+from web.api.routing import Created, Listing, Routes
 from web.context import store
+from web.roles import Right
 
-blueprint = Blueprint("volumes", __name__)
+routes = Routes("volumes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume(VolumeView):
+    """A volume as programs and scripts read it."""
+
+    status: str = field()
+    """One word: pending, ready, resizing, copying, failed, deleting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,103 +62,106 @@ class UnmountWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UndeleteWish:
-    """What a volume from the trash shall be called; None: as before."""
+class HomeQuery:
+    """Where a volume would be written from: a CSP, or `csp/region`."""
 
-    name: str | None = None
-
-
-def shown(view: VolumeView) -> dict[str, object]:
-    """Return a volume as programs and scripts read it."""
-    return {**codec.to_builtins(view), "status": view.status}
+    home: str = ""
 
 
-@blueprint.get("/volumes")
-def list_everywhere() -> Response:
-    """The volumes of every CLADNet."""
-    return body.answer({"volumes": [shown(view) for view in volumes.list_all(store())]})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionQuery:
+    """How a volume is deleted."""
+
+    force: bool = False
+    """Take it away from the hosts that have it mounted first."""
+    keep_s: int = KEEP_S
+    """For how long it can be taken back from the trash; 0 destroys it at once."""
 
 
-@blueprint.get("/cladnets/<cladnet>/volumes")
-def list_all(cladnet: str) -> Response:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A volume on a host."""
+
+    volume: str
+    mount: MountView
+
+
+def shown(view: VolumeView) -> Volume:
+    """Return a volume with its status."""
+    return Volume(**{one.name: getattr(view, one.name) for one in fields(view)}, status=view.status)
+
+
+def _place(view: VolumeView) -> tuple[str, ...]:
+    return view.group, view.name
+
+
+ALL = Listing(name="volumes", order=_place)
+
+
+@routes.get("/volumes", Right.OWN, listing=ALL)
+def list_everywhere() -> tuple[Volume, ...]:
+    """The volumes of every CLADNet; for a tenant, of its own."""
+    return tuple(shown(view) for view in volumes.list_all(store()) if g.caller.sees(view.group))
+
+
+@routes.get("/cladnets/<cladnet>/volumes", listing=ALL)
+def list_all(group: str) -> tuple[Volume, ...]:
     """The volumes of one CLADNet."""
-    group = networks.find(store(), cladnet).id
-    return body.answer({"volumes": [shown(view) for view in volumes.list_all(store(), group)]})
+    return tuple(shown(view) for view in volumes.list_all(store(), group))
 
 
-@blueprint.get("/cladnets/<cladnet>/promises")
-def list_promises(cladnet: str) -> Response:
+@routes.get("/cladnets/<cladnet>/promises")
+def list_promises(group: str, query: HomeQuery) -> Preview:
     """What a volume can be promised to survive, written from `?home=`, and what a write costs then."""
-    group = networks.find(store(), cladnet).id
-    return body.answer(promises.preview(store(), group, request.args.get("home", "")))
+    return promises.preview(store(), group, query.home)
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes")
-def create(cladnet: str) -> Response:
+@routes.post("/cladnets/<cladnet>/volumes", Right.USE, status=201)
+def create(group: str, wish: VolumeWish) -> Created[VolumeSpecification]:
     """Ask for a new volume."""
-    group = networks.find(store(), cladnet).id
-    wish = body.read(VolumeWish)
     promise = promises.parse(wish.survive, wish.home)
     volume = volumes.create(store(), group, wish.name, wish.size_bytes, promise, kept_for=wish.kept_for)
-    return body.created(volume, url_for(".show", cladnet=group, name=volume.name))
+    return Created(volume, url_for(".show", cladnet=group, name=volume.name))
 
 
-@blueprint.get("/cladnets/<cladnet>/volumes/<name>")
-def show(cladnet: str, name: str) -> Response:
+@routes.get("/cladnets/<cladnet>/volumes/<name>", resource=keys.volume)
+def show(group: str, name: str) -> Volume:
     """One volume with its mounts."""
-    return body.answer(shown(volumes.find(store(), networks.find(store(), cladnet).id, name)))
+    return shown(volumes.find(store(), group, name))
 
 
-@blueprint.delete("/cladnets/<cladnet>/volumes/<name>")
-def delete(cladnet: str, name: str) -> Response:
-    """Ask for a volume to be moved into the trash; it must be mounted nowhere."""
-    volumes.delete(store(), networks.find(store(), cladnet).id, name)
-    return body.done()
+@routes.delete("/cladnets/<cladnet>/volumes/<name>", Right.USE, resource=keys.volume)
+def delete(group: str, name: str, query: DeletionQuery) -> None:
+    """Ask for a volume to be moved into the trash; it must be mounted nowhere, or taken away by force."""
+    volumes.delete(store(), group, name, force=query.force, keep_s=query.keep_s)
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes/<name>/resize")
-def resize(cladnet: str, name: str) -> Response:
+@routes.post("/cladnets/<cladnet>/volumes/<name>/resize", Right.USE, status=202, resource=keys.volume)
+def resize(group: str, name: str, wish: SizeWish) -> Volume:
     """Ask for another quota."""
-    group = networks.find(store(), cladnet).id
-    wish = body.read(SizeWish)
     resizing.resize(store(), group, name, wish.size_bytes, force=wish.force)
-    return body.answer(shown(volumes.find(store(), group, name)), 202)
+    return shown(volumes.find(store(), group, name))
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes/<name>/mount")
-def mount(cladnet: str, name: str) -> Response:
+@routes.post("/cladnets/<cladnet>/volumes/<name>/mount", Right.USE, status=202)
+def mount(group: str, name: str, wish: MountWish) -> Volume:
     """Ask for a volume to be mounted on hosts, and kept mounted."""
-    group = networks.find(store(), cladnet).id
-    wish = body.read(MountWish)
     mounting.mount(store(), group, name, wish.hosts, wish.path, read_only=wish.read_only)
-    return body.answer(shown(volumes.find(store(), group, name)), 202)
+    return shown(volumes.find(store(), group, name))
 
 
-@blueprint.post("/cladnets/<cladnet>/volumes/<name>/unmount")
-def unmount(cladnet: str, name: str) -> Response:
+@routes.post("/cladnets/<cladnet>/volumes/<name>/unmount", Right.USE, status=202)
+def unmount(group: str, name: str, wish: UnmountWish) -> Volume:
     """Ask for a volume to be taken away from hosts."""
-    group = networks.find(store(), cladnet).id
-    mounting.unmount(store(), group, name, body.read(UnmountWish).hosts)
-    return body.answer(shown(volumes.find(store(), group, name)), 202)
+    mounting.unmount(store(), group, name, wish.hosts)
+    return shown(volumes.find(store(), group, name))
 
 
-@blueprint.get("/cladnets/<cladnet>/volume-trash")
-def list_trash(cladnet: str) -> Response:
-    """The deleted volumes that can be taken back."""
-    group = networks.find(store(), cladnet).id
-    return body.answer({"volumes": [codec.to_builtins(view) for view in trash.list_all(store(), group)]})
-
-
-@blueprint.post("/cladnets/<cladnet>/volume-trash/<volume>/undelete")
-def undelete(cladnet: str, volume: str) -> Response:
-    """Take a volume back from the trash, named by its name or its id."""
-    group = networks.find(store(), cladnet).id
-    back = trash.undelete(store(), group, volume, name=body.read(UndeleteWish).name)
-    return body.answer(shown(volumes.find(store(), group, back.name)), 202)
-
-
-@blueprint.delete("/cladnets/<cladnet>/volume-trash/<volume>")
-def purge(cladnet: str, volume: str) -> Response:
-    """Destroy a volume in the trash; there is no way back."""
-    trash.purge(store(), networks.find(store(), cladnet).id, volume)
-    return body.done()
+@routes.get(
+    "/cladnets/<cladnet>/mounts", listing=Listing(name="mounts", order=lambda one: (one.volume, one.mount.host))
+)
+def mounts(group: str) -> tuple[Mount, ...]:
+    """Every mount of a CLADNet's volumes, wanted and as its host reports it."""
+    return tuple(
+        Mount(volume=view.name, mount=each) for view in volumes.list_all(store(), group) for each in view.mounts
+    )

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from ipaddress import IPv4Network, collapse_addresses
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -18,7 +18,9 @@ from web.accounts import NotAuthenticated
 from web.cbnetwork import messages, protojson, status, translation
 from web.cbnetwork.translation import CommandType, TestType
 from web.context import store
+from web.roles import Right
 
+COMMANDS = "/v1/control/"
 PREFIXES = ("/v1/cladnet", "/v1/control/cladnet", "/v1/test/cladnet", "/health")
 _Guard = Callable[[], ResponseReturnValue | None]
 
@@ -31,6 +33,8 @@ def require_token() -> None:
     if request.authorization is None:
         raise NotAuthenticated("an access token is needed", hint="send `Authorization: Bearer TOKEN`")
     sessions.require_user()
+    if request.path.startswith(COMMANDS):  # which it gives by GET
+        g.caller.require(Right.OPERATE)
 
 
 def register(app: Flask, *, guard: _Guard = require_token, alone: bool = False) -> None:

@@ -81,7 +81,10 @@ def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
     cladnets = networks.list_all(store())
     return render_template(
         "volumes.html",
-        data={"volumes": [shown(view) for view in volumes.list_all(store())], "cladnets": codec.to_builtins(cladnets)},
+        data={
+            "volumes": [codec.to_builtins(shown(view)) for view in volumes.list_all(store())],
+            "cladnets": codec.to_builtins(cladnets),
+        },
         cladnets=cladnets,
         typed=typed,
         policies=[each.value for each in Survive],
@@ -103,7 +106,7 @@ def _show(
         cladnet=cladnet,
         size=sizes.show(view.size_bytes),
         hosts=network_hosts.views(store(), view.group),
-        data={"volume": shown(view)},
+        data={"volume": codec.to_builtins(shown(view))},
         typed=typed or {"hosts": [], "path": f"/srv/{view.name}"},
         mount_problem=mount_problem,
         delete_problem=delete_problem,

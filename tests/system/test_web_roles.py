@@ -1,0 +1,161 @@
+"""Every role at every route: what it may is done or refused for another reason, what it may not is refused for that."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from contract import checked_client
+from flask import Flask
+from flask.testing import FlaskClient
+
+from cladnet import networks
+from cladnet.etcd.store import Store
+from larva import checks
+from web import accounts, openapi
+from web.app import create_app
+from web.openapi import Route
+from web.roles import AccountRole, Grant, Right
+
+PASSWORD = "correct-horse-battery"
+
+
+@pytest.fixture
+def app(console_etcd: str, console_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
+    monkeypatch.setattr(checks, "installed", dict)  # of the machine that runs the tests, which is no control node
+    app = create_app(lambda: Store([console_etcd]), state_directory=tmp_path, secure=False)
+    app.testing = False
+    app.test_client_class = checked_client(app)
+    own = networks.create(console_store, name="own").id
+    networks.create(console_store, name="foreign")
+    for role in AccountRole:
+        cladnets = (own,) if role is AccountRole.TENANT else ()
+        accounts.create(console_store, role.value, PASSWORD, role, cladnets)
+    accounts.create(console_store, "another-admin", PASSWORD)
+    yield app
+    app.extensions["larva"].close()
+
+
+def client_of(app: Flask, store: Store, role: AccountRole) -> FlaskClient:
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(store, role.value)}"
+    return client
+
+
+def called(client: FlaskClient, route: Route, cladnet: str) -> tuple[int, str]:
+    """Status and code of the answer to a call of a route, about things that are not there."""
+    path = re.sub(r"\{[a-z]+\}", "1", route.path.replace("{cladnet}", cladnet))
+    answer = client.open(path, method=route.method, json={} if route.operation.wish is not None else None)
+    return answer.status_code, (answer.json or {}).get("code", "") if answer.status_code >= 400 else ""
+
+
+@pytest.mark.parametrize("role", AccountRole)
+def test_a_role_reaches_what_it_may_and_nothing_else(app: Flask, console_store: Store, role: AccountRole) -> None:
+    client = client_of(app, console_store, role)
+    grant = Grant(role=role, cladnets=("own",))
+    for route in openapi.routes(app):
+        in_a_cladnet = "{cladnet}" in route.path
+        for cladnet in ("own", "foreign") if in_a_cladnet else ("",):
+            status, code = called(client, route, cladnet)
+            where = f"{role} {route.method} {route.path} in {cladnet!r}: {status} {code}"
+            if grant.allows(route.operation.right, cladnet or None):
+                assert status not in (401, 403), where
+            elif role is AccountRole.TENANT and cladnet == "foreign" and route.operation.right in (
+                Right.READ, Right.USE,
+            ):  # fmt: skip
+                assert (status, code) == (404, "not-found"), f"{where}: a tenant is not told what others have"
+            else:
+                assert (status, code) == (403, "refused"), where
+
+
+@pytest.mark.parametrize("role", AccountRole)
+def test_lists_show_a_tenant_its_own_only(app: Flask, console_store: Store, role: AccountRole) -> None:
+    found = client_of(app, console_store, role).get("/v1/cladnets").json["cladnets"]
+    assert [each["name"] for each in found] == (["own"] if role is AccountRole.TENANT else ["own", "foreign"])
+
+
+@pytest.mark.parametrize("role", AccountRole)
+def test_pages_keep_to_the_roles_too(app: Flask, console_store: Store, role: AccountRole) -> None:
+    client = client_of(app, console_store, role)
+    operates = role in (AccountRole.ADMIN, AccountRole.OPERATOR)
+    looks = role is not AccountRole.TENANT
+    for path in ("/cladnets", "/volumes", "/cladnets/foreign"):
+        assert (client.get(path).status_code == 200) == looks, path
+    assert client.get("/cladnets/own").status_code == 200
+    made = client.post("/cladnets", data={"name": "more", "rule_type": "basic"}).status_code
+    assert made == (303 if operates else 403)
+    gone = client.post("/cladnets/own/delete", data={"confirm": "x"}).status_code
+    assert gone == (422 if operates else 403)
+    used = client.post("/volumes/own/photos/mount", data={}).status_code
+    assert used == (403 if role is AccountRole.VIEWER else 404), "there is no such volume"
+    old = client.get("/v1/control/cladnet/own/command/UP").status_code
+    assert (old < 400) == operates, "which the old service does by GET"
+
+
+def test_a_token_of_a_narrower_role_stays_narrow(app: Flask, console_store: Store) -> None:
+    admin = client_of(app, console_store, AccountRole.ADMIN)
+    wish = {"description": "a dashboard", "role": "viewer", "ttl_s": 3600}
+    made = admin.post("/v1/access-tokens", json=wish)
+    assert made.status_code == 201
+    narrow = app.test_client()
+    narrow.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {made.json['secret']}"
+    assert narrow.get("/v1/cladnets").status_code == 200
+    assert narrow.post("/v1/cladnets", json={"name": "more"}).status_code == 403
+    assert narrow.get("/v1/users").status_code == 403
+    assert narrow.post("/v1/access-tokens", json={}).status_code == 403, "it could make itself a wider one"
+    assert admin.delete(f"/v1/access-tokens/{made.json['token']['id']}").status_code == 204
+    assert narrow.get("/v1/cladnets").status_code == 401
+
+
+def test_a_token_ends_when_it_was_said_to(app: Flask, console_store: Store) -> None:
+    secret = accounts.create_token(console_store, "admin", "short", ttl_s=60)
+    client = app.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
+    assert client.get("/v1/me").status_code == 200
+    (item,) = console_store.list(accounts.ACCESS_TOKENS, accounts.AccessToken).items
+    ended = replace(item.value, expires_at=item.value.created_at)
+    console_store.replace(item, ended)
+    assert client.get("/v1/me").status_code == 401
+    assert accounts.tokens(console_store)[0].expired
+
+
+def test_tokens_are_their_owners_and_the_administrators(app: Flask, console_store: Store) -> None:
+    accounts.create_token(console_store, "operator", "theirs")
+    viewer, admin = (client_of(app, console_store, role) for role in (AccountRole.VIEWER, AccountRole.ADMIN))
+    assert {token["user"] for token in viewer.get("/v1/access-tokens").json["tokens"]} == {"viewer"}
+    everybody = admin.get("/v1/access-tokens").json["tokens"]
+    assert {token["user"] for token in everybody} == {"operator", "viewer", "admin"}
+    theirs = next(token["id"] for token in everybody if token["user"] == "operator")
+    assert viewer.delete(f"/v1/access-tokens/{theirs}").status_code == 404
+
+
+def test_the_life_of_an_account(app: Flask, console_store: Store) -> None:
+    admin = client_of(app, console_store, AccountRole.ADMIN)
+    wish = {"name": "kim", "password": PASSWORD, "role": "viewer"}
+    made = admin.post("/v1/users", json=wish)
+    assert (made.status_code, made.headers["Location"]) == (201, "/v1/users/kim")
+    assert "password" not in made.json
+    assert admin.post("/v1/users", json=wish).status_code == 409
+    assert admin.post("/v1/users", json={**wish, "name": "lee", "password": "short"}).status_code == 422
+    assert admin.post("/v1/users", json={**wish, "name": "lee", "cladnets": ["own"]}).status_code == 422
+    assert admin.post("/v1/users", json={**wish, "name": "lee", "role": "tenant"}).status_code == 422
+    kim = app.test_client()
+    kim.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'kim')}"
+    assert kim.post("/v1/cladnets", json={"name": "more"}).status_code == 403
+    changed = admin.patch("/v1/users/kim", json={"role": "operator"})
+    assert (changed.status_code, changed.json["role"]) == (200, "operator")
+    assert kim.post("/v1/cladnets", json={"name": "more"}).status_code == 201, "from the next request on"
+    assert kim.put("/v1/me/password", json={"present": "wrong", "password": PASSWORD}).status_code == 401
+    assert kim.put("/v1/me/password", json={"present": PASSWORD, "password": "another-good-one"}).status_code == 204
+    assert accounts.authenticate(console_store, "kim", "another-good-one").role is AccountRole.OPERATOR
+    assert admin.delete("/v1/users/kim").status_code == 204
+    assert kim.get("/v1/me").status_code == 401
+    assert accounts.tokens(console_store, "kim") == ()
+
+
+def test_there_is_always_an_administrator(app: Flask, console_store: Store) -> None:
+    admin = client_of(app, console_store, AccountRole.ADMIN)
+    assert admin.delete("/v1/users/another-admin").status_code == 204
+    for refused in (admin.delete("/v1/users/admin"), admin.patch("/v1/users/admin", json={"role": "viewer"})):
+        assert (refused.status_code, refused.json["code"]) == (409, "conflict")
