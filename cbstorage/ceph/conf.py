@@ -48,6 +48,8 @@ _FAILURE: Mapping[str, object] = {
     "mon_tick_interval": timing.TICK_S,
     "ms_max_backoff": 3,
     "osd_heartbeat_interval": timing.HEARTBEAT_S,
+    # An OSD tells the monitors so often who answers it no more: by default up to 5 s later than it noticed.
+    "osd_mon_report_interval": timing.HEARTBEAT_S,
     # By default a second lies between two changes, and a metadata server's takeover is five of them.
     "paxos_propose_interval": 0.25,
 }

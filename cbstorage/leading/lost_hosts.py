@@ -22,6 +22,11 @@ def lost(quorum: QuorumStatus, osd_map: OsdMap, tree: CrushTree) -> frozenset[st
     return frozenset(found)
 
 
+def unheard(quorum: QuorumStatus) -> frozenset[str]:
+    """Return the hosts whose monitors are missing from the quorum: others may notice more in a moment."""
+    return frozenset(one.name for one in quorum.monmap.mons) - frozenset(quorum.quorum_names)
+
+
 def servers_on(hosts: Collection[str], maps: FileSystems) -> tuple[MdsEntry, ...]:
     """Return the metadata servers on these hosts that hold a rank, whatever they are doing."""
     names = {local.mds_name(host) for host in hosts}

@@ -11,8 +11,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
@@ -34,8 +34,8 @@ _NO_ECHO = 1
 """ping(8): its exit code when nobody answered; 2 when it failed itself."""
 AT_ONCE = 32
 """Hosts."""
-RECONNECT = "up:reconnect"
-_BEFORE = ("up:standby", "up:standby-replay", "up:replay", "up:resolve", "up:boot", "up:creating", "up:starting")
+REPLAY, RECONNECT = "up:replay", "up:reconnect"
+_BEFORE = ("up:standby", "up:standby-replay", REPLAY, "up:resolve", "up:boot", "up:creating", "up:starting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,25 +133,57 @@ def _state(server: _Server) -> str:
         return _BEFORE[0]
 
 
+def _clients(server: _Server) -> set[str]:
+    """From where its clients came, as far as it can tell yet."""
+    try:
+        return {one.address for one in server.sessions()}
+    except LarvaError:
+        return set()
+
+
+class _Echoes:
+    """Which hosts answer; each is asked once, in the background."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self._asked: dict[str, Future[bool]] = {}
+
+    def ask(self, addresses: Iterable[str]) -> None:
+        """Begin to ask those that were not asked yet."""
+        for one in addresses:
+            if one not in self._asked:
+                self._asked[one] = self._pool.submit(_answers, one)
+
+    def silent(self, addresses: Iterable[str]) -> Iterator[str]:
+        """Yield those that answer none, each as soon as that is known."""
+        asked = {self._asked[one]: one for one in addresses}
+        for future in as_completed(asked):
+            if not future.result():
+                yield asked[future]
+
+
 def main(address: IPv4Address) -> None:
-    """Wait until the server waits for clients, and end those that are lost."""
-    server = _Server()
-    is_gone = not _answers(str(address))  # its successor reads the journal meanwhile
-    deadline = time.monotonic() + WAIT_S
-    while (state := _state(server)) in _BEFORE:
-        if time.monotonic() > deadline:
-            raise ProgramFailed(f"mds.0 is {state} for {WAIT_S:g} s")
-        time.sleep(POLL_S)
-    if state != RECONNECT:
-        return
-    if is_gone:
-        server.end(awaited(server.sessions()).pop(str(address), []))
-    others = list(awaited(server.sessions()).keys() - {str(address)})
+    """Wait until the server waits for clients, and end those that are lost.
+
+    It knows its predecessor's clients as soon as it begins to read the journal: they are asked meanwhile.
+    """
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        silent = {one for one, answers in zip(others, pool.map(_answers, others), strict=True) if not answers}
-    for where, ids in awaited(server.sessions()).items():
-        if where in silent:
-            server.end(ids)
+        echoes = _Echoes(pool)
+        echoes.ask([str(address)])
+        server = _Server()
+        deadline = time.monotonic() + WAIT_S
+        while (state := _state(server)) in _BEFORE:
+            if time.monotonic() > deadline:
+                raise ProgramFailed(f"mds.0 is {state} for {WAIT_S:g} s")
+            if state == REPLAY:
+                echoes.ask(_clients(server))
+            time.sleep(POLL_S)
+        if state != RECONNECT:
+            return
+        waiting = awaited(server.sessions())
+        echoes.ask(waiting)
+        for where in echoes.silent(waiting):
+            server.end(awaited(server.sessions()).get(where, []))
 
 
 def _answers(address: str) -> bool:

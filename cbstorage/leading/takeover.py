@@ -75,14 +75,15 @@ class Takeover:
         quorum = monitors.ask("quorum_status", QuorumStatus)
         if quorum.quorum_leader_name != self._host:
             return
-        stat = monitors.ask("osd stat", OsdStat)
-        if stat.num_up_osds == stat.num_osds:
-            return
-        hosts = lost_hosts.lost(quorum, monitors.ask("osd dump", OsdMap), monitors.ask("osd tree", CrushTree))
-        for server in lost_hosts.servers_on(hosts, monitors.ask("fs dump", FileSystems)) if hosts else ():
-            self._replace(monitors, server)
+        suspected = lost_hosts.unheard(quorum) | _lost(monitors, quorum)
+        for server in lost_hosts.servers_on(suspected, monitors.ask("fs dump", FileSystems)) if suspected else ():
+            self._ask(monitors, server)
 
-    def _replace(self, monitors: Monitors, server: MdsEntry) -> None:
+    def _ask(self, monitors: Monitors, server: MdsEntry) -> None:
+        """Replace a server if it answers no more and the cluster has lost its host.
+
+        The cluster is asked last: a monitor is missed a moment before OSDs are, in which the server was asked.
+        """
         if not server.addrs.addrvec:
             return
         at = server.addrs.addrvec[0]
@@ -90,6 +91,10 @@ class Takeover:
             reach = preflight.reach(None, at.ip(), at.port(), timeout_s=PROBE_S)
             if reach.answers:
                 return
+        quorum = monitors.ask("quorum_status", QuorumStatus)
+        maps = monitors.ask("fs dump", FileSystems)
+        if server.gid not in {one.gid for one in lost_hosts.servers_on(_lost(monitors, quorum), maps)}:
+            return
         try:
             # Else monitors refuse while they warn of its cache or its journal.
             monitors.run("mds fail", role_or_gid=str(server.gid), yes_i_really_mean_it=True)
@@ -98,6 +103,13 @@ class Takeover:
         log.warning("%s is replaced: its host is lost, and %s %s", server.name, at.addr, reach.words)
         if not reach.host_answers:
             shut_out.carry_out(at.ip())
+
+
+def _lost(monitors: Monitors, quorum: QuorumStatus) -> frozenset[str]:
+    stat = monitors.ask("osd stat", OsdStat)
+    if stat.num_up_osds == stat.num_osds:
+        return frozenset()
+    return lost_hosts.lost(quorum, monitors.ask("osd dump", OsdMap), monitors.ask("osd tree", CrushTree))
 
 
 def _text(path: Path) -> str:

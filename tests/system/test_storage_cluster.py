@@ -300,6 +300,34 @@ def test_a_volume_s_past_comes_back(demo: Demo, hosts: list[str]) -> None:
         demo.larva("volume", "delete", name, "--yes", "--force", "--keep", "0s", *wait, timeout=330)
 
 
+def test_what_a_host_has_of_a_mirror_is_written_to_once_it_is_promoted(demo: Demo, hosts: list[str]) -> None:
+    """Its mount is only read until then, and is for writing afterwards without another word; the source is apart."""
+    writer, reader, other = hosts
+    wait = ("--wait", "150")
+    demo.larva("volume", "create", "followed", "--size", "16M", *wait, timeout=180)
+    demo.larva("volume", "mount", "followed", "--on", writer, "--at", "/mnt/followed", *wait, timeout=180)
+    demo.run(writer, ["sh", "-c", "echo first >/mnt/followed/note && sync /mnt/followed/note"], timeout=60)
+    demo.larva("volume", "mirror", "followed", "--survive", "csp", "--every", "1h", "--wait", "240", timeout=270)
+    demo.larva("volume", "mount", "followed-mirror", "--on", reader, "--at", "/mnt/mirror", *wait, timeout=180)
+    assert demo.run(reader, ["cat", "/mnt/mirror/note"], timeout=60) == "first\n"
+    with pytest.raises(LarvaError, match="Read-only file system"):
+        demo.run(reader, ["touch", "/mnt/mirror/x"], timeout=60)
+    assert "would go on apart" in refused(demo, "volume", "promote", "followed-mirror", "--yes")
+    demo.larva("volume", "promote", "followed-mirror", "--force", "--yes", *wait, timeout=180)
+
+    def written() -> bool:
+        demo.run(reader, ["sh", "-c", "test -e /mnt/mirror/note && touch /mnt/mirror/x"], timeout=60)
+        return is_mounted(demo, reader, "/mnt/mirror")
+
+    wait_for("the mount is for writing", written, seconds=120)
+    demo.run(reader, ["sh", "-c", "echo second >/mnt/mirror/note && sync /mnt/mirror/note"], timeout=60)
+    demo.larva("volume", "mount", "followed-mirror", "--on", other, "--at", "/mnt/mirror", *wait, timeout=180)
+    assert demo.run(other, ["cat", "/mnt/mirror/note"], timeout=60) == "second\n"
+    assert demo.run(writer, ["cat", "/mnt/followed/note"], timeout=60) == "first\n"
+    for name in ("followed", "followed-mirror"):
+        demo.larva("volume", "delete", name, "--yes", "--force", "--keep", "0s", *wait, timeout=330)
+
+
 def test_a_volume_for_some_hosts_and_its_clone_are_kept_from_the_others(demo: Demo, hosts: list[str]) -> None:
     """By CephFS, where the key of another volume stands at the door, and by raw RADOS."""
     owner, guest, other = hosts

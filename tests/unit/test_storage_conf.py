@@ -56,6 +56,12 @@ def test_no_file_outweighs_what_is_derived_from_round_trips() -> None:
         assert not said & timing.settings(50).keys()
 
 
+def test_an_osd_tells_of_a_silent_one_as_soon_as_it_knows() -> None:
+    """By Ceph's default it keeps that for up to five seconds, and two of them have to tell."""
+    said = parsed(conf.render(CLUSTER, HOST))["global"]
+    assert said["osd_mon_report_interval"] == said["osd_heartbeat_interval"] == "1"
+
+
 def test_equal_input_gives_equal_text_whatever_the_order_of_monitors() -> None:
     turned = conf.Cluster(fsid=CLUSTER.fsid, cidr=CLUSTER.cidr, monitors=CLUSTER.monitors[::-1])
     assert conf.render(turned, HOST) == conf.render(CLUSTER, HOST)

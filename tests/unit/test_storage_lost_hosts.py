@@ -43,6 +43,11 @@ def tree(places: dict[str, tuple[int, ...]]) -> CrushTree:
 PLACES = {"a": (0,), "b": (1,), "c": (2,), "d": (3,)}
 
 
+def test_a_monitor_that_is_missing_makes_its_host_suspect() -> None:
+    assert lost_hosts.unheard(quorum(frozenset("ac"))) == {"b"}
+    assert lost_hosts.unheard(quorum(frozenset(MONITORS))) == frozenset()
+
+
 @given(st.frozensets(st.sampled_from(MONITORS)), st.frozensets(st.integers(0, 3)))
 def test_a_host_is_lost_when_nothing_of_it_answers(speaking: frozenset[str], up: frozenset[int]) -> None:
     found = lost_hosts.lost(quorum(speaking), osds(up), tree(PLACES))
