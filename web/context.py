@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from flask import current_app
+from flask import current_app, g
 
 from cladnet.etcd.store import Store
 from web.hub import Hub
@@ -52,5 +52,6 @@ def console() -> Console:
 
 
 def store() -> Store:
-    """Return this process's connection to etcd."""
-    return console().store()
+    """Return this process's connection to etcd; for a request that may change things, one that records who does so."""
+    recorded: Store | None = g.get("store")
+    return recorded if recorded is not None else console().store()

@@ -11,9 +11,9 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from larva import __version__, codec
-from web import body, problems
+from web import body, idempotency, problems
 from web.api.paging import Page
-from web.api.routing import IN_PATH, Operation, operation_of
+from web.api.routing import IF_MATCH, IN_PATH, Operation, operation_of
 from web.problems import Problem
 from web.roles import ALLOWED, Right
 
@@ -23,10 +23,10 @@ _PART = re.compile(r"<(?:(?P<kind>int):)?(?P<name>[a-z_]+)>")
 _PARTS = {None: {"type": "string"}, "int": {"type": "integer", "minimum": 0}}
 _WORDS = {IN_PATH: "Id or name of a CLADNet."}
 
-_ALWAYS = (400, 404, 422, 503)
+_ALWAYS = (400, 404, 409, 422, 503)
 _LOGIN = (401, 403)
 _BODY = (413, 415)
-_CHANGE = (409, 504)
+_CHANGE = (504,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ def _operation(route: Route, schema_of: Mapping[Any, Any], named: Mapping[str, A
         "tags": [_subject(route)],
         "summary": summary,
         "description": "\n".join(filter(None, (rest.strip(), _who(operation.right)))),
-        "parameters": [*_path(route), *_query(operation, schema_of, named)],
+        "parameters": [*_path(route), *_query(operation, schema_of, named), *_headers(operation)],
         "responses": {str(operation.status): _answer(operation, schema_of)}
         | {str(status): {"$ref": f"#/components/responses/{_phrase(status)}"} for status in refusals(route)},
         "security": [] if operation.right is Right.PUBLIC else [{"token": []}, {"session": []}],
@@ -135,11 +135,13 @@ def refusals(route: Route) -> tuple[int, ...]:
         found |= {*_CHANGE}
     if operation.wish is not None:
         found |= {*_BODY}
+    if operation.resource is not None and route.method != "GET":
+        found.add(412)
     return tuple(sorted(found))
 
 
 def _problems() -> tuple[int, ...]:
-    return tuple(sorted({*_ALWAYS, *_LOGIN, *_BODY, *_CHANGE, 429}))
+    return tuple(sorted({*_ALWAYS, *_LOGIN, *_BODY, *_CHANGE, 412, 429}))
 
 
 def _subject(route: Route) -> str:
@@ -167,9 +169,26 @@ def _answer(operation: Operation, schema_of: Mapping[Any, Any]) -> dict[str, Any
     if operation.answer is not None:
         schema = schema_of[operation.answer] if operation.media_type == body.JSON else {"type": "string"}
         told["content"] = {operation.media_type: {"schema": schema}}
-    if operation.located:
-        told["headers"] = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
+    headers = {"Location": "Where it is."} if operation.located else {}
+    if operation.resource is not None and operation.answer is not None:
+        headers["ETag"] = "Its revision, for `If-Match`."
+    if headers:
+        told["headers"] = {
+            name: {"description": words, "schema": {"type": "string"}} for name, words in headers.items()
+        }
     return told
+
+
+def _headers(operation: Operation) -> Iterator[dict[str, Any]]:
+    asked = {}
+    if operation.resource is not None and operation.method != "GET":
+        asked[IF_MATCH] = "The ETag of what is to be changed: it is changed only while it is that."
+    if operation.once:
+        asked[idempotency.HEADER] = (
+            "Asked again under the same key within a day, it is answered as before and not done twice."
+        )
+    for name, words in asked.items():
+        yield {"name": name, "in": "header", "required": False, "description": words, "schema": {"type": "string"}}
 
 
 def _path(route: Route) -> list[dict[str, Any]]:

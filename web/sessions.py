@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFProtect
 from cladnet import networks
 from cladnet.etcd.store import Store
 from larva import files
-from web import accounts
+from web import accounts, recording
 from web.accounts import NotAuthenticated, User
 from web.context import console
 from web.roles import Caller, Right
@@ -112,9 +112,16 @@ def identify() -> None:
         if authorization.type != "bearer" or not authorization.token:
             raise NotAuthenticated("only bearer tokens are understood", hint="make one with `larva console token`")
         g.user, g.caller = accounts.bearer(store, authorization.token)
+        _record(store)
         return
     user = holds(store, dict(session), time.time())
     if user is None:
         raise NotAuthenticated("log in first", hint="log in, or send `Authorization: Bearer TOKEN`")
     g.user, g.caller = user, accounts.caller(user)
     csrf.protect()
+    _record(store)
+
+
+def _record(store: Store) -> None:
+    if request.method not in ("GET", "HEAD"):
+        recording.begin(store, g.caller.name)

@@ -166,7 +166,11 @@ class Store:
 
         A host writes its own information: what one host writes must not stop the work for the others.
         """
-        found = self.raw(prefix, range_end=prefix_range_end(prefix.encode()))
+        return self.between(prefix, prefix_range_end(prefix.encode()), kind)
+
+    def between(self, start: str, range_end: bytes, kind: type[T]) -> Snapshot[T]:
+        """As list(), of every key from `start` up to `range_end`."""
+        found = self.raw(start, range_end=range_end)
         items = []
         for item in found.items:
             try:

@@ -113,7 +113,7 @@ def test_everything_can_be_looked_at(app: Flask, program: FlaskClient, console_s
         answer = program.get(f"/v1/cladnets/shop/{look}")
         assert answer.status_code == 200, answer.text
     for path in ("/v1/hosts", "/v1/recommended-range?hosts=300", "/v1/users", "/v1/me", "/v1/access-tokens",
-                 "/v1/enrolment-tokens", "/v1/volumes", "/v1/cladnets", "/v1/cladnets/shop"):  # fmt: skip
+                 "/v1/enrolment-tokens", "/v1/volumes", "/v1/cladnets", "/v1/cladnets/shop", "/v1/audit"):  # fmt: skip
         assert program.get(path).status_code == 200, path
     looked = {held for held in app.test_client_class.contract.held if held.startswith("GET ")}
     there = {f"GET {route.path}" for route in openapi.routes(app) if route.method == "GET"}

@@ -5,6 +5,7 @@ from flask import Blueprint
 from web import sessions
 from web.api import (
     accounts,
+    audit,
     cladnets,
     connections,
     doctor,
@@ -24,7 +25,7 @@ from web.api import (
 
 PARTS = (
     cladnets, hosts, status, paths, storage, osds, volumes, trash, shares, snapshots, mirrors, connections, smb,
-    enrolment_tokens, accounts, doctor,
+    enrolment_tokens, accounts, audit, doctor,
 )  # fmt: skip
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")

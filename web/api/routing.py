@@ -1,5 +1,6 @@
 """Routes as functions of typed values: their annotations say, once, what they take and what they answer."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, make_dataclass
 from functools import cache, wraps
@@ -10,9 +11,10 @@ from flask import Blueprint, Response, g, request
 from cladnet import networks
 from larva import codec
 from larva.errors import NotFound
-from web import body
+from web import body, idempotency, recording
 from web.api import paging
-from web.context import store
+from web.api.paging import Page
+from web.context import console, store
 from web.roles import Caller, Right
 
 T = TypeVar("T")
@@ -21,6 +23,7 @@ Resource = Callable[..., str]
 
 OPERATION = "operation"
 """The attribute of a view function that holds its Operation."""
+IF_MATCH = "If-Match"
 IN_PATH = "cladnet"
 """A part of a path that is a CLADNet's id or name: the view is given its id, as `group`."""
 
@@ -51,6 +54,7 @@ class Operation:
     """What one route is."""
 
     view: View
+    method: str
     right: Right
     status: int
     wish: Any = None
@@ -71,9 +75,9 @@ class Operation:
     media_type: str = body.JSON
 
     @property
-    def creates(self) -> bool:
-        """Whether each call may make something: what a caller who had no answer should not do twice."""
-        return self.status in (201, 202) and self.wish is not None
+    def once(self) -> bool:
+        """Whether a caller who had no answer can ask again under the same key, and it is not done twice."""
+        return self.method == "POST" and self.right is not Right.PUBLIC
 
 
 class Routes:
@@ -128,14 +132,16 @@ class Routes:
 
     def _route(self, method: str, path: str, right: Right, status: int, **more: Any) -> Callable[[View], View]:
         def add(view: View) -> View:
-            operation = _described(view, right, status, **more)
+            operation = _described(view, method, right, status, **more)
             self.blueprint.add_url_rule(path, view.__name__, _served(operation), methods=[method])
             return view
 
         return add
 
 
-def _described(view: View, right: Right, status: int, *, listing: Listing | None = None, **more: Any) -> Operation:
+def _described(
+    view: View, method: str, right: Right, status: int, *, listing: Listing | None = None, **more: Any
+) -> Operation:
     hints = get_type_hints(view, include_extras=True)
     answer = hints.get("return")
     located = get_origin(answer) is Created
@@ -145,8 +151,8 @@ def _described(view: View, right: Right, status: int, *, listing: Listing | None
         answer = _page_type(listing.name, answer)
     empty = answer is type(None)
     return Operation(
-        view=view, right=right, status=204 if empty else status, wish=hints.get("wish"), query=hints.get("query"),
-        answer=None if empty else answer, located=located, listing=listing, **more,
+        view=view, method=method, right=right, status=204 if empty else status, wish=hints.get("wish"),
+        query=hints.get("query"), answer=None if empty else answer, located=located, listing=listing, **more,
     )  # fmt: skip
 
 
@@ -176,13 +182,25 @@ def _served(operation: Operation) -> Callable[..., Response]:
         if operation.first is not None:
             operation.first()
         page = paging.asked(request.args.to_dict()) if operation.listing is not None else None
+        key = _key(operation, arguments)
+        if key is not None and IF_MATCH in request.headers:
+            _guard(key)
+        seen = recording.current_revision(store(), key) if key is not None else 0  # before the value: never too new
         if operation.wish is not None:
             arguments["wish"] = body.read(operation.wish)
-        result = operation.view(**arguments)
-        if operation.listing is not None and page is not None:
-            items, following = paging.cut(result, operation.listing.order, page)
-            return body.answer({operation.listing.name: items, "next": following}, operation.status)
-        return _answer(operation, result)
+
+        def answer() -> Response:
+            return _answer(operation, operation.view(**arguments), page)
+
+        if operation.once and idempotency.HEADER in request.headers:
+            response = idempotency.once(console().store(), g.caller.name, answer, secret=operation.secret)
+        else:
+            response = answer()
+        if key is not None and operation.answer is not None:
+            revision = (g.store.revision(key) if "store" in g else None) or seen
+            if revision:
+                response.set_etag(str(revision))
+        return response
 
     setattr(serve, OPERATION, operation)
     return serve
@@ -207,7 +225,26 @@ def _allowed(operation: Operation, found: Mapping[str, str]) -> dict[str, Any]:
     return {**arguments, "group": group}
 
 
-def _answer(operation: Operation, result: Any) -> Response:
+def _key(operation: Operation, arguments: Mapping[str, Any]) -> str | None:
+    if operation.resource is None:
+        return None
+    named = inspect.signature(operation.resource).parameters
+    return operation.resource(**{name: arguments[name] for name in named})
+
+
+def _guard(key: str) -> None:
+    """Let what follows change the thing only as long as it is what the caller has seen (RFC 9110, section 13.1.1)."""
+    revision = recording.current_revision(store(), key)
+    if not revision or not request.if_match.contains(str(revision)):
+        raise recording.changed_meanwhile()
+    if "store" in g:
+        g.store.guard(key, revision)
+
+
+def _answer(operation: Operation, result: Any, page: Page | None) -> Response:
+    if operation.listing is not None and page is not None:
+        items, following = paging.cut(result, operation.listing.order, page)
+        return body.answer({operation.listing.name: items, "next": following}, operation.status)
     if isinstance(result, Created):
         return body.created(result.value, result.location)
     if result is None:

@@ -9,11 +9,13 @@ from urllib.parse import urlsplit
 from flask import Flask, request
 
 from larva.errors import Refused
-from web import security
+from web import recording, security
 from web.cbnetwork import routes
-from web.context import EXTENSION, Console
+from web.context import EXTENSION, Console, console
 
 MOST_BODY_BYTES = 64 * 1024
+NOBODY = "(program on the control node)"
+"""In the audit log: this listener knows no names."""
 
 BROWSERS_SEND = ("Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Cookie")
 """Headers that a browser adds by itself, and that a page can take away only in part."""
@@ -45,6 +47,7 @@ def refuse_browsers() -> None:
     sent = [name for name in BROWSERS_SEND if name in request.headers]
     if sent or request.headers.get("User-Agent", "").startswith("Mozilla/"):
         raise Refused("this listener serves no browsers", hint="use the console, or its API with an access token")
+    recording.begin(console().store(), NOBODY)
 
 
 def is_loopback(host: str) -> bool:

@@ -13,11 +13,11 @@ from cladnet import cidr, encryption, keys, model, network_hosts, networks, stat
 from cladnet.free_ranges import prefix_for, read_ranges
 from cladnet.model import CladnetState, Command, Encryption, HostNetworkInformation, RuleType
 from larva.errors import Conflict, InvalidInput, NotFound
-from web import problems, sessions
+from web import problems, recording, sessions
 from web.accounts import NotAuthenticated
 from web.cbnetwork import messages, protojson, status, translation
 from web.cbnetwork.translation import CommandType, TestType
-from web.context import store
+from web.context import console, store
 from web.roles import Right
 
 COMMANDS = "/v1/control/"
@@ -35,6 +35,7 @@ def require_token() -> None:
     sessions.require_user()
     if request.path.startswith(COMMANDS):  # which it gives by GET
         g.caller.require(Right.OPERATE)
+        recording.begin(console().store(), g.caller.name)
 
 
 def register(app: Flask, *, guard: _Guard = require_token, alone: bool = False) -> None:
