@@ -29,6 +29,7 @@ MOUNT_STATE = f"{ROOT}/mount-state/"
 OSD_WISH = f"{ROOT}/osd-wish/"
 OSD_PROGRESS = f"{ROOT}/osd-progress/"
 OSD_DEVICE = f"{ROOT}/osd-device/"
+UPDATE_TURN = f"{ROOT}/update-turn/"
 SMB_SHARE = f"{ROOT}/smb-share/"
 SMB_USER = f"{ROOT}/smb-user/"
 SMB_STATE = f"{ROOT}/smb-state/"
@@ -83,6 +84,11 @@ def daemons(group: str, host: str) -> str:
 def daemons_of(group: str) -> str:
     """Prefix of every storage host's HostDaemons."""
     return f"{DAEMONS}{_group(group)}/"
+
+
+def update_turns_of(group: str) -> str:
+    """Prefix of the queue of storage hosts that would restart daemons (`cladnet.etcd.turn`)."""
+    return f"{UPDATE_TURN}{_group(group)}/"
 
 
 def volume(group: str, name: str) -> str:

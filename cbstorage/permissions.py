@@ -32,6 +32,8 @@ STORAGE_TABLE = (
     Row(keys.OSD_WISH + "{group}/", Access.READ, "what should become of its OSDs"),
     Row(keys.OSD_PROGRESS + "{group}/", Access.READ, "when it has to stop one"),
     Row(keys.OSD_DEVICE + "{group}/{host}/", Access.READ, "devices that it should have OSDs on"),
+    Row(keys.UPDATE_TURN + "{group}/", Access.READ, "whose turn it is to restart daemons"),
+    Row(keys.UPDATE_TURN + "{group}/{host}", Access.READ_WRITE, "its place in that queue"),
 )
 """Hosts of the role storage."""
 

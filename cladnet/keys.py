@@ -24,6 +24,8 @@ REVOKED = "larva/revoked/"
 REVOCATIONS = "larva/revocations"
 """RevocationList: what all of them come to, for every host to read."""
 CONTROL_PLANE = "larva/control-plane"
+UPDATE_TURN = "larva/update-turn/"
+"""The queue of control nodes that would restart etcd (`cladnet.etcd.turn`)."""
 CLADNET_GENERATION = "larva/cladnet-generation"
 """Counts creations: every one depends on it, so that two at once cannot both take a name or a range."""
 

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 CHECK_S = 5.0
 """Between two questions to the mounts."""
+UNIT_PREFIX = "larva-mount-"
+"""How the units begin by which ceph-fuse serves volumes."""
 GIVE_UP_S = 120.0
 """A volume that does not answer for so long is taken away, so that nothing on this host waits for it for ever."""
 
@@ -235,7 +237,7 @@ class MountKeeper:
 
     def _unit(self, volume: str) -> str:
         # An underscore is in no name: no two CLADNets and volumes share a unit.
-        return f"larva-mount-{self._group}_{volume}.service"
+        return f"{UNIT_PREFIX}{self._group}_{volume}.service"
 
     def _directory(self, volume: str) -> Path:
         return local.private_directory("mount", self._group, volume)

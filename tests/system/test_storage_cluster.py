@@ -4,12 +4,15 @@ import contextlib
 import hashlib
 import json
 import secrets
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
+import archive
 import pytest
 
 from cbstorage.ceph import timing
@@ -629,6 +632,44 @@ def test_a_gateway_serves_a_volume_as_a_unit_of_its_machine(demo: Demo, hosts: l
     wait_for("it is stopped", lambda: demo.run(new.name, stopped).strip() == "inactive", seconds=60)
     demo.larva("enrol", "remove", new.name)
     demo.lab.machine(new.name).stop()
+
+
+def test_storage_hosts_update_one_after_the_other(demo: Demo, hosts: list[str], tmp_path: Path) -> None:
+    """A library of monitors and OSDs is replaced on two hosts that start at once; never is more than one OSD down."""
+    tree = demo.lab.machine(hosts[0]).place.tree
+    newer = archive.make(tmp_path / "security", tree, "libsnappy1v5", label="Debian-Security")
+    archive.make(tmp_path / "main", tree, "libaio1t64", label="Debian")
+    sources = "".join(f"deb [trusted=yes] file:/srv/archive/{name} ./\n" for name in ("security", "main"))
+    packed = subprocess.run(["tar", "--create", "--directory", tmp_path, "."], check=True, capture_output=True).stdout
+    two = hosts[:2]
+    wait_for("it is whole", lambda: demo.ask("storage", "status")["state"]["clean"], seconds=120)
+    first = ceph(demo, hosts[2], "osd", "dump")["epoch"]
+    for host in two:
+        machine = demo.lab.machine(host)
+        machine.run(["mkdir", "--parents", "/srv/archive"])
+        machine.run(["tar", "--extract", "--directory", "/srv/archive"], input=packed)
+        machine.run(["tee", "/etc/apt/sources.list"], input=sources.encode())
+        due = json.loads(demo.run(host, ["larva", "update", "show", "--json"], timeout=120))
+        assert [one["name"] for one in due["upgrades"]] == ["libsnappy1v5"]
+        assert due["restarts"]["storage"] == []
+    for host in two:
+        demo.run(host, ["systemctl", "start", "--no-block", "larva-update.service"])
+    state = ["systemctl", "show", "--property=ActiveState,Result", "larva-update.service"]
+    for host in two:
+        wait_for("it is updated", lambda h=host: "ActiveState=activating" not in demo.run(h, state), seconds=600)
+        said = demo.run(host, ["journalctl", "--unit", "larva-update", "--output", "cat", "--no-pager"])
+        assert "Result=success" in demo.run(host, state), said
+        assert "restarting ceph-osd@" in said
+        assert said.index("restarting ceph-mon@") < said.index("restarting ceph-osd@")
+        assert newer in demo.run(host, ["dpkg-query", "--show", "libsnappy1v5"])
+        assert json.loads(demo.run(host, ["larva", "update", "show", "--json"], timeout=120))["upgrades"] == []
+        assert "larva1" not in demo.run(host, ["dpkg-query", "--show", "libaio1t64"])
+    last = ceph(demo, hosts[2], "osd", "dump")["epoch"]
+    down = [
+        [osd["osd"] for osd in ceph(demo, hosts[2], "osd", "dump", str(epoch))["osds"] if not osd["up"]]
+        for epoch in range(first, last + 1)
+    ]
+    assert {tuple(each) for each in down if each} == {(hosts_osd(demo, host),) for host in two}
 
 
 def test_monitors_move_while_the_cluster_runs(demo: Demo, hosts: list[str]) -> None:

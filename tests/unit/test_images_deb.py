@@ -111,7 +111,7 @@ def test_every_unit_runs_what_the_package_or_debian_brings() -> None:
     units = [path for path in files if path.endswith(".service")]
     assert {Path(unit).stem for unit in units} == {
         "larva-boot", "larva-etcd", "larva-controller", "larva-console", "larva-agent", "larva-storage",
-        "larva-firewall", "larva-backup", "larva-renew", "larva-smb",
+        "larva-firewall", "larva-backup", "larva-renew", "larva-smb", "larva-update",
     }  # fmt: skip
     for unit in units:
         if Path(unit).stem == "larva-smb":  # the storage agent starts it when there is something to share

@@ -12,10 +12,11 @@ from images.clouds.lab.network import Cable
 UNIT = "multi-user.target"
 
 MASKED = (
-    # The clock, the disks, the kernel and the terminal belong to the machine below; its network is set from outside.
+    # The clock, the disks, the kernel and the terminal belong to the machine below; its network is set from outside,
+    # and what its archives have is a matter of the day.
     "apt-daily.timer", "apt-daily-upgrade.timer", "blk-availability.service", "chrony.service", "console-getty.service",
     "dev-hugepages.mount", "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer",
-    "getty@tty1.service", "kmod-static-nodes.service", "ldconfig.service", "lvm2-lvmpolld.socket",
+    "getty@tty1.service", "kmod-static-nodes.service", "larva-update.timer", "ldconfig.service", "lvm2-lvmpolld.socket",
     "lvm2-monitor.service",     "nvmefc-boot-connections.service", "nvmf-autoconnect.service", "rbdmap.service",
     "smartmontools.service",
     "sys-kernel-config.mount", "sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-binfmt.service",

@@ -1,0 +1,1 @@
+"""Security updates of a host, one host of a storage cluster at a time."""

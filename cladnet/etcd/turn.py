@@ -1,0 +1,122 @@
+"""Whose turn it is: a queue in etcd, a key on a lease for each host. The oldest has the turn; who dies leaves.
+
+Each host writes its own key only, so that nobody can take another's turn away. A lease says nothing of a process that
+was frozen and goes on: ask `holds` before each step, and whoever is harmed by two at once as well.
+"""
+
+import contextlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+from cladnet.etcd.store import Lease, Store
+from larva.errors import Conflict, TimedOut, Unavailable
+
+log = logging.getLogger(__name__)
+
+TTL_S = 60
+"""So long the turn of a host that died is still its."""
+LOOK_S = 2.0
+
+
+class Turn:
+    """This host's place in a queue.
+
+    Args:
+        prefix: of the queue's keys, ending with a slash.
+        host: under whose name this one stands; it may stand there once.
+        ttl_s: seconds of its lease.
+    """
+
+    def __init__(self, store: Store, prefix: str, host: str, *, ttl_s: int = TTL_S) -> None:
+        self._store = store
+        self._prefix = prefix
+        self._host = host
+        self._ttl_s = ttl_s
+        self._lease: Lease | None = None
+        self._revision = 0
+        self._ended = threading.Event()
+
+    @contextlib.contextmanager
+    def taken(self, *, patience_s: float, look_s: float = LOOK_S) -> Iterator[None]:
+        """Queue up, go on when it is this host's turn, and leave at the end, however that comes.
+
+        Args:
+            patience_s: seconds to wait.
+            look_s: pause between two looks.
+
+        Raises:
+            TimedOut: it did not come in time; the message names who has it.
+            Unavailable: etcd does not answer.
+        """
+        deadline = time.monotonic() + patience_s
+        keeper = threading.Thread(target=self._keep, name="turn", daemon=True)
+        try:
+            self._queue_up(deadline, look_s)
+            keeper.start()
+            self._wait(deadline, look_s)
+            yield
+        finally:
+            self._ended.set()
+            if keeper.is_alive():
+                keeper.join()
+            if self._lease is not None:
+                with contextlib.suppress(Unavailable):  # then it ends by itself
+                    self._lease.revoke()
+
+    def holds(self) -> None:
+        """Return if it is this host's turn still.
+
+        Raises:
+            Conflict: the lease ended, and it may be another's.
+            Unavailable: etcd does not answer, so nobody knows.
+        """
+        if self._lease is None or not self._lease.refresh() or self._first() != self._host:
+            raise Conflict("this host's turn is over: it was not heard of for too long", hint="start again")
+
+    def _queue_up(self, deadline: float, look_s: float) -> None:
+        """Write the key; one that stands there is of a run that was killed, whose programs may still be at it."""
+        self._lease = self._store.lease(self._ttl_s)
+        while True:
+            try:
+                self._revision = self._store.create(self._prefix + self._host, self._host, lease=self._lease)
+            except Conflict as error:
+                if time.monotonic() > deadline:
+                    raise TimedOut("an earlier run of this host has not ended", hint="try again") from error
+                time.sleep(random.uniform(look_s / 2, look_s))  # noqa: S311 - jitter
+                if not self._lease.refresh():
+                    self._lease = self._store.lease(self._ttl_s)
+            else:
+                return
+
+    def _wait(self, deadline: float, look_s: float) -> None:
+        told = ""
+        while (first := self._first()) != self._host:
+            if first != told:
+                log.info("waiting: it is %s's turn", first or "nobody")
+                told = first
+            if time.monotonic() > deadline:
+                raise TimedOut(f"it was {first or 'nobody'}'s turn for too long", hint="the next run tries again")
+            time.sleep(random.uniform(look_s / 2, look_s))  # noqa: S311 - jitter
+
+    def _first(self) -> str:
+        """Whose turn it is; nobody's where this host's own place is gone, or is not the one it took."""
+        standing = self._store.revisions(self._prefix)
+        if standing.get(self._prefix + self._host) != self._revision:
+            return ""
+        return first(self._prefix, standing)
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self._ttl_s / 4):
+            try:
+                if self._lease is None or not self._lease.refresh():
+                    return
+            except Unavailable as error:
+                log.warning("the turn is not renewed: %s", error.message)
+
+
+def first(prefix: str, standing: Mapping[str, int]) -> str:
+    """Return the host that came first; empty without any. A key is written once, so its revision is its age."""
+    return min(standing, key=lambda key: standing[key]).removeprefix(prefix) if standing else ""

@@ -1,0 +1,169 @@
+"""Updates of several hosts on a real etcd: one at a time, whoever is killed or frozen, and everybody gets there.
+
+`LARVA_SEED=7 .venv/bin/pytest tests/system/test_update_turns.py` plays another history.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import updater
+
+from cladnet.etcd.store import Store
+from cladnet.etcd.turn import Turn
+from larva.errors import Conflict, TimedOut
+
+SEED = int(os.environ.get("LARVA_SEED", "1"))
+HOSTS = ("aws-1", "azure-1", "gcp-1")
+TTL_S = 2
+PATIENCE_S = 90.0
+KILLS = 4
+
+
+class Updaters:
+    """Processes that update hosts, and the directory that is their cluster."""
+
+    def __init__(self, etcd: Any, place: Path) -> None:
+        self._endpoint = etcd.endpoints[0]
+        self.place = place
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, host: str, *, busy_s: float = 0.3, sees: str = "all") -> subprocess.Popen[bytes]:
+        argv = [sys.executable, updater.__file__, self._endpoint, str(self.place), host, str(busy_s), str(TTL_S), sees]
+        with (self.place / f"{host}.log").open("ab") as log:
+            self.running[host] = subprocess.Popen(argv, stdout=log, stderr=log)
+        return self.running[host]
+
+    def stop(self) -> None:
+        for process in self.running.values():
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait(timeout=20)
+
+    def log(self, host: str) -> str:
+        return (self.place / f"{host}.log").read_text()
+
+    def is_done(self, host: str) -> bool:
+        return (self.place / f"fresh-{host}").exists()
+
+    def restarts(self) -> list[list[str]]:
+        """Each restart: the host, and whoever else was down then."""
+        told = self.place / "restarts"
+        return [line.split(" ") for line in told.read_text().splitlines()] if told.exists() else []
+
+
+def wait_for(what: str, holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def updaters(etcd: Any, tmp_path: Path) -> Iterator[Updaters]:
+    place = tmp_path / "cluster"
+    place.mkdir()
+    made = Updaters(etcd, place)
+    with contextlib.closing(contextlib.ExitStack()) as stack:
+        stack.callback(made.stop)
+        yield made
+
+
+def test_hosts_that_start_together_go_one_after_the_other(updaters: Updaters) -> None:
+    """Also when none of them sees what is down: the turn alone keeps them apart."""
+    for host in HOSTS:
+        updaters.start(host, busy_s=1.0, sees="nothing")
+    for host in HOSTS:
+        assert updaters.running[host].wait(PATIENCE_S) == 0, updaters.log(host)
+    assert sorted(updaters.restarts()) == [[host, ""] for host in HOSTS]
+
+
+def test_whoever_is_killed_comes_again_and_two_are_never_down(updaters: Updaters) -> None:
+    """Each is killed amid packages and amid a restart, some at any moment; what was being restarted stays down for
+    longer than the lease of whoever was at it."""
+    chance = random.Random(SEED)
+    to_kill = {(host, moment) for host in HOSTS for moment in ("upgrading", "down")}
+    at_any_moment = KILLS
+    down_since: dict[str, float] = {}
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(map(updaters.is_done, HOSTS)) or updaters.running:
+        assert time.monotonic() < deadline, [updaters.log(host)[-500:] for host in HOSTS]
+        for host in HOSTS:
+            process = updaters.running.get(host)
+            if process is None:
+                if not updaters.is_done(host) and host not in down_since:
+                    updaters.start(host)
+                continue
+            if (code := process.poll()) is not None:
+                assert code in (0, -signal.SIGKILL), updaters.log(host)
+                del updaters.running[host]
+                (updaters.place / f"upgrading-{host}").unlink(missing_ok=True)
+                if (updaters.place / f"down-{host}").exists():
+                    down_since[host] = time.monotonic()
+                continue
+            amid = {one for one in to_kill if one[0] == host and (updaters.place / f"{one[1]}-{host}").exists()}
+            if amid or (at_any_moment and chance.random() < 0.02):
+                process.kill()
+                to_kill -= amid
+                at_any_moment -= not amid
+        for host, since in list(down_since.items()):
+            if time.monotonic() - since > TTL_S + 1:  # somebody has mended it
+                (updaters.place / f"down-{host}").unlink()
+                del down_since[host]
+        time.sleep(0.02)
+    assert not to_kill
+    assert {host for host, _ in updaters.restarts()} == set(HOSTS)
+    assert [others for _, others in updaters.restarts() if others] == []
+
+
+def test_who_was_frozen_for_too_long_restarts_nothing(updaters: Updaters) -> None:
+    slow, other = HOSTS[:2]
+    process = updaters.start(slow, busy_s=1.0)
+    wait_for("it has begun", lambda: (updaters.place / f"upgrading-{slow}").exists())
+    process.send_signal(signal.SIGSTOP)
+    updaters.start(other)
+    assert updaters.running[other].wait(PATIENCE_S) == 0, updaters.log(other)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(PATIENCE_S) != 0
+    assert "turn is over" in updaters.log(slow)
+    assert updaters.restarts() == [[other, ""]]
+    assert updaters.start(slow).wait(PATIENCE_S) == 0, updaters.log(slow)
+    assert updaters.restarts() == [[other, ""], [slow, ""]]
+
+
+def test_nobody_begins_while_something_is_down(updaters: Updaters) -> None:
+    broken = updaters.place / "down-gcp-2"
+    broken.touch()
+    process = updaters.start(HOSTS[0])
+    wait_for("it waits", lambda: "waiting for storage: down-gcp-2" in updaters.log(HOSTS[0]))
+    assert updaters.restarts() == []
+    assert not (updaters.place / f"upgraded-{HOSTS[0]}").exists()
+    broken.unlink()
+    assert process.wait(PATIENCE_S) == 0, updaters.log(HOSTS[0])
+    assert updaters.restarts() == [[HOSTS[0], ""]]
+
+
+def test_a_turn_ends_with_its_lease_and_names_who_has_it(etcd: Any) -> None:
+    with etcd.store() as one, etcd.store() as other:
+        mine = Turn(one, "turns/", "a", ttl_s=TTL_S)
+        with mine.taken(patience_s=5, look_s=0.05):
+            mine.holds()
+            waiting = Turn(other, "turns/", "b", ttl_s=TTL_S)
+            with pytest.raises(TimedOut, match="it was a's turn"), waiting.taken(patience_s=0.3, look_s=0.05):
+                pass
+            _forget(other, "turns/a")
+            with pytest.raises(Conflict, match="turn is over"):
+                mine.holds()
+        assert one.revisions("turns/") == {}
+
+
+def _forget(store: Store, key: str) -> None:
+    assert store.delete(key)
