@@ -7,6 +7,7 @@ from pathlib import Path
 
 from images import console_assets, deb, inventory, provenance, python, sbom, seal
 from images.artifact import Artifact, describe
+from images.formats import qcow2_zstd
 from images.inventory import Package
 from images.provisioning import Script
 from images.recipe import Recipe
@@ -63,7 +64,7 @@ class Origin:
 def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
     """Return the stage that makes the artifacts, what says where they come from, and the seal of all."""
     public = seal.public_key(signing_key.parent)
-    modules = (__file__, inventory.__file__, provenance.__file__, sbom.__file__, seal.__file__)
+    modules = (__file__, inventory.__file__, provenance.__file__, qcow2_zstd.__file__, sbom.__file__, seal.__file__)
     inputs = {
         "source": origin.source.id, "package": origin.deb[0].id, "signer": digest([public]),
         "code": digest(Path(module) for module in modules),
@@ -93,16 +94,13 @@ def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
 
 def write_disk(disk: Path, stem: Path, log_file: Path) -> Artifact:
     """Write the disk as `stem`.qcow2 and `stem`.raw.zst; return the size and hash of the raw disk."""
-    # Clusters of 2 MiB compress better and convert in a ninth of the time of zlib's default ones.
-    process.run(
-        ["qemu-img", "convert", "-c", "-O", "qcow2", "-o", "compression_type=zstd,cluster_size=2M", disk,
-         f"{stem}.qcow2"],
-        timeout=900, log_file=log_file,
-    )  # fmt: skip
     raw = disk
     if disk.suffix != ".raw":
         raw = stem.with_name("disk.raw")
         process.run(["qemu-img", "convert", "-O", "raw", disk, raw], timeout=900, log_file=log_file)
+    qcow2 = Path(f"{stem}.qcow2")
+    qcow2_zstd.write(raw, qcow2, log_file)
+    process.run(["qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, qcow2], timeout=900, log_file=log_file)
     process.run(["zstd", "-q", "-T0", "-9", raw, "-o", f"{stem}.raw.zst"], timeout=900)
     described = describe(raw)
     if raw != disk:

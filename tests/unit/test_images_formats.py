@@ -221,3 +221,15 @@ def test_qemu_reads_the_vhd(tmp_path: Path) -> None:
         ["qemu-img", "compare", "-f", "vpc", "-F", "raw", file, disk.raw], capture_output=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_qemu_finds_nothing_wrong_with_a_qcow2_of_our_own(tmp_path: Path) -> None:
+    """Data that compresses and data that does not, a cluster of zeros, and an end amid a cluster."""
+    disk = make_disk(tmp_path, 7 * MIB + 512)
+    with disk.raw.open("r+b") as file:
+        file.seek(4 * MIB)
+        file.write(random.Random(4).randbytes(2 * MIB))
+    file = written("qcow2-zstd", disk, tmp_path / "out")
+    checked = subprocess.run(["qemu-img", "check", file], capture_output=True, text=True, timeout=60, check=False)
+    assert "No errors were found" in checked.stdout, checked.stdout + checked.stderr
+    subprocess.run(["qemu-img", "compare", file, disk.raw], check=True, capture_output=True, timeout=60)

@@ -1,10 +1,12 @@
 """Recipes and where their packages come from."""
 
+import ast
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from images import base, mirror, recipe
+from images import base, deb, layin, mirror, recipe
 from larva.errors import HostUnfit, MalformedData, NotFound
 
 
@@ -85,3 +87,28 @@ def test_host_without_debian_gets_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(HostUnfit) as caught:
         mirror.of_this_host({})
     assert mirror.MAIN_VARIABLE in caught.value.hint
+
+
+def programs_of_our_code() -> set[str]:
+    """The first word of every list of words in what runs on an appliance and in the demo, and what is looked for."""
+    found: set[str] = set()
+    files = [file for room in (*deb.PACKAGES, "images/demo") for file in (layin.SOURCES / room).rglob("*.py")]
+    for node in (node for file in files for node in ast.walk(ast.parse(file.read_text()))):
+        if isinstance(node, ast.List | ast.Tuple):
+            found.update(first.value for first in node.elts[:1] if isinstance(first, ast.Constant) and first.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("require_programs", "which")):
+            found.update(one.value for one in node.args if isinstance(one, ast.Constant) and one.value)
+    return {word for word in found if isinstance(word, str) and " " not in word}
+
+
+@pytest.mark.parametrize("profile", recipe.profiles())
+def test_no_program_that_we_run_is_left_out(profile: str) -> None:
+    of_services = {"ceph-bluestore-tool", "monmaptool", "osdmaptool", "crushtool", "etcd", "smbd"}
+    words = programs_of_our_code()
+    assert of_services <= words
+    patterns = [one for one in recipe.load(profile).exclude if one.startswith(("/usr/bin/", "/usr/sbin/"))]
+    left_out = {
+        word for word in words for pattern in patterns for place in ("/usr/bin", "/usr/sbin")
+        if fnmatch(f"{place}/{word}", pattern)
+    }  # fmt: skip
+    assert left_out == set()
