@@ -9,6 +9,7 @@ from images import console_assets, deb, inventory, provenance, python, sbom, sea
 from images.artifact import Artifact, describe
 from images.formats import qcow2_zstd
 from images.inventory import Package
+from images.lock_choice import Chosen
 from images.provisioning import Script
 from images.recipe import Recipe
 from images.stages import LEASES, Stage, digest
@@ -33,6 +34,10 @@ class Manifest:
     disk_bytes: int
     disk_sha256: str
     """Of the raw disk, which every exported form holds."""
+    lock: str
+    """Digest of the lock that Debian's packages were taken from."""
+    locked: bool
+    """Whether that lock is the checkout's; else it is one of the machine that built the image."""
     artifacts: tuple[Artifact, ...]
     packages: tuple[Package, ...]
     python: tuple[Package, ...]
@@ -45,6 +50,7 @@ class Origin:
 
     Args:
         disk: a raw or qcow2 image, made by `source`.
+        lock: what Debian's packages were taken from.
         deb: the stage of our package, and where its entry is.
         status: a directory with dpkg's file `status` of the image.
         root: the tree, with the packages' copyright files.
@@ -54,6 +60,7 @@ class Origin:
 
     source: Stage
     disk: Path
+    lock: Chosen
     deb: tuple[Stage, Path]
     status: Path
     root: Path
@@ -67,6 +74,7 @@ def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
     modules = (__file__, inventory.__file__, provenance.__file__, qcow2_zstd.__file__, sbom.__file__, seal.__file__)
     inputs = {
         "source": origin.source.id, "package": origin.deb[0].id, "signer": digest([public]),
+        "lock": origin.lock.lock.digest, "locked": str(origin.lock.committed),
         "code": digest(Path(module) for module in modules),
     }  # fmt: skip
 
@@ -81,7 +89,8 @@ def stage(recipe: Recipe, origin: Origin, signing_key: Path) -> Stage:
         manifest = Manifest(
             profile=recipe.name, version=version, suite=recipe.suite, architecture="amd64",
             source=f"{origin.source.name}/{origin.source.id}", disk_bytes=raw.bytes, disk_sha256=raw.sha256,
-            artifacts=tuple(made), packages=inventory.debian(origin.status, origin.root),
+            lock=origin.lock.lock.digest, locked=origin.lock.committed, artifacts=tuple(made),
+            packages=inventory.debian(origin.status, origin.root, origin.lock.lock),
             python=inventory.python(ours, directory, recipe.python),
             javascript=inventory.javascript(console_assets.LOCK),
         )  # fmt: skip

@@ -1,15 +1,20 @@
 """`larva image`: build, verify, show and prune images."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
-from images import artifacts, recipe, seal, verify
+from images import artifacts, lock, mirror, recipe, resolve, seal, verify
 from images.bake import Firmware
 from images.export import exporting, targets
+from images.lock_choice import Mode
 from images.pipeline import Pipeline, Until
+from images.recipe import Recipe
 from images.stages import KEPT, Cache
 from larva import output, settings
+from larva.errors import Conflict
 
 profile_option = click.option(
     "--profile", default="full", show_default=True, help=f"What is in it: {', '.join(recipe.profiles())}."
@@ -34,10 +39,56 @@ def image() -> None:
     "--provision", multiple=True, type=click.Path(dir_okay=False, path_type=Path), metavar="SCRIPT",
     help="Run this as root in the booted image before it is sealed; may be repeated.",
 )  # fmt: skip
-def build(*, profile: str, until: str, provision: tuple[Path, ...]) -> None:
-    """Build an image; what did not change is taken from the cache."""
-    made = Pipeline(profile, provision=provision).build(Until(until))
+@click.option(
+    "--lock", "lock_mode", type=click.Choice([one.value for one in Mode]), default=Mode.STRICT.value, show_default=True,
+    help="Where a locked package cannot be had any more: fail, or resolve anew for this machine only.",
+)  # fmt: skip
+def build(*, profile: str, until: str, provision: tuple[Path, ...], lock_mode: str) -> None:
+    """Build an image of the locked packages; what did not change is taken from the cache."""
+    made = Pipeline(profile, provision=provision, lock=Mode(lock_mode)).build(Until(until))
     click.echo(made)
+
+
+@image.command(name="lock")
+@click.option("--profile", "names", multiple=True, help="Only this one; may be repeated. All, and the tools, without.")
+@click.option("--check", is_flag=True, help="Write nothing; end with 1 if there is something to update.")
+def lock_command(*, names: tuple[str, ...], check: bool) -> None:
+    """Lock the packages of the recipes at the versions that the mirror has now, and show what is new."""
+    differ = renew([recipe.load(name) for name in names or recipe.profiles()] + [recipe.tools()], write=not check)
+    if check and differ:
+        raise Conflict("the mirror has other packages than the locks", hint="run `larva image lock`")
+
+
+@image.command()
+@profile_option
+def update(*, profile: str) -> None:
+    """Lock the newest packages of a profile and build its image of them."""
+    renew([recipe.load(profile), recipe.tools()], write=True)
+    click.echo(Pipeline(profile, lock=Mode.STRICT).build(Until.ARTIFACTS))
+
+
+def renew(recipes: Sequence[Recipe], *, write: bool) -> bool:
+    """Resolve recipes, print what differs from their locks, and write them; return whether anything differs."""
+    where, differ = mirror.of_this_host(), False
+    with TemporaryDirectory() as scratch:
+        apts: dict[str, resolve.Apt] = {}
+        for one in recipes:
+            if one.suite not in apts:
+                with output.step(f"what the mirror has for {one.suite}"):
+                    apts[one.suite] = resolve.Apt(where, one.suite, Path(scratch, one.suite))
+                    apts[one.suite].update()
+            with output.step(f"the packages of {one.name}"):
+                found = apts[one.suite].resolve(one)
+            file = lock.committed(one)
+            old = lock.read(file) if file.is_file() else None
+            changes = lock.compare(old, found)
+            differ = differ or old != found
+            click.echo(f"{one.name}: {len(found.packages)} packages, {len(changes)} differ from the lock")
+            for change in changes if old else ():
+                click.echo(f"  {change}")
+            if write and old != found:
+                lock.write(file, found)
+    return differ
 
 
 @image.command(name="verify")
@@ -88,7 +139,8 @@ def show(*, profile: str, as_json: bool) -> None:
         return
     click.echo(
         f"{manifest.profile} {manifest.version}, Debian {manifest.suite}, {manifest.disk_bytes >> 20} MiB disk, "
-        f"{len(manifest.packages)} packages, {len(manifest.python)} Python distributions, from {manifest.source}"
+        f"{len(manifest.packages)} packages, {len(manifest.python)} Python distributions, from {manifest.source}, "
+        f"{'as locked' if manifest.locked else 'not from the committed lock'} ({manifest.lock})"
     )
     output.show_table(
         ["file", "MiB", "sha256"],

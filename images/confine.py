@@ -15,6 +15,8 @@ PREFIX = (
 """Killing the build kills `unshare`, that kills the first process of the namespace, and the kernel kills the rest;
 mounts made inside vanish with the namespace, so a left-over tree never holds a live mount."""
 
+WITHOUT_NETWORK = (*PREFIX[:-1], "--net", "--")
+
 ENTER = Path(__file__).parent / "enter.sh"
 
 
@@ -22,11 +24,17 @@ def run(
     argv: Sequence[str | Path],
     *,
     timeout: float,
+    network: bool = True,
     env: Mapping[str, str] | None = None,
     log_file: Path | None = None,
 ) -> str:
-    """Run `argv` like process.run, confined; needs root."""
-    return _run(PREFIX, argv, timeout=timeout, env=env, log_file=log_file)
+    """Run `argv` like process.run, confined; needs root.
+
+    Args:
+        network: whether it has this machine's network, or none.
+    """
+    confinement = PREFIX if network else WITHOUT_NETWORK
+    return _run(confinement, argv, timeout=timeout, env=env, log_file=log_file)
 
 
 def run_in(
@@ -45,7 +53,7 @@ def run_in(
     """
     pairs = " ".join(f"{outside}:{inside}" for outside, inside in (share or {}).items())
     fixed = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root", "TMPDIR": "/tmp"}  # noqa: S108 - a fresh tmpfs
-    confinement: list[str | Path] = [*PREFIX[:-1], "--net", "--", "sh", ENTER, root, pairs]
+    confinement: list[str | Path] = [*WITHOUT_NETWORK, "sh", ENTER, root, pairs]
     return _run(confinement, argv, timeout=timeout, env={**fixed, **(env or {})}, log_file=log_file)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from images import deb
+from images.lock import Lock
 from larva import codec, process
 
 SHORT_NAME = re.compile(r"^License:[ \t]*(\S[^\n]*)", re.MULTILINE)
@@ -35,6 +36,7 @@ class Package:
         licences: short names as its packager gives them; empty if it gives none.
         source: the source package with its version, where it is another than the package.
         home: where it is developed; empty if unknown.
+        sha256: of the package file, if it is locked.
     """
 
     kind: Kind
@@ -43,6 +45,7 @@ class Package:
     licences: tuple[str, ...]
     source: str = ""
     home: str = ""
+    sha256: str = ""
 
     def purl(self, suite: str) -> str:
         """Return the package URL (purl-spec, types deb, pypi and npm)."""
@@ -54,11 +57,12 @@ class Package:
         return f"pkg:pypi/{self.name.lower().replace('_', '-')}@{version}"
 
 
-def debian(status: Path, root: Path) -> tuple[Package, ...]:
+def debian(status: Path, root: Path, lock: Lock) -> tuple[Package, ...]:
     """Return the packages that dpkg's `status` in the directory `status` lists as installed.
 
     Args:
         root: the tree with their copyright files.
+        lock: tells the files of those that were taken from it; what provisioning brought is in none.
     """
     fields = ("db:Status-Abbrev", "Package", "Version", "source:Package", "source:Version", "Homepage")
     form = "\t".join(f"${{{field}}}" for field in fields) + "\n"
@@ -68,10 +72,12 @@ def debian(status: Path, root: Path) -> tuple[Package, ...]:
         state, name, version, source, source_version, home = line.split("\t")
         if state.startswith("ii"):
             of = "" if (source, source_version) == (name, version) else f"{source} {source_version}"
+            locked = lock.packages.get(name)
             found.append(
                 Package(
                     kind=Kind.DEBIAN, name=name, version=version, source=of, home=home,
                     licences=licences(root / "usr/share/doc" / name / "copyright"),
+                    sha256=locked.sha256 if locked and locked.version == version else "",
                 )
             )  # fmt: skip
     return tuple(found)

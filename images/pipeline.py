@@ -2,20 +2,36 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
-from images import artifacts, bake, base, console_assets, deb, disk, mirror, provisioning, python, recipe, seal
+from images import (
+    artifacts,
+    bake,
+    base,
+    console_assets,
+    deb,
+    disk,
+    lock_choice,
+    mirror,
+    provisioning,
+    python,
+    recipe,
+    seal,
+)
 from images import tree as tree_stage
 from images.artifacts import Origin
 from images.bake import Firmware, Report
+from images.lock import Lock
+from images.lock_choice import Chosen, Mode
+from images.mirror import Mirror
+from images.packages import Packages
+from images.recipe import Recipe
 from images.stages import Cache, Stage
 from larva import codec, process, settings
 from larva.errors import HostUnfit
-
-TOOLS = Path(__file__).parent / "tools.toml"
 
 
 class Until(StrEnum):
@@ -30,13 +46,18 @@ class Until(StrEnum):
 class Pipeline:
     """The stages of one profile; each reads its sources once, so that one build is of one state of the checkout.
 
+    Args:
+        lock: what to do where the committed lock of packages does not serve.
+
     Raises:
         NotFound: no such profile.
         HostUnfit: no root.
         InvalidInput: a provisioning script cannot be read.
     """
 
-    def __init__(self, profile: str, *, provision: Sequence[Path] = (), directory: Path | None = None) -> None:
+    def __init__(
+        self, profile: str, *, provision: Sequence[Path] = (), directory: Path | None = None, lock: Mode = Mode.AUTO
+    ) -> None:  # fmt: skip
         self.recipe = recipe.load(profile)
         self.provision = provisioning.read(provision)
         process.require_root("building an image")
@@ -44,6 +65,8 @@ class Pipeline:
         self.cache = Cache(self.directory / "stages")
         self.logs = self.directory / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
+        self.packages = Packages(self.directory / "packages")
+        self._lock_mode = lock
 
     @property
     def published(self) -> Path:
@@ -51,9 +74,28 @@ class Pipeline:
         return self.directory / "images" / self.recipe.name
 
     @cached_property
+    def mirror(self) -> Mirror:
+        """Where packages come from."""
+        return mirror.of_this_host()
+
+    def _choose(self, of: Recipe, stage: Callable[[Lock], Stage]) -> Chosen:
+        return lock_choice.choose(
+            of, self.mirror, self.packages, self.directory / "locks", mode=self._lock_mode,
+            made=lambda lock: self.cache.has(stage(lock)), log_file=self.logs / f"packages-{of.name}-{os.getpid()}.log",
+        )  # fmt: skip
+
+    @cached_property
+    def lock(self) -> Chosen:
+        """Which version of every Debian package the image is made of."""
+        return self._choose(self.recipe, self._base_of)
+
+    def _base_of(self, lock: Lock) -> Stage:
+        return base.stage(self.recipe, lock, self.packages, self.mirror)
+
+    @cached_property
     def base(self) -> Stage:
         """Debian with the recipe's packages."""
-        return base.stage(self.recipe, mirror.of_this_host())
+        return self._base_of(self.lock.lock)
 
     @cached_property
     def python(self) -> Stage:
@@ -77,13 +119,20 @@ class Pipeline:
     def tree(self) -> Stage:
         """The root tree."""
         below, package = self.base, self.deb
-        return tree_stage.stage(self.recipe, below, self.cache.path(below), package, self.cache.path(package))
+        return tree_stage.stage(
+            self.recipe, below, self.cache.path(below), package, self.cache.path(package),
+            sources=self.mirror.sources(self.recipe.suite),
+        )  # fmt: skip
 
     @cached_property
     def tools(self) -> Stage:
         """The programs that make the disk, in a tree of their own."""
-        tools = codec.read_toml(TOOLS, recipe.Recipe)
-        return base.stage(tools, mirror.of_this_host(), files=None)
+        tools = recipe.tools()
+
+        def stage(lock: Lock) -> Stage:
+            return base.stage(tools, lock, self.packages, self.mirror, files=None)
+
+        return stage(self._choose(tools, stage).lock)
 
     @cached_property
     def disk(self) -> Stage:
@@ -105,7 +154,7 @@ class Pipeline:
         source = self.bake if self.provision else self.disk
         image = self.cache.path(source) / (bake.SEALED if self.provision else disk.DISK)
         origin = Origin(
-            source=source, disk=image, deb=(self.deb, self.cache.path(self.deb)),
+            source=source, disk=image, lock=self.lock, deb=(self.deb, self.cache.path(self.deb)),
             status=self.cache.path(self.bake) / bake.STATUS, root=self.cache.path(self.tree) / "root",
             stages=(self.base, self.python, self.console_assets, self.deb, self.tree, self.tools, self.disk, self.bake),
             provision=self.provision,
@@ -135,6 +184,8 @@ class Pipeline:
 
     def make_bake(self) -> Report:
         """Return what the gate showed, booted now if anything changed."""
+        if not any(record.name == "bake" for record in self.cache.records()):
+            require_packer()  # before packages are fetched
         if not self.cache.has(self.bake):
             require_packer()
             self.make_disk()

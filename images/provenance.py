@@ -31,7 +31,7 @@ def statement(
         artifacts: what it is about.
         provision: the user's scripts, as they ran and in that order.
         stages: those the artifacts were made by, with all that they depend on.
-        packages: what was put together; Debian's by version, Python's by the hashes that were allowed.
+        packages: what was put together; Debian's by the hash of each, Python's by the hashes that were allowed.
         lock: the lock file with these hashes.
     """
     allowed = hashes(lock.read_text())
@@ -70,6 +70,8 @@ def normalised(name: str) -> str:
 
 def _dependency(package: Package, suite: str, allowed: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     found: dict[str, Any] = {"uri": package.purl(suite)}
+    if package.sha256:
+        found["digest"] = {"sha256": package.sha256}
     if package.kind is Kind.PYTHON and (digests := allowed.get(normalised(package.name))):
         found["annotations"] = {"allowed-sha256": list(digests)}
     return found

@@ -7,6 +7,7 @@ from larva import codec
 from larva.errors import NotFound
 
 RECIPES = Path(__file__).parent / "recipes"
+TOOLS = Path(__file__).parent / "tools.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +50,8 @@ def load(profile: str, directory: Path = RECIPES) -> Recipe:
     if profile not in profiles(directory):
         raise NotFound(f"there is no image profile {profile!r}", hint=f"profiles: {', '.join(profiles(directory))}")
     return codec.read_toml(directory / f"{profile}.toml", Recipe)
+
+
+def tools() -> Recipe:
+    """Return the recipe of the tree whose programs make the disk."""
+    return codec.read_toml(TOOLS, Recipe)

@@ -96,6 +96,8 @@ def _spdx_package(package: Package, suite: str, refs: dict[str, str]) -> dict[st
             {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": package.purl(suite)}
         ],
     }  # fmt: skip
+    if package.sha256:
+        found["checksums"] = [{"algorithm": "SHA256", "checksumValue": package.sha256}]
     if package.home.startswith(("http://", "https://")):
         found["homepage"] = package.home
     if package.source:
@@ -109,6 +111,8 @@ def _component(package: Package, suite: str) -> dict[str, Any]:
         "bom-ref": package.purl(suite), "name": package.name, "version": package.version,
         "purl": package.purl(suite),
     }  # fmt: skip
+    if package.sha256:
+        found["hashes"] = [{"alg": "SHA-256", "content": package.sha256}]
     if package.licences:
         found["licenses"] = [{"license": {"name": name}} for name in package.licences]
     if package.home.startswith(("http://", "https://")):

@@ -149,7 +149,8 @@ def published(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (entry / "larva.qcow2").write_bytes(b"image")
     manifest = artifacts.Manifest(
         profile="full", version="1", suite="trixie", architecture="amd64", source="disk/1", disk_bytes=1 << 20,
-        disk_sha256="0" * 64, artifacts=(describe(entry / "larva.qcow2"),), packages=(), python=(),
+        disk_sha256="0" * 64, lock="0" * 20, locked=False,
+        artifacts=(describe(entry / "larva.qcow2"),), packages=(), python=(),
     )  # fmt: skip
     (entry / artifacts.MANIFEST).write_bytes(codec.encode(manifest))
     monkeypatch.setenv("LARVA_CONFIG", str(cache / "etc"))

@@ -54,7 +54,8 @@ def publish(
     disk.unlink()
     manifest = Manifest(
         profile="full", version="0.1.0", suite="trixie", architecture="amd64", source="disk/0123456789abcdef0123",
-        disk_bytes=raw.bytes, disk_sha256=raw.sha256, artifacts=(describe(archive),), packages=(), python=(),
+        disk_bytes=raw.bytes, disk_sha256=raw.sha256, lock="0" * 20, locked=True,
+        artifacts=(describe(archive),), packages=(), python=(),
     )  # fmt: skip
     (place / artifacts.MANIFEST).write_bytes(codec.encode(manifest))
     seal.write(place, seal.signing_key(cache / "etc"), comment="a test's image")

@@ -26,7 +26,8 @@ PACKAGES = (
         kind=Kind.DEBIAN, name="libstdc++6", version="14.2.0-19", licences=("GPL-3+ with GCC exception", "LGPL-2.1+"),
         source="gcc-14 14.2.0-19", home="http://gcc.gnu.org/",
     ),
-    Package(kind=Kind.DEBIAN, name="ceph-osd", version="18.2.7+ds-1", licences=("LGPL-2.1",), source="ceph 18.2.7"),
+    Package(kind=Kind.DEBIAN, name="ceph-osd", version="18.2.7+ds-1", licences=("LGPL-2.1",), source="ceph 18.2.7",
+            sha256="c" * 64),
     Package(kind=Kind.DEBIAN, name="netbase", version="1:6.5", licences=()),
     Package(kind=Kind.PYTHON, name="msgspec", version="0.19.0", licences=("BSD License",), home="https://example.org/"),
     Package(kind=Kind.PYTHON, name="PyNaCl", version="1.5.0", licences=("Apache-2.0",), home="not an address"),
@@ -55,6 +56,8 @@ def test_spdx_is_valid_and_names_every_package(tmp_path: Path) -> None:
     document = sbom.spdx(image())
     assert spdx_faults(document, tmp_path) == []
     assert {one["name"] for one in document["packages"]} == {one.name for one in PACKAGES} | {"larva-1-full-amd64"}
+    sums = [one["checksums"] for one in document["packages"] if "checksums" in one]
+    assert sums == [[{"algorithm": "SHA256", "checksumValue": "c" * 64}]]
     assert len({one["SPDXID"] for one in document["packages"]}) == len(PACKAGES) + 1
 
 
@@ -62,6 +65,8 @@ def test_cyclonedx_is_valid_and_names_every_package() -> None:
     document = sbom.cyclonedx(image())
     assert cyclonedx_fault(document) is None
     assert [one["purl"] for one in document["components"]] == [one.purl("trixie") for one in PACKAGES]
+    hashes = [one["hashes"] for one in document["components"] if "hashes" in one]
+    assert hashes == [[{"alg": "SHA-256", "content": "c" * 64}]]
     assert document["components"][0]["properties"] == [{"name": "larva:source", "value": "gcc-14 14.2.0-19"}]
 
 
@@ -139,6 +144,7 @@ def test_provenance_names_what_was_made_and_of_what() -> None:
     assert build["internalParameters"] == {f"disk/{stage.id}": {"tree": "abc"}}
     by_uri = {one["uri"]: one for one in build["resolvedDependencies"] if "uri" in one}
     assert by_uri["pkg:deb/debian/netbase@1%3A6.5?arch=amd64&distro=trixie"]
+    assert by_uri["pkg:deb/debian/ceph-osd@18.2.7%2Bds-1?arch=amd64&distro=trixie"]["digest"] == {"sha256": "c" * 64}
     ran = build["externalParameters"]["provision"]
     assert [one["name"] for one in ran] == ["b.sh", "a.sh", "b.sh"]
     assert ran[0]["digest"] == {"sha256": hashlib.sha256(b"first").hexdigest()}
