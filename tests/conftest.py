@@ -1,6 +1,8 @@
 """Fixtures for tests of the console: a real etcd on loopback, and what agents and storage hosts would write into it."""
 
+import base64
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -9,12 +11,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
+from cbstorage import keys as storage_keys
+from cbstorage.model import (
+    ClusterSpecification,
+    ClusterState,
+    Daemon,
+    DaemonKind,
+    Health,
+    HealthCheck,
+    HostDaemons,
+    OsdState,
+)
 from cladnet import keys
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -29,7 +43,7 @@ from cladnet.model import (
     Role,
     TestSpecification,
 )
-from cladnet.quality import Alarm, HostQuality
+from cladnet.quality import Alarm, Figures, HostQuality, PairQuality, Window
 from larva import ports
 from larva.errors import Unavailable
 
@@ -148,23 +162,87 @@ class Agents:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def join(self, group: str, host: str, number: int) -> None:
+    def join(self, group: str, host: str, number: int, network: str = "10.77.0.0/24") -> None:
         """A host announces itself and gets its address."""
         provider, region = self.CLOUDS[number % len(self.CLOUDS)]
         cloud = CloudFacts(provider=provider, region=region)
-        public = IPv4Address(f"203.0.113.{10 + number}")
+        public = IPv4Address("203.0.113.10") + number
+        key = base64.b64encode(hashlib.sha256(host.encode()).digest()).decode()
         information = HostNetworkInformation(
-            host=host, public_address=public, interfaces=(), listen_port=51820, public_key="A" * 43 + "=",
+            host=host, public_address=public, interfaces=(), listen_port=51820, public_key=key,
             seal_key="B" * 43 + "=", cloud=cloud, roles=(Role.MEMBER, Role.STORAGE),
         )  # fmt: skip
         rule = NetworkingRule(
-            host=host, address=IPv4Address(f"10.77.0.{2 + number}"), public_key=information.public_key,
+            host=host, address=IPv4Network(network)[2 + number], public_key=information.public_key,
             endpoints=(Endpoint(kind=EndpointKind.PUBLIC, address=public, port=51820),), cloud=cloud,
             state=HostState.ACTIVE,
         )  # fmt: skip
         self._store.put(keys.host_information(group, host), information)
         self._store.put(keys.rule(group, host), rule)
         self._store.put(keys.presence(group, host), host)
+
+    def stop(self, group: str, host: str) -> None:
+        """Its agent ends: the presence vanishes, and the controller says so."""
+        rule = self._store.get(keys.rule(group, host), NetworkingRule)
+        assert rule is not None
+        self._store.delete(keys.presence(group, host))
+        self._store.put(keys.rule(group, host), replace(rule.value, state=HostState.UNREACHABLE))
+
+    def measure(
+        self, group: str, host: str, paths: dict[str, tuple[float | None, float]], *alarms: Alarm
+    ) -> None:  # fmt: skip
+        """A host tells of its paths over the last ten minutes: milliseconds and the lost part, by peer."""
+        pairs = tuple(
+            PairQuality(
+                destination=peer, measured_at=self.now(),
+                windows={Window.TEN_MINUTES: Figures(
+                    sent=100, received=round(100 * (1 - loss)), min_ms=ms, avg_ms=ms, p95_ms=ms, jitter_ms=0.1,
+                )},
+            )
+            for peer, (ms, loss) in paths.items()
+        )  # fmt: skip
+        row = HostQuality(host=host, written_at=self.now(), pairs=pairs, alarms=alarms)
+        self._store.put(keys.quality(group, host), row)
+
+    def found_storage(
+        self, group: str, *, monitors: tuple[str, ...], osds: dict[str, int], checks: tuple[HealthCheck, ...] = (),
+    ) -> None:  # fmt: skip
+        """The storage hosts have made their cluster, with so many OSDs a host."""
+        specification = ClusterSpecification(
+            group=group, fsid="6f1c1d5e-6e5b-4a0e-8f2c-3f4f6a9b1c2d", cidr=IPv4Network("10.77.0.0/24"),
+            mon_hosts=monitors, mgr_hosts=monitors[:1], mds_hosts=monitors[:2], created_at=self.now(),
+        )  # fmt: skip
+        places = [host for host, count in osds.items() for _ in range(count)]
+        state = ClusterState(
+            health=max((check.health for check in checks), key=list(Health).index, default=Health.OK), checks=checks,
+            quorum=monitors, monitors=monitors, manager=monitors[0], active_mds=monitors[:1], standby_mds=monitors[1:2],
+            osds=tuple(
+                OsdState(
+                    id=number, host=host, up=True, is_in=True, addresses=(IPv4Address("10.77.0.2"),), on_cladnet=True
+                )
+                for number, host in enumerate(places)
+            ),
+            total_bytes=len(places) << 33, used_bytes=5 << 30, clean=True, observed_at=self.now(),
+            room_bytes=len(places) << 31,
+        )  # fmt: skip
+        self._store.put(storage_keys.cluster(group), specification)
+        self._store.put(storage_keys.cluster_state(group), state)
+        for host in dict.fromkeys([*monitors, *places]):
+            daemons = [
+                Daemon(kind=DaemonKind.OSD, id=str(n), running=True, device="/dev/vdb")
+                for n, its in enumerate(places)
+                if its == host
+            ]
+            daemons += [Daemon(kind=DaemonKind.MON, id=host, running=True)] * (host in monitors)
+            self._store.put(
+                storage_keys.daemons(group, host),
+                HostDaemons(host=host, address=IPv4Address("10.77.0.2"), daemons=tuple(daemons)),
+            )
+
+    @staticmethod
+    def now() -> datetime:
+        """The time, as agents write it."""
+        return datetime.now(UTC)
 
     def answer(self, group: str, test: TestSpecification, latencies: dict[str, dict[str, float | None]]) -> None:
         """The hosts write their rows of the matrix, in milliseconds; None where nothing came back."""

@@ -19,9 +19,10 @@ VOLUMES = (
     storage_keys.VOLUME, storage_keys.VOLUME_STATE, storage_keys.MOUNT, storage_keys.MOUNT_EVERYWHERE,
     storage_keys.MOUNT_STATE, storage_keys.VOLUME_SHARES, storage_keys.MIRROR,
 )  # fmt: skip
+STORAGE = (storage_keys.CLUSTER, storage_keys.CLUSTER_STATE, storage_keys.DAEMONS)
 WATCHED = (
     keys.CONFIGURATION, keys.HOST_INFORMATION, keys.RULE, keys.PRESENCE, keys.TEST_SPECIFICATION, keys.STATUS,
-    keys.QUALITY, *VOLUMES,
+    keys.QUALITY, *VOLUMES, *STORAGE,
 )  # fmt: skip
 
 
@@ -134,8 +135,29 @@ class VolumesChanged:
         return (self.type, self.cladnet)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StorageChanged:
+    """The storage cluster of the CLADNet, or what a host runs of it, is otherwise than before."""
+
+    cladnet: str
+    type: Literal["storage"] = "storage"
+
+    @property
+    def subject(self) -> Hashable:
+        """One per CLADNet: the page reads what it shows."""
+        return (self.type, self.cladnet)
+
+
 Message = (
-    Resync | CladnetsChanged | HostsChanged | TestAsked | StatusArrived | StatusCleared | AlarmsTold | VolumesChanged
+    Resync
+    | CladnetsChanged
+    | HostsChanged
+    | TestAsked
+    | StatusArrived
+    | StatusCleared
+    | AlarmsTold
+    | VolumesChanged
+    | StorageChanged
 )
 
 
@@ -151,6 +173,8 @@ def message_of(event: Event) -> Message | None:
         return CladnetsChanged(cladnet=group)
     if prefix in VOLUMES:
         return VolumesChanged(cladnet=group)
+    if prefix in STORAGE:
+        return StorageChanged(cladnet=group)
     if prefix == keys.QUALITY:
         return _alarms(event, group)
     if prefix not in (keys.STATUS, keys.TEST_SPECIFICATION):

@@ -20,6 +20,7 @@ from web.messages import (
     Resync,
     StatusArrived,
     StatusCleared,
+    StorageChanged,
     TestAsked,
     VolumesChanged,
     message_of,
@@ -92,7 +93,8 @@ def test_closing_wakes_who_takes() -> None:
         (f"{keys.QUALITY}shop/a/b", b"{}", None),
         ("cb-storage/volume/shop/data", b"{}", VolumesChanged(cladnet="shop")),
         ("cb-storage/mount-state/shop/a/data", b"{}", VolumesChanged(cladnet="shop")),
-        ("cb-storage/cluster-state/shop", b"{}", None),
+        ("cb-storage/cluster-state/shop", b"{}", StorageChanged(cladnet="shop")),
+        ("cb-storage/daemons/shop/a", b"{}", StorageChanged(cladnet="shop")),
         ("larva/user/admin", b"{}", None),
     ],
 )

@@ -6,12 +6,12 @@ from markupsafe import Markup
 
 from web import sessions
 from web.accounts import User
-from web.pages import cladnets, language, login, volumes
+from web.pages import cladnets, language, login, topology, volumes
 from web.text import NAMES, for_scripts, text
 from web.text import language as its_language
 
 blueprint = Blueprint("pages", __name__)
-for part in (cladnets, volumes):
+for part in (cladnets, topology, volumes):
     part.blueprint.before_request(sessions.require_user)
     blueprint.register_blueprint(part.blueprint)
 for open_part in (login, language):

@@ -15,7 +15,8 @@ async function call(method, path, body) {
   const answer = await fetch(path, {
     method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(15000),
   });
-  if (answer.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+  const loggedOut = answer.status === 401 || (answer.redirected && new URL(answer.url).pathname === "/login");
+  if (loggedOut) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
   if (!answer.ok) {
     const isProblem = (answer.headers.get("Content-Type") ?? "").startsWith("application/problem+json");
     throw new Problem(isProblem ? await answer.json() : { detail: answer.statusText, hint: "", status: answer.status });

@@ -41,6 +41,19 @@ export function connect() {
   };
 }
 
+/** Turn `run` into something that may be called often: it runs at once, and then once in so many milliseconds at most. */
+export function paced(run, pauseMs) {
+  let last = -Infinity;
+  let waiting = null;
+  return () => {
+    waiting ??= setTimeout(() => {
+      waiting = null;
+      last = performance.now();
+      run();
+    }, Math.max(0, last + pauseMs - performance.now()));
+  };
+}
+
 /** Turn `read`, which fetches and shows, into something that may be called often: calls while one runs make one more. */
 export function coalesced(read) {
   let running = false;

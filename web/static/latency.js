@@ -6,13 +6,18 @@ import { word } from "./page.js";
 // Milliseconds up to which a cell has each colour: one data centre, one region, neighbours, continents, the globe.
 const STEPS = [5, 20, 60, 120, 200, 300];
 
-function heat(latency) {
-  if (latency.avg_ms === null) return "lost";
-  const step = STEPS.findIndex((limit) => latency.avg_ms <= limit);
-  return String(step < 0 ? STEPS.length : step);
+/** The number of the colour that so many milliseconds have. */
+export function heatOf(ms) {
+  const step = STEPS.findIndex((limit) => ms <= limit);
+  return step < 0 ? STEPS.length : step;
 }
 
-function shown(ms) {
+function heat(latency) {
+  return latency.avg_ms === null ? "lost" : String(heatOf(latency.avg_ms));
+}
+
+/** Milliseconds with as many digits as mean something. */
+export function shown(ms) {
   return ms < 10 ? ms.toFixed(2) : ms < 100 ? ms.toFixed(1) : ms.toFixed(0);
 }
 
@@ -84,11 +89,15 @@ function node({ x, y, angle, host }) {
   );
 }
 
+/** What says which colour means how many milliseconds; `attribute` gives a step's colour. */
+export function legendOf(attribute = (step) => ({ "data-heat": String(step) })) {
+  const names = [...STEPS.map((limit) => `≤ ${limit}`), `> ${STEPS.at(-1)}`];
+  return [...names.map((name, step) => make("span", attribute(step), name)), "ms"];
+}
+
 /** Say which colour means how many milliseconds. */
 export function showLegend() {
-  const names = [...STEPS.map((limit) => `≤ ${limit}`), `> ${STEPS.at(-1)}`];
-  document.getElementById("legend").replaceChildren(
-    ...names.map((name, step) => make("span", { "data-heat": String(step) }, name)), "ms");
+  document.getElementById("legend").replaceChildren(...legendOf());
 }
 
 function placeOf(host) {
