@@ -206,6 +206,7 @@ class Agents:
 
     def found_storage(
         self, group: str, *, monitors: tuple[str, ...], osds: dict[str, int], checks: tuple[HealthCheck, ...] = (),
+        off_cladnet: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         """The storage hosts have made their cluster, with so many OSDs a host."""
         specification = ClusterSpecification(
@@ -218,7 +219,8 @@ class Agents:
             quorum=monitors, monitors=monitors, manager=monitors[0], active_mds=monitors[:1], standby_mds=monitors[1:2],
             osds=tuple(
                 OsdState(
-                    id=number, host=host, up=True, is_in=True, addresses=(IPv4Address("10.77.0.2"),), on_cladnet=True
+                    id=number, host=host, up=True, is_in=True, addresses=(IPv4Address("10.77.0.2"),),
+                    on_cladnet=host not in off_cladnet,
                 )
                 for number, host in enumerate(places)
             ),

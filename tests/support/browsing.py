@@ -11,7 +11,7 @@ HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 def log_in(page: Page, url: str) -> None:
-    page.goto(url)
+    page.goto(f"{url}/cladnets")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("heading", name="CLADNets", exact=True)).to_be_visible(timeout=SLOW_MS)
@@ -22,3 +22,10 @@ def shot(page: Page, name: str) -> None:
     directory = os.environ.get("LARVA_SCREENSHOTS")
     if directory:
         page.screenshot(path=Path(directory) / f"{name}.png", full_page=True)
+
+
+def choose_language(page: Page, language: str) -> None:
+    """See to it that pages are in a language, by its tag."""
+    if page.locator("html").get_attribute("lang") != language:
+        page.locator(f"button[name='language'][value='{language}']").click()
+    expect(page.locator(f"html[lang='{language}']")).to_be_attached(timeout=SLOW_MS)

@@ -18,8 +18,8 @@ PAGES = "".join(path.read_text() for path in [*ROOM.rglob("*.html"), *ROOM.glob(
 SCRIPTS = {path.name: path.read_text() for path in ROOM.rglob("*.js")}
 LITERAL = re.compile(r"""\b(?:t|text)\(["']([a-z_.-]+)["'][,)]""")
 PREFIX = re.compile(r"""\b(?:t|text)\(f?["']([a-z_.]+\.)(?:["'] ~|\{)""")
-WORD = re.compile(r"""\bword\("([a-z._]+)\"""")
-WORD_OF = re.compile(r"""\bwordOf\("([a-z._]+)\"""")
+WORD = re.compile(r"""\bword\("([a-z0-9._]+)\"""")
+WORD_OF = re.compile(r"""\bwordOf\("([a-z0-9._]+)\"""")
 ENGLISH = CATALOGUE[Language.ENGLISH]
 SAME = {"product", "live.unit.ms"}
 """What every language writes alike."""

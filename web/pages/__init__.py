@@ -6,12 +6,12 @@ from markupsafe import Markup
 
 from web import sessions
 from web.accounts import User
-from web.pages import cladnets, language, login, topology, volumes
+from web.pages import cladnets, hosts, language, login, overview, storage, topology, volumes
 from web.text import NAMES, for_scripts, text
 from web.text import language as its_language
 
 blueprint = Blueprint("pages", __name__)
-for part in (cladnets, topology, volumes):
+for part in (overview, cladnets, hosts, topology, storage, volumes):
     part.blueprint.before_request(sessions.require_user)
     blueprint.register_blueprint(part.blueprint)
 for open_part in (login, language):

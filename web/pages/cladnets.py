@@ -22,12 +22,6 @@ TOKEN_ROLES = (Role.MEMBER, Role.STORAGE, Role.GATEWAY)
 DEFAULT_JOIN = {"roles": [Role.MEMBER.value], "uses": "1", "hours": "24"}
 
 
-@blueprint.get("/")
-def index() -> AnyResponse:
-    """The first page."""
-    return redirect("/cladnets", 302)
-
-
 @blueprint.get("/cladnets")
 def list_all() -> str:
     """Every CLADNet, and the form for another."""

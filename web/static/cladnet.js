@@ -6,12 +6,11 @@ import { make, showProblem, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
 import { showLegend, showMatrix, showMesh } from "./latency.js";
 import { data, word, wordOf } from "./page.js";
+import { STATES, stateOf } from "./states.js";
 
 const path = `/v1/cladnets/${encodeURIComponent(data.cladnet.id)}`;
 const mine = (message) => message.cladnet === data.cladnet.id;
 const state = { hosts: data.hosts, test: data.status.test, rows: new Map() };
-
-const KINDS = { active: "good", unreachable: "bad", down: "wait" };
 
 function remember(rows) {
   state.rows = new Map(rows.map((row) => [row.host, row]));
@@ -20,9 +19,9 @@ function remember(rows) {
 function showHosts() {
   document.getElementById("host-count").textContent = state.hosts.length || "";
   showRows("hosts", state.hosts.map((host) => make("tr", {},
-    make("th", { scope: "row" }, host.host),
+    make("th", { scope: "row" }, make("a", { href: `/hosts/${encodeURIComponent(data.cladnet.id)}/${encodeURIComponent(host.host)}` }, host.host)),
     make("td", { class: "code" }, host.address ?? "–", ...(host.address6 ? [make("br"), host.address6] : [])),
-    make("td", {}, stateOf(host), told(host) ? make("span", { class: "prose faint" }, ` ${told(host)}`) : null),
+    make("td", {}, tag(wordOf("state", stateOf(host)), STATES[stateOf(host)]), told(host) ? make("span", { class: "prose faint" }, ` ${told(host)}`) : null),
     make("td", { class: "code" }, host.public_address ?? "–"),
     make("td", {}, host.cloud.provider),
     make("td", {}, [host.cloud.region, host.cloud.zone].filter(Boolean).join(" / ")),
@@ -32,11 +31,6 @@ function showHosts() {
 
 function told(host) {
   return host.problem || host.ipv6_problem;
-}
-
-function stateOf(host) {
-  if (host.problem) return tag(word("problem"), "bad");
-  return host.state === null ? tag(word("waiting"), "wait") : tag(wordOf("state", host.state), KINDS[host.state]);
 }
 
 function showStatus() {

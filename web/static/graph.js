@@ -1,29 +1,16 @@
 // Draws a CLADNet with Cytoscape: clouds and regions as groups, hosts in them, OSDs and monitors beside their hosts.
 
 import cytoscape from "./vendor/cytoscape.mjs";
-import { heatOf } from "./latency.js";
 import { placesOf } from "./layout.js";
-import { word } from "./page.js";
+import { isTold, lineColour, milliseconds, percent } from "./lines.js";
+import { word, wordOf } from "./page.js";
 
 const MOST_WITH_MARKS = 150; // hosts; with more, what runs on each is told by the list alone
 const MOST_WITH_LABELS = 60; // lines with their figure on them
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-const STATES = { active: "accent", unreachable: "bad", problem: "bad", down: "wait", waiting: "wait" };
-const KINDS = { private: "line-0", public: "line-3", unknown: "faint" };
-const LOSSES = [[0, "line-0"], [0.01, "line-2"], [0.05, "line-4"], [Infinity, "line-6"]];
-
-/** The colour's name of a line. */
-export function lineColour(line, mode) {
-  if (mode === "kind") return KINDS[line.kind];
-  if (line.alarm === "unreachable" || (line.loss !== null && line.loss >= 1)) return "bad";
-  if (mode === "loss") return line.loss === null ? "faint" : LOSSES.find(([limit]) => line.loss <= limit)[1];
-  return line.rtt_ms === null ? "faint" : `line-${heatOf(line.rtt_ms)}`;
-}
-
-const isTold = (line) => line.rtt_ms !== null || line.loss !== null || line.alarm !== null;
-
+const COLOURS = { active: "accent", unreachable: "bad", problem: "bad", down: "wait", waiting: "wait" };
 function looks() {
   const ink = colour("ink");
   const text = { color: ink, "font-family": "system-ui, sans-serif", "font-size": 12, "text-wrap": "wrap" };
@@ -82,7 +69,7 @@ function elementsOf(items, lines, mode) {
     groups.set(regionId(item), { data: { id: regionId(item), kind: "region", parent: cloudId(item), label: item.region || " " } });
     nodes.push({
       data: {
-        id: item.name, kind: "host", parent: regionId(item), silent: item.silent, colour: colour(STATES[item.state] ?? "faint"),
+        id: item.name, kind: "host", parent: regionId(item), silent: item.silent, colour: colour(COLOURS[item.state] ?? "faint"),
         label: item.address ? `${item.name}\n${item.address}` : item.name,
       },
       position: place,
@@ -102,9 +89,9 @@ function elementsOf(items, lines, mode) {
 }
 
 function figure(line, mode) {
-  if (mode === "kind") return isTold(line) ? word(`kind.${line.kind}`) : "";
-  if (mode === "loss") return line.loss === null ? "" : `${(line.loss * 100).toFixed(line.loss < 0.1 ? 1 : 0)} %`;
-  return line.rtt_ms === null ? "" : `${line.rtt_ms < 10 ? line.rtt_ms.toFixed(1) : line.rtt_ms.toFixed(0)} ms`;
+  if (mode === "kind") return isTold(line) ? wordOf("kind", line.kind) : "";
+  if (mode === "loss") return line.loss === null ? "" : percent(line.loss);
+  return line.rtt_ms === null ? "" : milliseconds(line.rtt_ms);
 }
 
 /** A picture in `container`; `choose(host)` is called when somebody points at one. */

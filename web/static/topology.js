@@ -1,16 +1,17 @@
 // The picture of a CLADNet: fills as agents join, empties as they stop; beside it the same as a list and a table.
 
 import { get } from "./api.js";
-import { make, showRows, tag } from "./dom.js";
+import { make, showRows } from "./dom.js";
 import { coalesced, connect, on, paced } from "./events.js";
-import { Graph, lineColour } from "./graph.js";
-import { legendOf, shown } from "./latency.js";
+import { Graph } from "./graph.js";
+import { legendOf } from "./latency.js";
+import { isTold, lineLegend, percent, roundTripCell, stateCell } from "./lines.js";
 import { data, word, wordOf } from "./page.js";
+import { STATES, stateOf } from "./states.js";
 
 const MOST_ROWS = 20;
 const HOSTS_PACE_MS = 700;
 const PATHS_PACE_MS = 4000;
-const KINDS = { active: "good", unreachable: "bad", problem: "bad", down: "wait", waiting: "wait" };
 
 const id = data.cladnet.id;
 const url = `/topology?cladnet=${encodeURIComponent(id)}`;
@@ -21,7 +22,7 @@ const graph = new Graph($("graph"), (host) => choose(host, true));
 function itemOf({ host, monitor, osds }) {
   return {
     name: host.host, provider: host.cloud.provider ?? "", region: host.cloud.region ?? "", address: host.address, monitor, osds,
-    state: host.problem ? "problem" : host.state ?? "waiting", silent: !host.present,
+    state: stateOf(host), silent: !host.present,
   };
 }
 
@@ -45,9 +46,8 @@ function show() {
 }
 
 function showLegend() {
-  $("legend").replaceChildren(...(mode() === "rtt" ? legendOf((step) => ({ "data-line": `line-${step}` })) : mode() === "loss"
-    ? [["line-0", "0 %"], ["line-2", "≤ 1 %"], ["line-4", "≤ 5 %"], ["line-6", "> 5 %"]].map(([name, text]) => make("span", { "data-line": name }, text))
-    : [["line-0", "private"], ["line-3", "public"], ["faint", "unknown"]].map(([name, kind]) => make("span", { "data-line": name }, wordOf("kind", kind)))));
+  const legend = mode() === "rtt" ? legendOf((step) => ({ "data-line": `line-${step}` })) : lineLegend(mode());
+  $("legend").replaceChildren(...legend);
 }
 
 function runs(item) {
@@ -63,7 +63,7 @@ function runs(item) {
 
 function entry(item) {
   const link = make("a", { href: `/hosts/${encodeURIComponent(id)}/${encodeURIComponent(item.name)}`, "data-host": item.name },
-    make("span", { class: "dot", "data-kind": item.silent ? "off" : KINDS[item.state] }), item.name,
+    make("span", { class: "dot", "data-kind": item.silent ? "off" : STATES[item.state] }), item.name,
     make("span", { class: "faint" }, ` ${[item.silent ? word("topology.gone") : item.state === "active" ? "" : wordOf("state", item.state), runs(item)].filter(Boolean).join(" · ")}`));
   link.addEventListener("focus", () => choose(item.name));
   link.addEventListener("mouseenter", () => choose(item.name));
@@ -80,19 +80,15 @@ function showTree(items) {
     places.set(place, [...(places.get(place) ?? []), item]);
   }
   $("tree").replaceChildren(...[...places.entries()].sort(([a], [b]) => a.localeCompare(b)).flatMap(([place, hosts]) => [
-    make("h3", {}, place, make("span", { class: "count" }, ` ${hosts.length}`)), make("ul", {}, ...hosts.map(entry)),
+    make("h2", {}, place, make("span", { class: "count" }, ` ${hosts.length}`)), make("ul", {}, ...hosts.map(entry)),
   ]));
   if (focused) $("tree").querySelector(`[data-host="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
 }
 
 function showWorst() {
-  const told = state.topology.lines.filter((line) => line.rtt_ms !== null || line.loss !== null || line.alarm !== null);
-  showRows("lines", told.slice(0, MOST_ROWS).map((line) => make("tr", {},
+  showRows("lines", state.topology.lines.filter(isTold).slice(0, MOST_ROWS).map((line) => make("tr", {},
     make("th", { scope: "row" }, `${line.one} ↔ ${line.other}`),
-    make("td", {}, make("span", { class: "swatch", "data-line": lineColour(line, "rtt") }), line.rtt_ms === null ? "–" : `${shown(line.rtt_ms)} ms`),
-    make("td", {}, line.loss === null ? "–" : `${(line.loss * 100).toFixed(1)} %`),
-    make("td", {}, wordOf("kind", line.kind)),
-    make("td", {}, line.alarm === null ? tag(word("topology.path.good"), "good") : tag(wordOf("alarm", line.alarm), line.alarm === "unreachable" ? "bad" : "wait")),
+    roundTripCell(line), make("td", {}, percent(line.loss)), make("td", {}, wordOf("kind", line.kind)), stateCell(line),
   )));
 }
 

@@ -1,0 +1,145 @@
+"""Every page, as people differ: in light and dark, in both languages, on a telephone; and what axe says of each."""
+
+from pathlib import Path
+
+import pytest
+from browsing import SLOW_MS, choose_language, log_in, shot
+from playwright.sync_api import Page, expect
+
+from cbstorage import keys as storage_keys
+from cbstorage.model import Health, HealthCheck, MountPhase, MountState, VolumeState
+from cbstorage.wanted import mounting, volumes
+from cladnet import networks
+from cladnet.etcd.store import Store
+from cladnet.quality import Alarm, AlarmKind
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
+HOSTS = ("aws-1", "gcp-1", "azure-1", "aws-2")
+
+
+@pytest.fixture
+def group(console_store: Store, agents) -> str:
+    """A CLADNet with something of everything, and with troubles."""
+    group = networks.create(console_store, name="shop", cidr="10.77.0.0/24", description="The shop's own network").id
+    for number, host in enumerate(HOSTS):
+        agents.join(group, host, number)
+    agents.measure(group, "aws-1", {"gcp-1": (264.2, 0.0), "azure-1": (140.8, 0.0), "aws-2": (263.0, 0.03)})
+    agents.measure(
+        group, "gcp-1", {"azure-1": (244.1, 0.0), "aws-2": (3.55, 0.0)},
+        Alarm(kind=AlarmKind.SLOW, destination="azure-1", since=agents.now(), evidence="244 ms, 180 ms over the day"),
+    )  # fmt: skip
+    agents.found_storage(
+        group, monitors=HOSTS[:3], osds={"aws-1": 2, "gcp-1": 1, "azure-1": 1},
+        checks=(HealthCheck(code="OSD_NEARFULL", health=Health.WARNING, summary="1 nearfull osd(s)"),),
+    )  # fmt: skip
+    agents.stop(group, "aws-2")
+    volume = volumes.create(console_store, group, "photos", 3 << 30)
+    console_store.put(
+        storage_keys.volume_state(group, "photos"),
+        VolumeState(id=volume.id, ready=True, size_bytes=volume.size_bytes, used_bytes=2 << 30),
+    )
+    mounting.mount(console_store, group, "photos", ["aws-1", "gcp-1"], "/srv/photos")
+    console_store.put(
+        storage_keys.mount_state(group, "aws-1", "photos"),
+        MountState(
+            volume="photos", volume_id=volume.id, host="aws-1", path="/srv/photos", phase=MountPhase.MOUNTED
+        ),
+    )  # fmt: skip
+    return group
+
+
+def pages(group: str) -> dict[str, str]:
+    return {
+        "overview": "/", "cladnets": "/cladnets", "cladnet": f"/cladnets/{group}", "topology": "/topology",
+        "hosts": "/hosts", "host": f"/hosts/{group}/aws-1", "storage": "/storage", "volumes": "/volumes",
+        "volume": f"/volumes/{group}/photos",
+    }  # fmt: skip
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, by rule and place."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "language", "width"),
+    [("light", "en", 1280), ("dark", "en", 1280), ("dark", "ko", 1280), ("light", "ko", 360)],
+)
+def test_every_page_is_for_everybody(
+    page: Page, console_url: str, group: str, scheme: str, language: str, width: int
+) -> None:  # fmt: skip
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(f"{console_url}/login")
+    assert violations(page) == []
+    shot(page, f"login-{scheme}-{language}-{width}")
+    log_in(page, console_url)
+    choose_language(page, language)
+    live = {"en": "live", "ko": "실시간"}[language]
+    for name, path in pages(group).items():
+        page.goto(console_url + path)
+        expect(page.locator("#live")).to_have_text(live, timeout=SLOW_MS)
+        assert page.locator("html").get_attribute("lang") == language
+        shot(page, f"{name}-{scheme}-{language}-{width}")
+        assert (name, violations(page)) == (name, [])
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} sticks out"
+        focused = page.evaluate("document.activeElement.tagName")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.tagName") != focused, "the keyboard goes somewhere"
+
+
+def test_the_overview_says_what_is_wrong_and_what_to_do(
+    page: Page, console_url: str, console_store: Store, group: str, agents
+) -> None:  # fmt: skip
+    log_in(page, console_url)
+    page.get_by_role("link", name="Overview").click()
+    findings = page.locator("#findings")
+    expect(page.get_by_role("heading", name="Wants attention: 3")).to_be_visible(timeout=SLOW_MS)
+    expect(findings).to_contain_text("silent: aws-2")
+    expect(findings).to_contain_text("An OSD is nearly full")
+    expect(findings).to_contain_text("azure-1 is farther from gcp-1 than usual")
+    expect(page.locator("#host-states")).to_contain_text("3 active")
+    expect(page.locator("#capacity")).to_contain_text("shop: 5 GiB of 32 GiB used")
+    agents.join(group, "aws-2", 3)
+    agents.measure(group, "gcp-1", {"azure-1": (180.0, 0.0)})
+    agents.found_storage(group, monitors=HOSTS[:3], osds={"aws-1": 2, "gcp-1": 1, "azure-1": 1})
+    expect(page.get_by_role("heading", name="All is well")).to_be_visible(timeout=SLOW_MS)
+    expect(page.locator("#host-states")).to_contain_text("4 active")
+
+
+def test_a_host_and_its_storage_are_found(
+    page: Page, console_url: str, console_store: Store, group: str, agents
+) -> None:  # fmt: skip
+    log_in(page, console_url)
+    page.get_by_role("link", name="Hosts", exact=True).click()
+    page.get_by_label("Find a host").fill("sydney")
+    expect(page.get_by_text("No host is here, or none is called so.")).to_be_visible(timeout=SLOW_MS)
+    page.get_by_label("Find a host").fill("ap-southeast")
+    page.get_by_role("link", name="aws-1").click()
+    expect(page.get_by_role("heading", name="aws-1")).to_contain_text("active", timeout=SLOW_MS)
+    rules = page.get_by_role("region", name="How it reaches its peers")
+    expect(rules.get_by_role("row", name="gcp-1")).to_contain_text("203.0.113.11:51820")
+    expect(rules.get_by_role("row", name="gcp-1")).to_contain_text("they share no network")
+    expect(rules.get_by_role("row", name="gcp-1")).to_contain_text("264 ms")
+    expect(page.get_by_role("region", name="Storage daemons").get_by_role("row", name="mon.aws-1")).to_be_visible()
+    expect(page.get_by_role("region", name="Mounts").get_by_role("row", name="photos")).to_contain_text("mounted")
+    agents.stop(group, "aws-1")
+    expect(page.get_by_role("heading", name="aws-1")).to_contain_text("unreachable", timeout=SLOW_MS)
+
+    page.get_by_role("link", name="Storage", exact=True).click()
+    expect(page.get_by_role("heading", name="Storage", exact=False).first).to_contain_text("with warnings")
+    expect(page.locator("#findings")).to_contain_text("OSD_NEARFULL")
+    expect(page.locator("#facts")).to_contain_text("every OSD is on the CLADNet")
+    osds = page.get_by_role("region", name="OSDs")
+    expect(osds.get_by_role("row", name="osd.0")).to_contain_text("aws-1")
+    expect(page.get_by_role("region", name="Volumes").get_by_role("row", name="photos")).to_contain_text("67 %")
+    agents.found_storage(group, monitors=HOSTS[:3], osds={"aws-1": 1, "gcp-1": 1}, off_cladnet=("gcp-1",))
+    expect(osds.get_by_role("row", name="osd.1")).to_contain_text("no", timeout=SLOW_MS)
+    expect(page.locator("#facts")).to_contain_text("1 OSDs are not reached by other clouds")
+    expect(osds.get_by_role("row", name="osd.3")).to_have_count(0)
+    console_store.delete_prefix(storage_keys.CLUSTER)
+    expect(page.get_by_text("This CLADNet has no storage cluster yet.")).to_be_visible(timeout=SLOW_MS)

@@ -1,0 +1,29 @@
+"""Every host, and one host."""
+
+from flask import Blueprint, Response
+
+from cladnet import network_hosts, networks
+from web import host_page
+from web.context import store
+from web.pages import answering
+
+blueprint = Blueprint("hosts", __name__)
+
+
+@blueprint.get("/hosts")
+def list_all() -> Response:
+    """The hosts of every CLADNet."""
+    found = [
+        {"cladnet": each.id, "name": each.name, "host": host}
+        for each in networks.list_all(store())
+        for host in network_hosts.views(store(), each.id)
+    ]
+    return answering.page("hosts.html", {"hosts": found})
+
+
+@blueprint.get("/hosts/<cladnet>/<host>")
+def show(cladnet: str, host: str) -> Response:
+    """One host of a CLADNet."""
+    specification = networks.find(store(), cladnet)
+    facts = host_page.read(store(), specification, host)
+    return answering.page("host.html", {"cladnet": specification, "facts": facts}, cladnet=specification, name=host)
