@@ -13,7 +13,6 @@ from cladnet.alarm_summary import Summary
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, HostState
 from cladnet.network_hosts import HostView
-from cladnet.paths import PathView
 from cladnet.quality import AlarmKind, Window
 from larva.checks import Finding, Severity
 from larva.errors import NotFound
@@ -112,9 +111,8 @@ def _part(store: Store, specification: CladnetSpecification) -> Part:
     except NotFound:
         storage = None
     hosts = network_hosts.views(store, group)
-    told = paths.alarms(store, group)
     here = {host.host for host in hosts if host.present}
-    seen: tuple[PathView, ...] = paths.views(store, group, Window.TEN_MINUTES)
+    seen, told = paths.both(store, group, Window.TEN_MINUTES)
     return Part(
         cladnet=specification,
         hosts=hosts,

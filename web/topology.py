@@ -80,9 +80,8 @@ def read(store: Store, specification: CladnetSpecification) -> Topology:
     found = store.get(storage_keys.cluster_state(group), ClusterState)
     hosts = placed(network_hosts.views(store, group), found.value if found else None)
     here = {each.host.host: each.host for each in hosts if each.host.present and each.host.address is not None}
-    lines = chosen(
-        merged(paths.views(store, group, Window.TEN_MINUTES), paths.alarms(store, group).alarms, here), here
-    )  # fmt: skip
+    seen, told = paths.both(store, group, Window.TEN_MINUTES)
+    lines = chosen(merged(seen, told.alarms, here), here)
     return Topology(
         hosts=hosts,
         lines=tuple(replace(line, kind=kind(rules, line, specification)) for line in lines),

@@ -5,6 +5,7 @@ import { word } from "./page.js";
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15000;
 const RETRY_MS = 3000;
+const REST = 4;
 
 const light = document.getElementById("live");
 const listeners = new Map();
@@ -41,17 +42,29 @@ export function connect() {
   };
 }
 
-/** Turn `run` into something that may be called often: it runs at once, and then once in so many milliseconds at most. */
+/**
+ * Turn `run`, which returns a promise, into something that may be called often: it runs at once, and then not before
+ * `pauseMs` and several times what it took last have gone by: a large network is read less often.
+ */
 export function paced(run, pauseMs) {
-  let last = -Infinity;
-  let waiting = null;
-  return () => {
-    waiting ??= setTimeout(() => {
-      waiting = null;
-      last = performance.now();
-      run();
-    }, Math.max(0, last + pauseMs - performance.now()));
+  let notBefore = 0;
+  let again = false;
+  let pending = false;
+  const later = () => {
+    again = pending;
+    if (pending) return;
+    pending = true;
+    setTimeout(begin, Math.max(0, notBefore - performance.now()));
   };
+  const begin = async () => {
+    again = false;
+    const began = performance.now();
+    await run();
+    notBefore = performance.now() + Math.max(pauseMs, REST * (performance.now() - began));
+    pending = false;
+    if (again) later();
+  };
+  return later;
 }
 
 /** Turn `read`, which fetches and shows, into something that may be called often: calls while one runs make one more. */
