@@ -162,10 +162,12 @@ class Agents:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def join(self, group: str, host: str, number: int, network: str = "10.77.0.0/24") -> None:
+    def join(
+        self, group: str, host: str, number: int, network: str = "10.77.0.0/24", cloud: CloudFacts | None = None
+    ) -> None:  # fmt: skip
         """A host announces itself and gets its address."""
         provider, region = self.CLOUDS[number % len(self.CLOUDS)]
-        cloud = CloudFacts(provider=provider, region=region)
+        cloud = cloud or CloudFacts(provider=provider, region=region)
         public = IPv4Address("203.0.113.10") + number
         key = base64.b64encode(hashlib.sha256(host.encode()).digest()).decode()
         information = HostNetworkInformation(

@@ -8,7 +8,7 @@ from flask import Flask
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from larva import settings
-from web import api, events, pages, problems, security, sessions
+from web import api, compression, events, pages, problems, security, sessions
 from web.api import document
 from web.cbnetwork import routes as cbnetwork
 from web.context import EXTENSION, Console
@@ -57,6 +57,7 @@ def create_app(
     app.extensions[EXTENSION] = console
     problems.register(app)
     security.register(app)
+    compression.register(app)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(document.routes.blueprint)
     app.register_blueprint(document.page)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from browsing import SLOW_MS, choose_language, log_in, shot
+from browsing import HOSTILE, SLOW_MS, choose_language, log_in, shot
 from playwright.sync_api import Page, expect
 
 from cbstorage import keys as storage_keys
@@ -11,6 +11,7 @@ from cbstorage.model import Health, HealthCheck, MountPhase, MountState, VolumeS
 from cbstorage.wanted import mounting, volumes
 from cladnet import networks
 from cladnet.etcd.store import Store
+from cladnet.model import LONGEST_FACT, CloudFacts
 from cladnet.quality import Alarm, AlarmKind
 
 pytestmark = pytest.mark.browser
@@ -143,3 +144,24 @@ def test_a_host_and_its_storage_are_found(
     expect(osds.get_by_role("row", name="osd.3")).to_have_count(0)
     console_store.delete_prefix(storage_keys.CLUSTER)
     expect(page.get_by_text("This CLADNet has no storage cluster yet.")).to_be_visible(timeout=SLOW_MS)
+
+
+def test_what_a_host_says_of_its_cloud_is_text_and_breaks_no_page(
+    page: Page, console_url: str, console_store: Store, agents
+) -> None:  # fmt: skip
+    group = networks.create(console_store, name="shop", cidr="10.77.0.0/24", description=HOSTILE).id
+    long = (HOSTILE * 40)[:LONGEST_FACT]
+    agents.join(group, "evil", 0, cloud=CloudFacts(provider=HOSTILE, region=long, zone=long, network_id=long))
+    agents.join(group, "good", 1)
+    agents.raise_alarms(
+        group, "evil", Alarm(kind=AlarmKind.LOSS, destination="good", since=agents.now(), evidence=HOSTILE)
+    )
+    page.set_viewport_size({"width": 360, "height": 800})
+    log_in(page, console_url)
+    for path in ("/", f"/cladnets/{group}", "/hosts", f"/hosts/{group}/evil", "/topology"):
+        page.goto(console_url + path)
+        expect(page.locator("#live")).to_have_text("live", timeout=SLOW_MS)
+        assert page.locator("main img").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, f"{path} sticks out"
+    expect(page.get_by_role("navigation", name="Hosts")).to_contain_text(HOSTILE)
+    shot(page, "topology-hostile")

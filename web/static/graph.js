@@ -26,6 +26,7 @@ function looks() {
     { selector: "node[kind = 'monitor']", style: { shape: "diamond", width: 15, height: 15, "background-color": "data(colour)" } },
     { selector: "node[kind = 'cloud'], node[kind = 'region']", style: {
       label: "data(label)", shape: "round-rectangle", "background-color": colour("ground"), "background-opacity": 0.6,
+      "text-wrap": "ellipsis", "text-max-width": 220,
       "border-width": 1, "border-color": colour("line"), "text-valign": "top", "text-halign": "center", color: colour("faint"),
       "text-margin-y": -4, "min-zoomed-font-size": 5, "z-index": 1,
     } },
