@@ -95,7 +95,18 @@ NO_OSD = ClusterState(
     health=Health.OK, checks=(), quorum=(), monitors=(), manager="", active_mds=(), standby_mds=(), osds=(),
     total_bytes=0, used_bytes=0, clean=None, observed_at=datetime.now(UTC),
 )  # fmt: skip
-PAGES = ["/", "/cladnets", "/cladnets/a", "/storage", "/hosts", "/hosts/a/b", "/topology", "/volumes", "/volumes/a/b", "/api"]
+PAGES = [
+    "/",
+    "/cladnets",
+    "/cladnets/a",
+    "/storage",
+    "/hosts",
+    "/hosts/a/b",
+    "/topology",
+    "/volumes",
+    "/volumes/a/b",
+    "/api",
+]
 
 
 def test_nobody_gets_nothing_from_the_api(client: FlaskClient, app: Flask) -> None:
