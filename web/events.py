@@ -2,15 +2,17 @@
 
 import time
 
-from flask import Blueprint, Response, request, session
+from flask import Blueprint, Response, g, request, session
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
 
 from larva import codec
 from larva.errors import Refused, Unavailable
-from web import sessions
+from web import accounts, sessions
 from web.context import console
 from web.duplex import DuplexSocket
+from web.messages import Resync
+from web.roles import Caller
 from web.security import from_our_pages
 
 PATH = "/v1/events"
@@ -33,7 +35,7 @@ def admit() -> None:
         NotAuthenticated: nobody is logged in.
         Refused: a page of another site asks.
     """
-    sessions.require_user()
+    sessions.identify()
     if not from_our_pages(request):
         raise Refused("live events are for this console's own pages", hint="programs read /v1/cladnets instead")
     console().hub.admit()
@@ -46,17 +48,21 @@ def admit() -> None:
 def events(socket: Server) -> Response | None:
     """Send what changes until the page goes, its session ends or the server stops."""
     claims = dict(session)
+    caller: Caller = g.caller
     try:
         with console().hub.subscription() as outbox:
             checked = time.monotonic()
             while socket.connected and not outbox.closed:
                 for message in outbox.take(timeout_s=2.0):
-                    socket.send(codec.encode(message).decode())
+                    if isinstance(message, Resync) or caller.sees(message.cladnet):
+                        socket.send(codec.encode(message).decode())
                 if time.monotonic() - checked > RECHECK_S:
                     checked = time.monotonic()
                     try:
-                        if sessions.holds(console().store(), claims, time.time()) is None:
+                        user = sessions.holds(console().store(), claims, time.time())
+                        if user is None:
                             return None
+                        caller = accounts.caller(user)
                     except Unavailable:
                         continue  # etcd is away: nothing secret flows meanwhile
     except (ConnectionClosed, OSError):

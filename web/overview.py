@@ -8,7 +8,7 @@ from cbstorage.model import ClusterState, Health
 from cbstorage.wanted import cluster, health_words, volumes
 from cbstorage.wanted.cluster import ClusterView
 from cbstorage.wanted.volumes import VolumeView
-from cladnet import network_hosts, networks, paths
+from cladnet import network_hosts, paths
 from cladnet.alarm_summary import Summary
 from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, HostState
@@ -72,9 +72,9 @@ class Overview:
     worst: tuple[WorstPath, ...]
 
 
-def read(store: Store) -> Overview:
-    """Return the overview as etcd has it now."""
-    return compose([_part(store, each) for each in networks.list_all(store)])
+def read(store: Store, cladnets: Iterable[CladnetSpecification]) -> Overview:
+    """Return the overview of these CLADNets as etcd has it now."""
+    return compose([_part(store, each) for each in cladnets])
 
 
 def compose(parts: Iterable[Part]) -> Overview:

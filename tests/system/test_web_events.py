@@ -21,6 +21,7 @@ from cladnet.etcd.store import Store
 from cladnet.model import TestSpecification
 from cladnet.quality import Alarm, AlarmKind
 from web import accounts, server
+from web.roles import AccountRole
 from web.server import THREADS
 
 PASSWORD = "correct-horse-battery"
@@ -31,7 +32,7 @@ LISTEN_S = 0.3  # less than the pause between two pings, so that silence is noti
 class Console:
     """A served console and somebody who is logged in there."""
 
-    def __init__(self, url: str, ca: Path) -> None:
+    def __init__(self, url: str, ca: Path, user: str = "admin") -> None:
         self.url = url
         self.ca = ca
         self.session = requests.Session()
@@ -39,7 +40,7 @@ class Console:
         self.session.verify = str(ca)
         page = self.session.get(f"{url}/login", timeout=PATIENCE_S)
         self.csrf = self._csrf(page.text)
-        form = {"user": "admin", "password": PASSWORD, "csrf_token": self.csrf}
+        form = {"user": user, "password": PASSWORD, "csrf_token": self.csrf}
         answer = self.session.post(f"{url}/login", data=form, headers={"Referer": f"{url}/login"}, timeout=PATIENCE_S)
         assert answer.status_code == 200, answer.text
         self.csrf = self._csrf(answer.text)
@@ -114,6 +115,23 @@ def console(
     console = Console(url, tmp_path / "ca.pem")
     yield console
     console.session.close()
+
+
+def test_a_tenant_hears_of_its_own_cladnets_alone(console: Console, console_store: Store) -> None:
+    own, foreign = (networks.create(console_store, name=name).id for name in ("own", "foreign"))
+    accounts.create(console_store, "kim", PASSWORD, AccountRole.TENANT, (own,))
+    everything = console.listen()
+    wait_until_watching(everything, console_store)
+    kim = Console(console.url, console.ca, "kim")
+    listener = kim.listen()
+    assert json.loads(listener.recv()) == {"type": "resync"}
+    for group in (foreign, own, foreign):
+        console_store.put(keys.presence(group, "a"), "a")
+    assert until(listener, "hosts")["cladnet"] == own
+    networks.delete(console_store, foreign)
+    networks.delete(console_store, own)
+    assert until(listener, "cladnets")["cladnet"] == own
+    kim.session.close()
 
 
 def test_what_changes_in_etcd_arrives(console: Console, console_store: Store, agents) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from contract import checked_client
 from flask import Flask
 from flask.testing import FlaskClient
 
-from cladnet import networks
+from cladnet import keys, networks
 from cladnet.etcd.store import Store
+from cladnet.model import CloudFacts, NetworkingRule
 from larva import checks
 from web import accounts, openapi
 from web.app import create_app
@@ -19,6 +21,7 @@ from web.openapi import Route
 from web.roles import AccountRole, Grant, Right
 
 PASSWORD = "correct-horse-battery"
+A_RULE = NetworkingRule(host="a", address=IPv4Address("10.77.0.2"), public_key="k", endpoints=(), cloud=CloudFacts())
 
 
 @pytest.fixture
@@ -73,6 +76,36 @@ def test_a_role_reaches_what_it_may_and_nothing_else(app: Flask, console_store: 
 def test_lists_show_a_tenant_its_own_only(app: Flask, console_store: Store, role: AccountRole) -> None:
     found = client_of(app, console_store, role).get("/v1/cladnets").json["cladnets"]
     assert [each["name"] for each in found] == (["own"] if role is AccountRole.TENANT else ["own", "foreign"])
+
+
+@pytest.mark.parametrize("role", AccountRole)
+def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: AccountRole) -> None:
+    client = client_of(app, console_store, role)
+    own, foreign = (networks.find(console_store, name) for name in ("own", "foreign"))
+    seen = {own.id} if role is AccountRole.TENANT else {own.id, foreign.id}
+    for group in (own.id, foreign.id):
+        console_store.put(keys.rule(group, "a"), A_RULE)
+    as_data = {"Accept": "application/json"}
+    assert client.get("/", headers=as_data).json["cladnets"] == len(seen)
+    assert {each["cladnet"] for each in client.get("/hosts", headers=as_data).json["hosts"]} == seen
+    for path in (
+        "/",
+        "/hosts",
+        "/topology",
+        "/storage",
+        "/topology?cladnet=own",
+        "/storage?cladnet=own",
+        "/hosts/own/a",
+    ):
+        page = client.get(path)
+        assert (page.status_code, page.mimetype) == (200, "text/html"), path
+        assert (foreign.id in page.text) == (
+            foreign.id in seen
+            and path in ("/hosts", "/topology", "/storage", "/topology?cladnet=own", "/storage?cladnet=own")
+        ), path
+    for path in ("/topology?cladnet=foreign", "/storage?cladnet=foreign", "/hosts/foreign/a"):
+        assert (client.get(path).status_code == 200) == (foreign.id in seen), path
+    assert client.get("/topology?cladnet=none").status_code == 404
 
 
 @pytest.mark.parametrize("role", AccountRole)

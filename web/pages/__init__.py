@@ -11,9 +11,17 @@ from web.text import NAMES, for_scripts, text
 from web.text import language as its_language
 
 blueprint = Blueprint("pages", __name__)
-for part in (overview, cladnets, hosts, topology, storage, volumes):
+for part in (cladnets, volumes):
     part.blueprint.before_request(sessions.require_user)
     blueprint.register_blueprint(part.blueprint)
+for part_of_seen in (
+    overview,
+    hosts,
+    topology,
+    storage,
+):  # each shows what the caller sees (`visible`), and changes nothing
+    part_of_seen.blueprint.before_request(sessions.identify)
+    blueprint.register_blueprint(part_of_seen.blueprint)
 for open_part in (login, language):
     blueprint.register_blueprint(open_part.blueprint)
 

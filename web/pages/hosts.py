@@ -2,10 +2,10 @@
 
 from flask import Blueprint, Response
 
-from cladnet import network_hosts, networks
+from cladnet import network_hosts
 from web import host_page
 from web.context import store
-from web.pages import answering
+from web.pages import answering, visible
 
 blueprint = Blueprint("hosts", __name__)
 
@@ -15,7 +15,7 @@ def list_all() -> Response:
     """The hosts of every CLADNet."""
     found = [
         {"cladnet": each.id, "name": each.name, "host": host}
-        for each in networks.list_all(store())
+        for each in visible.cladnets()
         for host in network_hosts.views(store(), each.id)
     ]
     return answering.page("hosts.html", {"hosts": found})
@@ -24,6 +24,6 @@ def list_all() -> Response:
 @blueprint.get("/hosts/<cladnet>/<host>")
 def show(cladnet: str, host: str) -> Response:
     """One host of a CLADNet."""
-    specification = networks.find(store(), cladnet)
+    specification = visible.cladnet(cladnet)
     facts = host_page.read(store(), specification, host)
     return answering.page("host.html", {"cladnet": specification, "facts": facts}, cladnet=specification, name=host)

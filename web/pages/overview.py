@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from web import overview
 from web.context import store
-from web.pages import answering
+from web.pages import answering, visible
 
 blueprint = Blueprint("overview", __name__)
 
@@ -12,4 +12,4 @@ blueprint = Blueprint("overview", __name__)
 @blueprint.get("/")
 def show() -> Response:
     """What is wrong, with causes and remedies, and what is there."""
-    return answering.page("overview.html", overview.read(store()))
+    return answering.page("overview.html", overview.read(store(), visible.cladnets()))

@@ -2,10 +2,9 @@
 
 from flask import Blueprint, Response, request
 
-from cladnet import networks
 from web import storage_page
 from web.context import store
-from web.pages import answering
+from web.pages import answering, visible
 
 blueprint = Blueprint("storage", __name__)
 
@@ -14,9 +13,9 @@ blueprint = Blueprint("storage", __name__)
 def show() -> Response:
     """That of the CLADNet of `?cladnet=`, by id or name; without it the first one that has storage."""
     wanted = request.args.get("cladnet", "")
-    found = networks.list_all(store())
+    found = visible.cladnets()
     facts = None
-    shown = networks.find(store(), wanted) if wanted else next(iter(found), None)
+    shown = visible.cladnet(wanted) if wanted else next(iter(found), None)
     for each in [shown] if wanted or shown is None else found:
         if each is not None and (facts := storage_page.read(store(), each)) is not None:
             shown = each

@@ -2,10 +2,9 @@
 
 from flask import Blueprint, Response, request
 
-from cladnet import networks
 from web import topology
 from web.context import store
-from web.pages import answering
+from web.pages import answering, visible
 
 blueprint = Blueprint("topology", __name__)
 
@@ -14,8 +13,8 @@ blueprint = Blueprint("topology", __name__)
 def show() -> Response:
     """The CLADNet of `?cladnet=`, by id or name; the first one without it."""
     wanted = request.args.get("cladnet", "")
-    found = networks.list_all(store())
-    shown = networks.find(store(), wanted) if wanted else next(iter(found), None)
+    found = visible.cladnets()
+    shown = visible.cladnet(wanted) if wanted else next(iter(found), None)
     picture = topology.read(store(), shown) if shown else None
     return answering.page(
         "topology.html", {"cladnet": shown, "topology": picture}, cladnets=found, shown=shown, most=topology.MOST_PATHS
