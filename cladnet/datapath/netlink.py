@@ -37,7 +37,7 @@ _PATIENCE_S = 10.0
 
 
 class KernelRefused(OSError):
-    """The kernel's answer to a request is an error; `errno` says which."""
+    """The kernel's answer to a request is an error, or none comes (ETIMEDOUT); `errno` says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,10 @@ class Netlink:
         self._socket.sendto(_HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body, (0, 0))
         found: list[Message] = []
         while True:
-            data, _, cut, sender = self._socket.recvmsg(_LARGEST)
+            try:
+                data, _, cut, sender = self._socket.recvmsg(_LARGEST)
+            except TimeoutError as error:
+                raise _refused(errno.ETIMEDOUT) from error
             if sender[0] != 0:  # whoever else may send here is not the kernel
                 continue
             if cut & socket.MSG_TRUNC:
