@@ -7,6 +7,7 @@ from typing import NoReturn
 import click
 
 from larva import __version__, exits, log
+from larva.errors import InvalidInput
 
 COMMANDS = "larva.commands"
 
@@ -51,5 +52,12 @@ def _run() -> object:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
+    except click.Abort as abort:
+        if isinstance(abort.__context__, EOFError):  # click says the same for it and for an interruption
+            exits.fail(
+                InvalidInput(
+                    "a question has to be answered, and standard input has ended",
+                    hint="run it in a terminal, or with the option that answers, such as --yes (see --help)",
+                )
+            )
         exits.stopped()

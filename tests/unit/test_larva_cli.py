@@ -1,11 +1,13 @@
 """The shell: an error becomes a message, a hint and an exit code, and a traceback only on request."""
 
 import errno
+import io
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import click
 import pytest
 
 from larva import cli, output
@@ -39,6 +41,42 @@ def test_an_error_has_a_hint_and_a_code() -> None:
 
 def test_debug_shows_the_traceback() -> None:
     assert "Traceback" in larva("--debug", "bench", "no-such-bench").stderr
+
+
+@click.command()
+@click.option("--hidden", is_flag=True)
+def asks(*, hidden: bool) -> None:
+    """Asks before it does something."""
+    if hidden:
+        click.prompt("Password", hide_input=True)
+    click.confirm("Delete it?", abort=True)
+
+
+@pytest.mark.parametrize("words", [[], ["--hidden"]])
+@pytest.mark.filterwarnings("ignore::getpass.GetPassWarning")
+def test_a_question_that_nobody_can_answer_names_the_option_that_does(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(cli.larva, "get_command", lambda _context, _name: asks)
+    monkeypatch.setattr(sys, "argv", ["larva", "asks", *words])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr("click.termui.hidden_prompt_func", input)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "standard input has ended" in told
+    assert "--yes" in told
+
+
+def test_a_no_stops_and_is_no_error_of_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(cli.larva, "get_command", lambda _context, _name: asks)
+    monkeypatch.setattr(sys, "argv", ["larva", "asks"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "larva: stopped\n"
 
 
 def test_a_disk_that_refuses_is_no_defect_of_ours(
