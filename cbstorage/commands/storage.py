@@ -191,9 +191,9 @@ def _show(view: ClusterView) -> None:
 
 def _rate_words(rates: Rates) -> str:
     return (
-        f"clients read {sizes.show(rates.read_bytes_s)}B/s ({rates.reads_s}/s), "
-        f"write {sizes.show(rates.written_bytes_s)}B/s ({rates.writes_s}/s); "
-        f"copies put in place: {sizes.show(rates.recovered_bytes_s)}B/s"
+        f"clients read {sizes.show(rates.read_bytes_s)}/s ({rates.reads_s}/s), "
+        f"write {sizes.show(rates.written_bytes_s)}/s ({rates.writes_s}/s); "
+        f"copies put in place: {sizes.show(rates.recovered_bytes_s)}/s"
     )
 
 

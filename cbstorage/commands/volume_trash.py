@@ -25,7 +25,7 @@ def delete(*, name: str, yes: bool, force: bool, keep: str, group: str | None, w
         view = volumes.find(store, chosen, name)
         if not yes:
             end = f"It can be taken back for {keep}." if keep_s else "There is no way back."
-            click.confirm(f"Delete {name} and the {sizes.show(view.used_bytes)}B in it? {end}", abort=True)
+            click.confirm(f"Delete {name} and the {sizes.show(view.used_bytes)} in it? {end}", abort=True)
         volumes.delete(store, chosen, name, force=force, keep_s=keep_s)
         if wait_s > 0:
             volumes.wait_deleted(store, chosen, name, timeout_s=wait_s)

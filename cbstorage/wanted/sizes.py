@@ -36,10 +36,10 @@ def check_volume(size_bytes: int) -> None:
 
 
 def show(size: int) -> str:
-    """Return `size` bytes for people, as 1.5G."""
+    """Return `size` bytes for people, as 1.5GB or 512B; `parse` takes it."""
     value = float(size)
     for unit in ("", "K", "M", "G", "T"):
         if value < 1024:
-            return f"{value:.4g}{unit}"
+            return f"{value:.4g}{unit}B"
         value /= 1024
-    return f"{value:.4g}P"
+    return f"{value:.4g}PB"

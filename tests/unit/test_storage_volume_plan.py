@@ -198,6 +198,7 @@ def test_what_is_no_size(text: str) -> None:
 @given(st.integers(min_value=0, max_value=1 << 59))
 def test_a_shown_size_is_nearly_the_size(size: int) -> None:
     assert abs(sizes.parse(sizes.show(size)) - size) <= size / 1000 + 1
+    assert sizes.show(size).endswith("B")
 
 
 @pytest.mark.parametrize("path", ["/srv/data", "/mnt/shared", "/home/me/work", "/data", "/srv/дата 1"])
