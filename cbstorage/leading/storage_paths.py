@@ -19,6 +19,9 @@ _LEAST_LOST = 3
 _LEAST_ANSWERS = 3
 _LEAST_SENT = 50
 """Of echoes, before their loss means something."""
+_NONE_LOST = 3
+"""So many times as few answers in a row as one loss should come on: with 95 % confidence less is lost now (the "rule of
+three": Hanley and Lippman-Hand, JAMA 249, 1983)."""
 _SHOWN = 5
 _ROW_BYTES = 50_000
 """What a row may have when it is judged how old it may be."""
@@ -30,6 +33,10 @@ class StoragePath:
 
     ends: tuple[str, str]
     """By name."""
+    now: Figures
+    """A minute."""
+    answers_in_a_row: int
+    """Until now; the fewer of both directions."""
     lately: Figures
     """Ten minutes."""
     long: Figures
@@ -57,11 +64,13 @@ def between(rows: Iterable[HostQuality], hosts: Collection[str]) -> tuple[Storag
             if row.host not in hosts or pair.destination not in hosts or pair.destination == row.host:
                 continue
             ends = (min(row.host, pair.destination), max(row.host, pair.destination))
-            lately, long = pair.over(Window.TEN_MINUTES), pair.over(Window.HOUR)
+            now, lately, long = (pair.over(one) for one in (Window.MINUTE, Window.TEN_MINUTES, Window.HOUR))
+            answers = pair.answers_in_a_row
             known = found.get(ends)
             if known is not None:
+                now, answers = _worse(known.now, now), min(known.answers_in_a_row, answers)
                 lately, long = _worse(known.lately, lately), _worse(known.long, long)
-            found[ends] = StoragePath(ends=ends, lately=lately, long=long)
+            found[ends] = StoragePath(ends=ends, now=now, answers_in_a_row=answers, lately=lately, long=long)
     return tuple(path for _, path in sorted(found.items()))
 
 
@@ -73,7 +82,7 @@ def worst_ms(figures: Iterable[Figures]) -> float | None:
 
 def checks(paths: Sequence[StoragePath]) -> tuple[HealthCheck, ...]:
     """Return one complaint that names the paths that hurt storage, the worst first; none without any."""
-    slow = {path.ends: words for path in paths if (words := _trouble(path.lately))}
+    slow = {path.ends: words for path in paths if (words := _trouble(path))}
     if not slow:
         return ()
     order: Mapping[tuple[str, str], float] = {path.ends: _cost(path.lately) for path in paths}
@@ -83,17 +92,19 @@ def checks(paths: Sequence[StoragePath]) -> tuple[HealthCheck, ...]:
     return (HealthCheck(code="SLOW_PATHS", health=Health.WARNING, summary=f"{listed}{more}"),)
 
 
-def _trouble(figures: Figures) -> str:
-    words = []
+def _trouble(path: StoragePath) -> str:
+    figures, words = path.lately, []
     if not figures.received:  # nobody is there: the OSDs and monitors that are missing say so
         return ""
-    if figures.p95_ms is not None and figures.received >= _LEAST_ANSWERS and figures.p95_ms >= SLOW_MS:
-        words.append(f"a round trip takes {round(figures.p95_ms, -1):.0f} ms")
+    lately_ms, now_ms = worst_ms([figures]), worst_ms([path.now])
+    if lately_ms is not None and lately_ms >= SLOW_MS and (now_ms is None or now_ms >= SLOW_MS):
+        words.append(f"a round trip takes {round(lately_ms, -1):.0f} ms")
     if (
         (loss := figures.loss) is not None
         and figures.sent >= _LEAST_SENT
         and loss >= LOSSY
         and figures.sent - figures.received >= _LEAST_LOST
+        and path.answers_in_a_row * loss < _NONE_LOST
     ):
         words.append(f"{loss:.0%} is lost")
     return ", ".join(words)

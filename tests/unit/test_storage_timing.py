@@ -1,5 +1,6 @@
 """Ceph's patience from measured round trips: long enough for the way, short enough to notice, and no flapping."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from cbstorage.ceph import timing
 from cbstorage.ceph.monitor import MonitorDump, MonitorEntry, StoredSetting
 from cbstorage.leading import storage_paths, tuning
+from cbstorage.model import HealthCheck
 from cladnet.quality import Figures, HostQuality, PairQuality, Window
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -131,6 +133,20 @@ def test_paths_that_hurt_are_named_the_worst_first() -> None:
     assert check.code == "SLOW_PATHS"
     assert check.summary == "a to c: 5% is lost; a to b: a round trip takes 280 ms"
     assert not storage_paths.checks(storage_paths.between(rows, {"a", "d"}))
+
+
+def test_what_is_past_hurts_no_longer() -> None:
+    def told(pair: PairQuality) -> tuple[HealthCheck, ...]:
+        return storage_paths.checks(storage_paths.between([replace(row("a"), pairs=(pair,))], {"a", "b"}))
+
+    windows = {Window.TEN_MINUTES: figures(280), Window.MINUTE: figures(280, sent=12)}
+    slow = PairQuality(destination="b", windows=windows)
+    assert told(slow)
+    assert told(replace(slow, windows={**windows, Window.MINUTE: figures(40, sent=2)}))  # too few to tell
+    assert not told(replace(slow, windows={**windows, Window.MINUTE: figures(40, sent=12)}))
+    lossy = PairQuality(destination="b", answers_in_a_row=20, windows={Window.TEN_MINUTES: figures(40, lost=20)})
+    assert told(lossy)  # one of ten was lost: twenty answers in a row happen
+    assert not told(replace(lossy, answers_in_a_row=40))
 
 
 def test_many_bad_paths_are_counted() -> None:
