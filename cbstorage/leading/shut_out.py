@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from cbstorage.ceph import cephx
@@ -86,6 +86,18 @@ def carry_out(address: IPv4Address) -> None:
         log.warning("clients that were lost with %s are shut out: %s", address, " ".join(said.split()))
 
 
+def of_hosts(sessions: Iterable[Session], cladnet: IPv4Network) -> tuple[Session, ...]:
+    """Leave out who comes from outside a CLADNet: he may be there and answer no echo."""
+    return tuple(one for one in sessions if _is_in(one.address, cladnet))
+
+
+def _is_in(address: str, cladnet: IPv4Network) -> bool:
+    try:
+        return IPv4Address(address) in cladnet
+    except ValueError:  # IPv6, which no client of a host comes from
+        return False
+
+
 def awaited(sessions: Iterable[Session]) -> dict[str, list[int]]:
     """The ids of the sessions that a server waits for, by the addresses they came from."""
     found: dict[str, list[int]] = {}
@@ -116,8 +128,9 @@ class _Server:
         return bytes(answer)
 
     def sessions(self) -> tuple[Session, ...]:
-        """Its clients."""
-        return codec.decode(self.ask("session ls"), tuple[Session, ...], source="mds.0 session ls")
+        """Its clients on hosts of the CLADNet, which is the network that ceph.conf names."""
+        found = codec.decode(self.ask("session ls"), tuple[Session, ...], source="mds.0 session ls")
+        return of_hosts(found, IPv4Network(self._fs.conf_get("public_network")))
 
     def end(self, ids: Iterable[int]) -> None:
         """End sessions and shut the addresses out from which they came."""

@@ -1,5 +1,7 @@
 """Which hosts the cluster has lost: only those of which nothing answers those who are elsewhere."""
 
+from ipaddress import IPv4Network
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,3 +85,12 @@ def test_sessions_are_told_by_the_address_they_came_from() -> None:
         for one, address in came.items()
     )
     assert shut_out.awaited(sessions) == {"10.0.0.2": [5, 7], "10.0.0.22": [6]}
+
+
+def test_who_comes_from_outside_is_no_host_of_the_cladnet() -> None:
+    came = ("10.0.0.2:0", "10.0.1.2:0", "203.0.113.9:4711", "[fd00::1]:0", "10.0.0.254:0")
+    sessions = [
+        Session(id=number, entity=SessionEntity(addr=SessionAddress(addr=address)))
+        for number, address in enumerate(came)
+    ]
+    assert [one.id for one in shut_out.of_hosts(sessions, IPv4Network("10.0.0.0/24"))] == [0, 4]
