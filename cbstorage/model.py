@@ -330,4 +330,6 @@ class MountState:
     """The driver that mounted it: ceph-fuse or kernel."""
     key: Fingerprint = ""
     """Of the key on the host's disk, by which it is mounted the next time."""
+    in_use: bool = False
+    """It should be mounted anew for that key, and somebody uses it."""
     problem: str = ""

@@ -52,6 +52,14 @@ def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empt
     console.print(table)
 
 
+def age(seconds: float) -> str:
+    """Return an age for people."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
 def printable(text: str) -> str:
     """Return text that cannot steer a terminal: other machines told much of what we show."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)

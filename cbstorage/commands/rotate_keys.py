@@ -1,5 +1,6 @@
 """`larva storage rotate-keys` and `keys`: the cephx keys of hosts, their daemons and their mounts."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -58,8 +59,21 @@ def rotate_keys(
     elif found is None:
         click.echo("the keys are being replaced; `larva storage keys` shows how far that is")
     else:
-        held = sum(one.waiting for one in found)
-        click.echo(f"{len(found) - held} keys are replaced" + (f", {held} wait for a next mount or start" * bool(held)))
+        click.echo(outcome(found, whose=f"volume {volume}" if volume else f"host {host}" if host else "the cluster"))
+
+
+def outcome(found: Sequence[KeyView], *, whose: str) -> str:
+    """What became of the keys that were waited for, for people."""
+    if not found:
+        return f"no host has a key of {whose}, as where nothing is mounted: there is nothing to replace"
+    held = [one for one in found if one.waiting]
+    used = sum(one.in_use for one in held)
+    parts = [f"{len(found) - len(held)} keys are replaced"]
+    if used:
+        parts.append(f"{used} wait for volumes that are in use")
+    if len(held) > used:
+        parts.append(f"{len(held) - used} wait for a next mount or start")
+    return ", ".join(parts)
 
 
 @click.command("keys")
@@ -73,22 +87,14 @@ def show_keys(*, group: str | None, as_json: bool) -> None:
         output.show_json([_as_json(one) for one in found])
         return
     now = datetime.now(UTC)
+
+    def row(one: KeyView) -> list[object]:
+        age = output.age((now - one.made_at).total_seconds())
+        return [one.entity, " ".join(one.hosts), age, one.number, one.words]
+
     output.show_table(
-        ["identity", "hosts", "age", "replaced", "doing"],
-        [
-            [one.entity, " ".join(one.hosts), age((now - one.made_at).total_seconds()), str(one.number), one.words]
-            for one in found
-        ],
-        empty="no key yet",
+        ["identity", "hosts", "age", "replaced", "doing"], [row(one) for one in found], empty="no key yet"
     )  # fmt: skip
-
-
-def age(seconds: float) -> str:
-    """An age for people."""
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"
 
 
 def _as_json(one: KeyView) -> object:

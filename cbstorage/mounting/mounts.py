@@ -56,6 +56,8 @@ class MountKeeper:
         """By volume, on that clock."""
         self._rotations: Sequence[KeyRotation] = ()
         self._ended: set[str] = set()
+        self._in_use: set[str] = set()
+        """Volumes that should be mounted anew for their key, and that somebody uses."""
         """Volumes of which an earlier key is good no more, and was not to be waited for."""
 
     def prefixes(self) -> list[str]:
@@ -187,9 +189,13 @@ class MountKeeper:
     def _let_go(self, specification: MountSpecification) -> bool:
         """Unmount a volume for its new key, where that was asked for and nobody notices."""
         directory = self._directory(specification.volume)
+        self._in_use.discard(specification.volume)
         if not renewal.wanted(self._rotations, self._host, specification.volume) or not renewal.is_stale(directory):
             return False
-        return renewal.let_go(self._unit(specification.volume), Path(specification.path))
+        if renewal.let_go(self._unit(specification.volume), Path(specification.path)):
+            return True
+        self._in_use.add(specification.volume)
+        return False
 
     def _mount(self, known: Known) -> str:
         directory = self._directory(known.specification.volume)
@@ -230,6 +236,7 @@ class MountKeeper:
             phase=phase,
             client=client,
             key=renewal.held(local.private_directory("mount", self._group) / specification.volume),
+            in_use=phase is MountPhase.MOUNTED and specification.volume in self._in_use,
             problem=problem,
         )
         key = keys.mount_state(self._group, self._host, specification.volume)

@@ -30,6 +30,8 @@ class KeyView:
     phase: KeyPhase
     waiting: bool
     """Whether somebody asked for a replacement that is not done."""
+    in_use: bool = False
+    """Whether it is of a mount that should be made anew for the next key, and that somebody uses."""
 
     @property
     def words(self) -> str:
@@ -38,10 +40,15 @@ class KeyView:
             return "to be replaced" if self.waiting else ""
         return _WORDS[self.phase]
 
-    @property
-    def is_enough(self) -> bool:
-        """Whether nothing is left that does not wait for its host's next mount or start."""
-        return not self.waiting or self.phase is KeyPhase.HELD
+    def is_enough(self, wish: KeyRotation) -> bool:
+        """Whether nothing is left but what a wish leaves to its host: its next start, or its next mount.
+
+        What is to be mounted anew is left to nobody but to who uses the volume.
+        """
+        if not self.waiting:
+            return True
+        left = self.phase is KeyPhase.HELD and not wish.now
+        return left and (self.in_use or self.volume is None or not wish.remount)
 
 
 def ask(
@@ -76,11 +83,12 @@ def views(store: Store, group: str) -> tuple[KeyView, ...]:
     """Return every key of a storage cluster that hosts have, by identity."""
     wishes = records.key_rotations(store, group)
     states = sorted((item.value for item in records.key_states(store, group).values()), key=lambda one: one.entity)
-    return tuple(_view(state, [wish for wish in wishes if _means(wish, state)]) for state in states)
+    used = _in_use(store, group)
+    return tuple(_view(state, [wish for wish in wishes if _means(wish, state)], used) for state in states)
 
 
 def wait(store: Store, wish: KeyRotation, *, timeout_s: float) -> tuple[KeyView, ...]:
-    """Wait until every key that a wish means is replaced or lies with its host, and return those keys.
+    """Wait until every key that a wish means is replaced, or left to its host's next mount or start; return the keys.
 
     Raises:
         TimedOut: some are not; the message names them. It goes on all the same.
@@ -88,8 +96,9 @@ def wait(store: Store, wish: KeyRotation, *, timeout_s: float) -> tuple[KeyView,
 
     def look() -> tuple[tuple[KeyView, ...], bool, str]:
         states = [item.value for item in records.key_states(store, wish.group).values()]
-        meant = [_view(state, [wish]) for state in states if _means(wish, state)]
-        left = sorted(one.entity for one in meant if not (not one.waiting if wish.now else one.is_enough))
+        used = _in_use(store, wish.group)
+        meant = [_view(state, [wish], used) for state in states if _means(wish, state)]
+        left = sorted(one.entity for one in meant if not one.is_enough(wish))
         few = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
         # A cluster that nobody looked at yet has no states, and its leading host has not taken the wish up.
         return tuple(meant), bool(states) and not left, few or "the storage hosts have not taken it up"
@@ -101,8 +110,14 @@ def _means(wish: KeyRotation, state: KeyState) -> bool:
     return wish.means(frozenset(state.hosts), state.volume)
 
 
-def _view(state: KeyState, wishes: list[KeyRotation]) -> KeyView:
+def _in_use(store: Store, group: str) -> frozenset[tuple[str, str]]:
+    """Hosts and volumes of mounts that should be made anew for their key, and that somebody uses."""
+    return frozenset(pair for pair, item in records.mount_states_of(store, group).items() if item.value.in_use)
+
+
+def _view(state: KeyState, wishes: list[KeyRotation], used: frozenset[tuple[str, str]]) -> KeyView:
     return KeyView(
         entity=state.entity, hosts=state.hosts, volume=state.volume, made_at=state.made_at, number=state.number,
         phase=state.phase, waiting=any(wish.asked not in state.done for wish in wishes),
+        in_use=state.volume is not None and any((host, state.volume) in used for host in state.hosts),
     )  # fmt: skip

@@ -28,7 +28,7 @@ from cbstorage.model import (
     SealedKeys,
     VolumeSpecification,
 )
-from cbstorage.rotation_model import KeyPhase, KeyState, RotationScope
+from cbstorage.rotation_model import KeyPhase, KeyRotation, KeyState, RotationScope
 from cbstorage.wanted import connections, rotation
 from cbstorage.wanted.connections import Ticket
 from cladnet import seal
@@ -410,10 +410,8 @@ def test_a_host_mounts_anew_when_nobody_looks_or_when_it_has_to(site: Site) -> N
         found = store.get(keys.mount_state(GROUP, AWAY, VOLUME.name), MountState)
         return found is not None and found.value.phase is MountPhase.MOUNTED
 
-    def ask(**how: bool) -> str:
-        old = site.key(ENTITY)
-        rotation.ask(store, GROUP, RotationScope.VOLUME, VOLUME.name, **how)
-        return old
+    def ask(**how: bool) -> tuple[str, KeyRotation]:
+        return site.key(ENTITY), rotation.ask(store, GROUP, RotationScope.VOLUME, VOLUME.name, **how)
 
     with ThreadPoolExecutor(1) as pool:
         keeper = pool.submit(keep)
@@ -421,14 +419,16 @@ def test_a_host_mounts_anew_when_nobody_looks_or_when_it_has_to(site: Site) -> N
             small.wait("it is mounted", mounted)
             site.settle()
             program = small.start(["sh", "-c", 'exec 3>"$0"; echo written >&3; read end', at])
-            old = ask(remount=True)
+            old, asked = ask(remount=True)
             small.wait("its host has both", lambda: not site.look() and site.state(ENTITY).phase is KeyPhase.HELD)
             assert site.key(ENTITY) == old, "somebody has a file open there"
+            assert [one.in_use for one in rotation.wait(store, asked, timeout_s=60)] == [True]
             program.communicate(b"\n", timeout=60)
             small.wait("it is mounted by its new key", lambda: site.key(ENTITY) != old)
             site.settle()
+            small.wait("it says so", lambda: not any(one.in_use for one in rotation.wait(store, asked, timeout_s=60)))
             assert small.run(["cat", at]) == "written\n"
-            old = ask(now=True)
+            old, _ = ask(now=True)
             site.settle()
             small.wait("it is refused", lambda: not site.logs_in(ENTITY, old))
             alive = ["timeout", "--signal=KILL", "20", "sh", "-c", 'cat "$0" || :', at]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.cephx import Identity
 from cbstorage.ceph.monitor import AddressVector, FileSystems, OsdEntry, OsdMap
-from cbstorage.commands.rotate_keys import age
+from cbstorage.commands.rotate_keys import outcome
 from cbstorage.host import local, systemd
 from cbstorage.host.key_files import KeyFiles
 from cbstorage.leading.key_keeper import may_restart
@@ -21,7 +21,9 @@ from cbstorage.leading.key_plan import Act, Facts, Holder, Kind, step
 from cbstorage.model import DaemonKind
 from cbstorage.mounting import renewal
 from cbstorage.rotation_model import KeyPhase, KeyRotation, KeyState, RotationScope
+from cbstorage.wanted.rotation import KeyView
 from cladnet import seal
+from larva import output
 from larva.errors import MalformedData
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -255,6 +257,35 @@ def test_a_mount_knows_by_which_key_it_was_mounted(tmp_path: Path) -> None:
     assert [renewal.wanted(some, "aws-1", "data") for some in (wishes, wishes[:1])] == [True, False]
 
 
+def view(*, phase: KeyPhase = KeyPhase.HELD, volume: str | None = "data", in_use: bool = False) -> KeyView:
+    return KeyView(
+        entity="client.data", hosts=("aws-1",), volume=volume, made_at=NOW, number=0, phase=phase,
+        waiting=phase is not KeyPhase.CURRENT, in_use=in_use,
+    )  # fmt: skip
+
+
+def test_what_is_waited_for() -> None:
+    later, anew, now = wish(), wish(remount=True), wish(now=True)
+    done, held, used, daemon = (
+        view(phase=KeyPhase.CURRENT), view(), view(in_use=True), view(volume=None),
+    )  # fmt: skip
+    assert [one.is_enough(later) for one in (done, held, used, daemon)] == [True, True, True, True]
+    assert [one.is_enough(anew) for one in (done, held, used, daemon)] == [True, False, True, True]
+    assert [one.is_enough(now) for one in (done, held, used, daemon)] == [True, False, False, False]
+    assert not view(phase=KeyPhase.MADE, in_use=True).is_enough(anew)
+
+
+def test_what_became_of_keys_is_told() -> None:
+    assert outcome((), whose="volume data") == (
+        "no host has a key of volume data, as where nothing is mounted: there is nothing to replace"
+    )
+    replaced = view(phase=KeyPhase.CURRENT)
+    assert outcome((replaced,), whose="the cluster") == "1 keys are replaced"
+    assert outcome((replaced, view(in_use=True), view(), view(volume=None)), whose="the cluster") == (
+        "1 keys are replaced, 1 wait for volumes that are in use, 2 wait for a next mount or start"
+    )
+
+
 def test_a_fingerprint_tells_keys_apart_and_a_key_its_age() -> None:
     one, two = (cephx.new_key(created_s=1_700_000_000) for _ in range(2))
     assert cephx.fingerprint(one) == cephx.fingerprint(one) != cephx.fingerprint(two)
@@ -262,7 +293,7 @@ def test_a_fingerprint_tells_keys_apart_and_a_key_its_age() -> None:
     for bad in ("", "AQ", "!", "AQBAé"):
         with pytest.raises(MalformedData):
             cephx.made_at(bad)
-    assert [age(seconds) for seconds in (-5, 59, 7200, 86400 * 3)] == ["0 s", "59 s", "2 h", "3 d"]
+    assert [output.age(seconds) for seconds in (-5, 59, 7200, 86400 * 3)] == ["0 s", "59 s", "2 h", "3 d"]
 
 
 def test_the_next_key_is_sealed_beside_the_other_and_only_its_host_reads_both() -> None:
