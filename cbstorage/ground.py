@@ -1,6 +1,7 @@
 """On what ground copies can lie: the hosts whose OSDs count, where they are, and how far from each other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 
 import cladnet.keys
 from cbstorage.ceph import layout
@@ -24,6 +25,20 @@ def survey(osds: Iterable[OsdState], clouds: Mapping[str, CloudFacts], rtts: Ite
 
 
 def measured(store: Store, group: str) -> tuple[Rtt, ...]:
-    """The distances of the last status test."""
+    """The distances of each host's last status test."""
+    return distances(_rows(store, group))
+
+
+def measured_at(store: Store, group: str, hosts: Collection[str]) -> datetime | None:
+    """When the oldest of the distances between these hosts was measured; None where none was."""
+    found = (
+        row.measured_at
+        for row in _rows(store, group)
+        if row.host in hosts and any(rtt.between[1] in hosts for rtt in distances([row]))
+    )
+    return min(found, default=None)
+
+
+def _rows(store: Store, group: str) -> list[HostStatus]:
     rows = store.children(cladnet.keys.statuses_of(group), HostStatus)
-    return distances(rows[host].value for host in sorted(rows))
+    return [rows[host].value for host in sorted(rows)]

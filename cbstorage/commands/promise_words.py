@@ -1,5 +1,7 @@
 """What a volume can be promised, as commands print it."""
 
+from datetime import UTC, datetime
+
 import click
 
 from cbstorage.wanted.promises import Preview
@@ -21,6 +23,12 @@ def show(found: Preview) -> None:
             for one in found.options
         ],
     )  # fmt: skip
+    if found.measured_at is not None:
+        past = output.age((datetime.now(UTC) - found.measured_at).total_seconds())
+        output.note(
+            f"by distances that were measured {past} ago ({found.measured_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC); "
+            "`larva net status` measures anew"
+        )
     for remark in found.remarks:
         output.note(f"note: {remark}")
 

@@ -1,6 +1,7 @@
 """What a new volume can be promised on the OSDs there are, and what each promise costs."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from cbstorage import ground, keys, view
 from cbstorage.ceph.crush import MOST_COPIES
@@ -38,6 +39,8 @@ class Preview:
     copies: int
     needed: int
     """How many of the copies have to be there for writes to go on."""
+    measured_at: datetime | None
+    """When the oldest of the distances was measured that the writes' costs are made of; None where none was."""
     remarks: tuple[str, ...]
 
     def option(self, survive: Survive) -> Option:
@@ -79,6 +82,7 @@ def preview(store: Store, group: str, home: str = "") -> Preview:
     options = tuple(_option(Promise(survive=survive, home=home), there) for survive in Survive)
     return Preview(
         home=home, options=options, copies=MOST_COPIES, needed=NEEDED,
+        measured_at=ground.measured_at(store, group, {one.place.host for one in there.ground}),
         remarks=tuple(_remarks(store, seen, there, options)),
     )  # fmt: skip
 

@@ -5,7 +5,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -883,7 +883,7 @@ def test_who_promises_more_room_than_there_is_is_told(store: Store, made: Cluste
     stand(store, room_bytes=3 * GIB)
     assert room.warning(store, GROUP) == ""
     volumes.create(store, GROUP, "w", 2 * GIB)
-    assert "may hold 4G together, and its OSDs have room for 3G" in room.warning(store, GROUP)
+    assert "may hold 4GB together, and its OSDs have room for 3GB" in room.warning(store, GROUP)
     resizing.resize(store, GROUP, "w", GIB)
     assert room.warning(store, GROUP) == ""
 
@@ -914,8 +914,15 @@ def test_promises_are_listed_with_their_cost(store: Store, made: ClusterSpecific
     row = HostStatus(
         host="gcp-1", test_id="t", measured_at=datetime.now(UTC), interface="", datapath="", latencies=cells
     )
+    assert found.measured_at is None
     store.put(cladnet.keys.status(GROUP, "gcp-1"), row)
-    measured = promises.preview(store, GROUP, "gcp").option(Survive.CSP)
+    older = replace(row, host="aws-1", measured_at=row.measured_at - timedelta(hours=3), latencies=cells[1:])
+    store.put(cladnet.keys.status(GROUP, "aws-1"), older)
+    preview = promises.preview(store, GROUP, "gcp")
+    assert preview.measured_at == older.measured_at
+    store.put(cladnet.keys.status(GROUP, "aws-1"), replace(older, latencies=()))
+    assert promises.preview(store, GROUP, "gcp").measured_at == row.measured_at
+    measured = preview.option(Survive.CSP)
     assert measured.write is not None
     assert measured.write.expected_ms == 20.0
     assert not measured.unwise
