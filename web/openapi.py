@@ -130,7 +130,7 @@ def refusals(route: Route) -> tuple[int, ...]:
     """The statuses with which a route may refuse."""
     operation = route.operation
     public = operation.right is Right.PUBLIC
-    found = {*_ALWAYS, *((403, 429) if public else _LOGIN)}
+    found = {*_ALWAYS, *((403,) if public else _LOGIN), *((429,) if operation.first is not None else ())}
     if route.method != "GET":
         found |= {*_CHANGE}
     if operation.wish is not None:

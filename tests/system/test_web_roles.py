@@ -187,6 +187,16 @@ def test_the_life_of_an_account(app: Flask, console_store: Store) -> None:
     assert accounts.tokens(console_store, "kim") == ()
 
 
+def test_who_holds_a_token_cannot_guess_the_password(app: Flask, console_store: Store) -> None:
+    viewer = client_of(app, console_store, AccountRole.VIEWER)
+    wish = {"present": "wrong", "password": "another-good-one"}
+    answers = [viewer.put("/v1/me/password", json=wish) for _ in range(8)]
+    assert answers[0].status_code == 401
+    assert answers[-1].status_code == 429
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert viewer.put("/v1/me/password", json={**wish, "present": PASSWORD}).status_code == 429
+
+
 def test_there_is_always_an_administrator(app: Flask, console_store: Store) -> None:
     admin = client_of(app, console_store, AccountRole.ADMIN)
     assert admin.delete("/v1/users/another-admin").status_code == 204

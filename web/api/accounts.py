@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import g, url_for
+from flask import g, request, url_for
 
 from cladnet import networks
 from web import accounts
-from web.accounts import TokenView, User
+from web.accounts import NotAuthenticated, TokenView, User
 from web.api.routing import Created, Listing, Routes
-from web.context import store
+from web.context import console, store
 from web.roles import AccountRole, Caller, Right
 
 routes = Routes("accounts")
@@ -97,10 +97,22 @@ def me() -> Account:
     return _account(g.user)
 
 
-@routes.put("/me/password", Right.OWN)
+def _check_guesses() -> None:
+    console().login_guard.check(_source(), g.user.name)
+
+
+def _source() -> str:
+    return request.remote_addr or "?"
+
+
+@routes.put("/me/password", Right.OWN, first=_check_guesses)
 def change_own_password(wish: OwnPasswordWish) -> None:
     """Change one's own password, and end one's sessions."""
-    accounts.authenticate(store(), g.user.name, wish.present)
+    try:
+        accounts.authenticate(store(), g.user.name, wish.present)
+    except NotAuthenticated:
+        console().login_guard.failed(_source(), g.user.name)
+        raise
     accounts.set_password(store(), g.user.name, wish.password)
 
 

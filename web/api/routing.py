@@ -71,7 +71,7 @@ class Operation:
     secret: bool = False
     """Whether the answer holds what is shown once only, and kept nowhere."""
     first: Callable[[], None] | None = None
-    """Called before the body is read: it may refuse."""
+    """Called before the body is read: it may refuse those who failed too often."""
     media_type: str = body.JSON
 
     @property
@@ -117,10 +117,16 @@ class Routes:
         return self._route("POST", path, right, status, resource=resource, secret=secret, first=first)
 
     def put(
-        self, path: str, right: Right, *, status: int = 200, resource: Resource | None = None
+        self,
+        path: str,
+        right: Right,
+        *,
+        status: int = 200,
+        resource: Resource | None = None,
+        first: Callable[[], None] | None = None,
     ) -> Callable[[View], View]:
         """Add a route that sets something, whatever it was."""
-        return self._route("PUT", path, right, status, resource=resource)
+        return self._route("PUT", path, right, status, resource=resource, first=first)
 
     def patch(self, path: str, right: Right, *, resource: Resource | None = None) -> Callable[[View], View]:
         """Add a route that changes what is named of something."""
