@@ -14,7 +14,6 @@ from flask.testing import FlaskClient
 from cladnet import keys, networks
 from cladnet.etcd.store import Store
 from cladnet.model import CloudFacts, NetworkingRule
-from larva import checks
 from web import accounts, openapi
 from web.app import create_app
 from web.openapi import Route
@@ -25,8 +24,7 @@ A_RULE = NetworkingRule(host="a", address=IPv4Address("10.77.0.2"), public_key="
 
 
 @pytest.fixture
-def app(console_etcd: str, console_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    monkeypatch.setattr(checks, "installed", dict)  # of the machine that runs the tests, which is no control node
+def app(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[Flask]:
     app = create_app(lambda: Store([console_etcd]), state_directory=tmp_path, secure=False)
     app.testing = False
     app.test_client_class = checked_client(app)

@@ -8,7 +8,6 @@ from web.api import (
     audit,
     cladnets,
     connections,
-    doctor,
     enrolment_tokens,
     hosts,
     mirrors,
@@ -25,7 +24,7 @@ from web.api import (
 
 PARTS = (
     cladnets, hosts, status, paths, storage, osds, volumes, trash, shares, snapshots, mirrors, connections, smb,
-    enrolment_tokens, accounts, audit, doctor,
+    enrolment_tokens, accounts, audit,
 )  # fmt: skip
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")
