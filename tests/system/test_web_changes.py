@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flask.testing import FlaskClient
 
 from cladnet import keys, networks
 from cladnet.etcd.store import Condition, Put, Store
+from cladnet.trust.signature import split
 from web import accounts, audit, idempotency, recording
 from web.app import create_app
 from web.audit import Doing, Entry
@@ -231,3 +233,19 @@ def test_a_long_value_is_cut_and_many_keys_are_counted(console_store: Store) -> 
     (entry,) = entries(console_store)
     assert (len(entry.changes), entry.more) == (audit.MOST_CHANGES, 50 - audit.MOST_CHANGES)
     assert len(entry.changes[0].after["text"]) == audit.LONGEST_TEXT + 1
+
+
+def test_entries_are_signed_where_values_are(etcd_factory) -> None:
+    with etcd_factory(tls=True).store() as store:
+        mine = RecordedStore(store, Doing(user="a", address="::1", action="x", method="PUT", path="/x"))
+        accounts.create(mine, "kim", PASSWORD, AccountRole.VIEWER)
+        accounts.set_role(mine, "kim", AccountRole.ADMIN)
+        changed, made = entries(store)
+        assert [entry.changes[0].after["role"] for entry in (changed, made)] == ["admin", "viewer"]
+        assert "signature" not in changed.changes[0].before, "of the value, not of the entry"
+        (raw,) = store.raw(audit.key(changed.id)).items
+        assert split(raw.value)[1]
+        plain = Store.__new__(Store)  # whoever can write etcd and has no key of the CA
+        plain._cluster, plain._trust = store._cluster, None
+        plain.put(audit.key(made.id), replace(made, user="somebody else"))
+        assert [entry.id for entry in entries(store)] == [changed.id], "what was forged is left out"
