@@ -1,5 +1,6 @@
 """`larva image`: build, verify, show and prune images."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,6 +11,7 @@ from images import artifacts, lock, mirror, recipe, resolve, seal, verify
 from images.bake import Firmware
 from images.export import exporting, targets
 from images.lock_choice import Mode
+from images.packages import Packages
 from images.pipeline import Pipeline, Until
 from images.recipe import Recipe
 from images.stages import KEPT, Cache
@@ -182,8 +184,9 @@ def export(*, profile: str, names: tuple[str, ...], place: Path | None, as_json:
 @image.command()
 @click.option("--keep", type=click.IntRange(min=0), default=KEPT, show_default=True, help="Entries kept of each stage.")
 def prune(*, keep: int) -> None:
-    """Remove old results of stages; never one that a build or a lab uses."""
+    """Remove old results of stages, never one that a build or a lab uses, and packages that no build asks for."""
     removed = Cache(settings.cache_directory() / "stages").prune(keep=keep)
+    removed += Packages(settings.cache_directory() / "packages").prune(now=time.time())
     for entry in removed:
         click.echo(f"removed {entry}")
     if not removed:

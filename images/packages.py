@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -12,6 +13,8 @@ from larva.errors import ProgramFailed, Unavailable
 
 FETCH = "/usr/lib/apt/apt-helper"
 TIMEOUT_S = 1800.0
+UNUSED_S = 7 * 86_400.0
+"""A package that no build asked for in this time may go; whoever wants it again fetches it."""
 NAMED = 5
 """Missing packages that an error names."""
 
@@ -37,6 +40,8 @@ class Packages:
             Unavailable: the mirror has a package no more, or one of another content.
         """
         missing = self.missing(lock)
+        for name in lock.packages.keys() - missing.keys():
+            os.utime(self.path(lock.packages[name]))
         for security_first in (True, False):
             if missing:
                 self._fetch(missing, mirror, log_file, security_first=security_first)
@@ -66,6 +71,21 @@ class Packages:
             for one in wanted.values():
                 if _is(file := Path(scratch) / f"{one.sha256}.deb", one.sha256):
                     file.replace(self.path(one))
+                    os.utime(self.path(one))
+
+    def prune(self, *, now: float) -> list[Path]:
+        """Remove packages that no build asked for lately, and what killed builds left; return what is gone.
+
+        Args:
+            now: Unix seconds.
+        """
+        old = [path for path in self.directory.glob("*.deb") if path.stat().st_mtime < now - UNUSED_S]
+        for path in old:
+            path.unlink()
+        left = [path for path in self.directory.glob(".fetch-*") if path.stat().st_mtime < now - UNUSED_S]
+        for path in left:
+            shutil.rmtree(path)
+        return old + left
 
     def repository(self, lock: Lock, place: Path) -> str:
         """Make a repository of exactly the locked packages at `place` and return its line of sources.list(5).

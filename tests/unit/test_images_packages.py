@@ -1,6 +1,8 @@
 """Packages by their hash: fetched once, checked always; and which lock serves where the committed one does not."""
 
+import os
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from images.artifact import describe
 from images.lock import Lock, Locked
 from images.lock_choice import Mode
 from images.mirror import Mirror
-from images.packages import Packages
+from images.packages import UNUSED_S, Packages
 from larva.errors import Conflict, NotFound, ProgramFailed, Unavailable
 
 TOOLS = recipe.tools()
@@ -77,6 +79,25 @@ def test_a_file_that_was_changed_is_fetched_again(found: Lock, store: Packages, 
         store.ensure(found, NOWHERE, tmp_path / "log")
     store.ensure(found, mirror, tmp_path / "log")
     assert store.missing(found) == {}
+
+
+def test_what_no_build_asked_for_lately_is_pruned(
+    found: Lock, store: Packages, mirror: Mirror, archive: Path, tmp_path: Path
+) -> None:
+    for file in archive.rglob("*.deb"):
+        os.utime(file, (0, 0))  # apt keeps the mirror's time
+    store.ensure(found, mirror, tmp_path / "log")
+    assert store.prune(now=time.time()) == []
+    for one in found.packages.values():
+        os.utime(store.path(one), (0, 0))
+    (store.directory / ".fetch-killed").mkdir()
+    os.utime(store.directory / ".fetch-killed", (0, 0))
+    store.ensure(replace(found, packages={"one": found.packages["one"]}), NOWHERE, tmp_path / "log")
+    now = store.path(found.packages["one"]).stat().st_mtime
+    store.prune(now=now + UNUSED_S - 1)
+    assert [path.name for path in store.directory.iterdir()] == [f"{found.packages['one'].sha256}.deb"]
+    store.prune(now=now + UNUSED_S + 1)
+    assert list(store.directory.iterdir()) == []
 
 
 def test_another_content_under_the_same_name_is_refused(
