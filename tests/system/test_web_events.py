@@ -120,18 +120,17 @@ def console(
 def test_a_tenant_hears_of_its_own_cladnets_alone(console: Console, console_store: Store) -> None:
     own, foreign = (networks.create(console_store, name=name).id for name in ("own", "foreign"))
     accounts.create(console_store, "kim", PASSWORD, AccountRole.TENANT, (own,))
-    everything = console.listen()
-    wait_until_watching(everything, console_store)
+    with contextlib.closing(console.listen()) as everything:
+        wait_until_watching(everything, console_store)
     kim = Console(console.url, console.ca, "kim")
-    listener = kim.listen()
-    assert json.loads(listener.recv()) == {"type": "resync"}
-    for group in (foreign, own, foreign):
-        console_store.put(keys.presence(group, "a"), "a")
-    assert until(listener, "hosts")["cladnet"] == own
-    networks.delete(console_store, foreign)
-    networks.delete(console_store, own)
-    assert until(listener, "cladnets")["cladnet"] == own
-    kim.session.close()
+    with contextlib.closing(kim.session), contextlib.closing(kim.listen()) as listener:
+        assert json.loads(listener.recv()) == {"type": "resync"}
+        for group in (foreign, own, foreign):
+            console_store.put(keys.presence(group, "a"), "a")
+        assert until(listener, "hosts")["cladnet"] == own
+        networks.delete(console_store, foreign)
+        networks.delete(console_store, own)
+        assert until(listener, "cladnets")["cladnet"] == own
 
 
 def test_what_changes_in_etcd_arrives(console: Console, console_store: Store, agents) -> None:
