@@ -11,14 +11,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import updater
 
+from cbstorage.updating import order, update
+from cbstorage.updating.update import Due, Pace
 from cladnet.etcd.store import Store
 from cladnet.etcd.turn import Turn
+from cladnet.keys import UPDATE_TURN
 from larva.errors import Conflict, TimedOut
 
 SEED = int(os.environ.get("LARVA_SEED", "1"))
@@ -167,3 +171,28 @@ def test_a_turn_ends_with_its_lease_and_names_who_has_it(etcd: Any) -> None:
 
 def _forget(store: Store, key: str) -> None:
     assert store.delete(key)
+
+
+def test_a_control_node_restarts_its_etcd_in_its_turn_and_waits_for_it(control_node: Any, as_host: Any) -> None:
+    """By the guard that this host's own roles give it, root's connection to etcd included."""
+    restarted: list[str] = []
+    todo = Due(upgrades=(), restarts=order.restarts(["larva-etcd.service"]))
+    pace = Pace(patience_s=PATIENCE_S, settled_s=0.5, ttl_s=TTL_S * 5, look_s=0.1)
+
+    def restart(unit: str) -> None:
+        restarted.append(unit)
+        control_node.etcd.kill()
+        control_node.etcd.wait(timeout=20)
+        control_node.start_etcd()
+
+    with as_host(control_node.directory), update.guards_of_this_host() as guards:
+        (guard,) = guards
+        assert (guard.what, guard.lacks()) == ("the control plane", "")
+        update.run(guards, "control-1", pace=pace, look=lambda: todo, restart=restart)
+        assert restarted == ["larva-etcd.service"]
+        assert guard.lacks() == ""
+        assert guard.store.revisions(UPDATE_TURN) == {}
+        other = Turn(guard.store, UPDATE_TURN, "control-2")
+        with other.taken(patience_s=5), pytest.raises(TimedOut, match="control-2's turn"):
+            update.run(guards, "control-1", pace=replace(pace, patience_s=0.5), look=lambda: todo, restart=restart)
+        assert restarted == ["larva-etcd.service"]

@@ -97,3 +97,9 @@ def test_nothing_comes_before_our_settings_of_ssh(host: Any, tree: None) -> None
 def test_no_directory_for_passwords_over_the_network(host: Any) -> None:
     """Nor does cloud-init switch passwords on again, unless user-data says so."""
     assert host.run("grep -rhE '^ssh_pwauth: *(true|yes|1)' /etc/cloud").stdout == ""
+
+
+def test_security_updates_come_by_themselves(host: Any) -> None:
+    assert host.run("systemctl is-enabled larva-update.timer").stdout.strip() == "enabled"
+    pins = host.file("/usr/share/larva/apt/security.pref").content_string
+    assert "Pin: release l=Debian-Security\n" in pins
