@@ -4,6 +4,7 @@ A ceph-fuse that runs keeps the key it began with: cut off from it, it would go 
 connections to monitors and OSDs were made anew. So it is ended only where nobody would notice.
 """
 
+import errno
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +22,8 @@ ENDED_S = 60.0
 """How long a client may take to write out what it has, after nobody can reach it any more."""
 _POLL_S = 0.2
 _USED = "used"
+_CAP_SYS_PTRACE = 19
+"""Its bit in a set (linux/capability.h)."""
 
 
 def held(directory: Path) -> str:
@@ -59,7 +62,12 @@ def let_go(unit: str, path: Path) -> bool:
     Returns when its client has ended, so that all of it is written; one that takes longer than a minute for that is
     left alone, and the volume stays away until it has.
     """
-    if is_elsewhere(str(path), Path("/proc/self/mountinfo").read_text(), _others()):
+    try:
+        others = others_mounts()
+    except PermissionError as error:
+        log.warning("%s is left mounted: whether others have it cannot be seen (%s)", path, error)
+        return False
+    if is_elsewhere(str(path), Path("/proc/self/mountinfo").read_text(), others):
         return False
     # Not lazily: the kernel itself refuses while a file or a directory of it is open in any namespace that follows us.
     answer = process.run(["sh", "-c", 'umount "$0" 2>&1 && echo gone || :', path], timeout=UMOUNT_S)
@@ -104,14 +112,23 @@ def _mounts(text: str) -> Iterator[tuple[str, str, frozenset[str]]]:
             yield fields[2], place, frozenset(fields[6 : fields.index("-", 6)])
 
 
-def _others() -> dict[str, str]:
-    """The mounts of each mount namespace but our own, as one of its processes has them."""
+def others_mounts() -> dict[str, str]:
+    """The mounts of each mount namespace but our own, as one of its processes has them.
+
+    Processes of a user namespace around ours are left out: nobody in here may look at them.
+
+    Raises:
+        PermissionError: we lack CAP_SYS_PTRACE, without which others' processes cannot be looked at (proc(5)).
+    """
+    status = Path("/proc/self/status").read_text()
+    if not int(status.partition("CapEff:")[2].split()[0], 16) >> _CAP_SYS_PTRACE & 1:
+        raise PermissionError(errno.EPERM, "CAP_SYS_PTRACE is missing")
     own, found = Path("/proc/self/ns/mnt").readlink(), dict[str, str]()
     for process_id in Path("/proc").glob("[0-9]*"):
         try:
             space = (process_id / "ns/mnt").readlink()
             if space != own and str(space) not in found:
                 found[str(space)] = (process_id / "mountinfo").read_text()
-        except OSError:  # it has ended
+        except OSError:  # it has ended, or is outside
             continue
     return found
