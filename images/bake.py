@@ -6,18 +6,19 @@ import shlex
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from packerpy import PackerExecutable
 
 from images import accelerator, confine, disk, layin, provisioning, verify
+from images import firmware as firmwares
+from images.firmware import Firmware
 from images.provisioning import Script
 from images.recipe import Recipe
 from images.stages import Stage, digest
 from larva import codec, files, process
-from larva.errors import HostUnfit, ProgramFailed
+from larva.errors import ProgramFailed
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +30,6 @@ STATUS = "dpkg"
 TIMEOUT_S = 2400
 GROWN_MIB = 4096
 """What the disk is grown to before it boots, as a cloud does with a small image."""
-FIRMWARE_DIRECTORY = Path("/usr/share/OVMF")
-
-
-class Firmware(StrEnum):
-    """What starts the machine."""
-
-    BIOS = "bios"
-    UEFI = "uefi"
-    SECURE_BOOT = "secure-boot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +57,10 @@ def stage(
         "disk": made.id, "provision": " ".join(f"{script.name}:{script.sha256}" for script in provision),
         "firmware": firmware, "tests": layin.read(verify.TESTS).digest,
         "template": layin.read(TEMPLATE, ["scripts"]).digest + digest(TEMPLATE.glob("*.pkr.hcl")),
-        "code": digest(Path(file) for file in (__file__, verify.__file__, accelerator.__file__, provisioning.__file__)),
+        "code": digest(
+            Path(file)
+            for file in (__file__, verify.__file__, accelerator.__file__, firmwares.__file__, provisioning.__file__)
+        ),
     }  # fmt: skip
 
     def make(directory: Path, log_file: Path) -> None:
@@ -103,7 +98,7 @@ def boot(
         "disk": str(work / "source.qcow2"), "disk_size": f"{GROWN_MIB}M", "seed": str(work / "seed.img"),
         "output": str(work / "output"), "serial_log": str(log_file.with_suffix(".console")),
         "ssh_private_key_file": str(work / "key"), "accelerator": fastest.accel, "cpu": fastest.cpu,
-        "firmware": firmware_drives(firmware, work), "provision": [str(script) for script in scripts],
+        "firmware": firmwares.drives(firmware, work), "provision": [str(script) for script in scripts],
         "check": verify.ssh_check(work / "ssh_config", work / "key"), "status": str(directory / STATUS / "status"),
     }  # fmt: skip
     files.write_whole(work / "values.pkrvars.json", codec.encode(variables))
@@ -126,18 +121,6 @@ def write_seed(work: Path, public_key: str, tools_root: Path, epoch: int) -> Non
         ("mcopy", "-i", "/mnt/out/seed.img", "/mnt/out/meta-data", "/mnt/out/user-data", "::"),
     ):
         confine.run_in(tools_root, argv, share={work: "out"}, timeout=60, env={"SOURCE_DATE_EPOCH": str(epoch)})
-
-
-def firmware_drives(firmware: Firmware, work: Path) -> list[str]:
-    """Return QEMU's flash drives for the firmware, its variables copied so that they can be written."""
-    if firmware is Firmware.BIOS:
-        return []
-    kind = ".ms" if firmware is Firmware.SECURE_BOOT else ""
-    code, variables = FIRMWARE_DIRECTORY / f"OVMF_CODE_4M{kind}.fd", FIRMWARE_DIRECTORY / f"OVMF_VARS_4M{kind}.fd"
-    if not (code.exists() and variables.exists()):
-        raise HostUnfit(f"there is no UEFI firmware at {code}", hint="install the package ovmf")
-    shutil.copy(variables, work / "vars.fd")
-    return [f"if=pflash,format=raw,readonly=on,file={code}", f"if=pflash,format=raw,file={work / 'vars.fd'}"]
 
 
 def run_packer(work: Path, log_file: Path) -> None:

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 import click
 
 from images import artifacts, lock, mirror, recipe, resolve, seal, verify
-from images.bake import Firmware
 from images.export import exporting, targets
+from images.firmware import Firmware
 from images.lock_choice import Mode
 from images.packages import Packages
 from images.pipeline import Pipeline, Until

@@ -23,7 +23,8 @@ from images import (
 )
 from images import tree as tree_stage
 from images.artifacts import Origin
-from images.bake import Firmware, Report
+from images.bake import Report
+from images.firmware import Firmware
 from images.lock import Lock
 from images.lock_choice import Chosen, Mode
 from images.mirror import Mirror
@@ -218,10 +219,14 @@ class Pipeline:
         self.cache.prune()
         return made
 
+    def published_disk(self) -> Path:
+        """Return the qcow2 of the published artifacts, after it was compared with what was signed."""
+        manifest = artifacts.read(self.published, self.recipe.name)
+        return next(self.published / one.name for one in manifest.artifacts if one.name.endswith(".qcow2"))
+
     def boot_published(self, firmware: Firmware) -> Report:
         """Boot a copy of the published qcow2 under the given firmware and check the machine."""
-        manifest = artifacts.read(self.published, self.recipe.name)
-        image = next(self.published / one.name for one in manifest.artifacts if one.name.endswith(".qcow2"))
+        image = self.published_disk()
         tools = self.cache.ensure(self.tools)
         with self.cache.scratch("verify") as scratch:
             return bake.boot(
@@ -250,3 +255,14 @@ def tree(profile: str) -> Path:
         ProgramFailed: a step of the build failed; the message ends with its last lines.
     """
     return Pipeline(profile).build(Until.TREE)
+
+
+def published_disk(profile: str) -> Path:
+    """Return the qcow2 that is handed out for `profile`, built, booted as a gate, and compared with what was signed.
+
+    Raises:
+        LarvaError: as `tree`; or its boot failed; or the artifact is not what was signed.
+    """
+    made = Pipeline(profile)
+    made.build(Until.ARTIFACTS)
+    return made.published_disk().resolve()

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from images import accelerator, artifacts, bake, mirror, provisioning, seal
+from images import accelerator, artifacts, bake, firmware, mirror, provisioning, seal
 from images.artifact import describe
-from images.bake import Firmware
 from images.cli import image
+from images.firmware import Firmware
 from images.pipeline import Pipeline, Until
 from larva import codec, process
 from larva.errors import HostUnfit, InvalidInput, LarvaError, MalformedData, NotFound, ProgramFailed
@@ -41,13 +41,13 @@ def test_a_boot_without_evidence_does_not_pass(text: str, tmp_path: Path) -> Non
 
 
 def test_bios_needs_no_flash(tmp_path: Path) -> None:
-    assert bake.firmware_drives(Firmware.BIOS, tmp_path) == []
+    assert firmware.drives(Firmware.BIOS, tmp_path) == []
 
 
 def test_missing_firmware_names_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bake, "FIRMWARE_DIRECTORY", tmp_path)
+    monkeypatch.setattr(firmware, "DIRECTORY", tmp_path)
     with pytest.raises(HostUnfit) as caught:
-        bake.firmware_drives(Firmware.UEFI, tmp_path)
+        firmware.drives(Firmware.UEFI, tmp_path)
     assert "ovmf" in caught.value.hint
 
 

@@ -40,7 +40,7 @@ def made(run_id: str, places: Path) -> Lab:
     lab.file.save(
         State(
             run_id=run_id, created_at=datetime.now(UTC), phase=Phase.UP, topology=PLAN, tree=places / "tree",
-            data=leftovers.data_root() / run_id, cgroup=places / "no-cgroup", lease=places / "lease",
+            data=leftovers.data_root() / run_id, cgroup=places / "no-cgroup", leases=(places / "lease",),
         )
     )  # fmt: skip
     return lab

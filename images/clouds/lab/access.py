@@ -1,5 +1,6 @@
 """The lab's key pair: cloud-init gives it to the hosts' accounts, and ssh uses it to get in."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -30,10 +31,16 @@ def public_key(directory: Path) -> str:
     return (directory / f"{_KEY}.pub").read_text().strip()
 
 
-def ssh_command(directory: Path, host: Host, namespace: str, *, user: str = USER) -> list[str]:
-    """Return the command that opens a shell on a host, from within its own network: no cloud can be cut off from it."""
+def ssh_command(
+    directory: Path, host: Host, namespace: str, *, user: str = USER, options: Sequence[str] = ()
+) -> list[str]:
+    """Return the command that opens a shell on a host, from within its own network: no cloud can be cut off from it.
+
+    Args:
+        options: of ssh(1); of two that say the same the first counts.
+    """
     return [
-        "nsenter", f"--net={network.path_of(namespace)}", "ssh", "-i", str(directory / _KEY),
+        "nsenter", f"--net={network.path_of(namespace)}", "ssh", *options, "-i", str(directory / _KEY),
         "-o", f"UserKnownHostsFile={directory / 'known_hosts'}", "-o", f"HostKeyAlias={host.name}",
         "-o", "StrictHostKeyChecking=accept-new", "-o", "IdentitiesOnly=yes", "-o", "ConnectTimeout=10",
         "-o", "LogLevel=ERROR", f"{user}@{host.private}",

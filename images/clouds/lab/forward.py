@@ -42,13 +42,13 @@ def listen(first: int, *, tries: int = TRIES) -> socket.socket:
     raise OSError(errno.EADDRINUSE, f"no free port from {first} on")
 
 
-async def serve(server: socket.socket, namespace: str, port: int) -> None:
-    """Lead every connection to `port` of the loopback in a network namespace, which this process enters."""
+async def serve(server: socket.socket, namespace: str, address: str, port: int) -> None:
+    """Lead every connection to a port of an address in a network namespace, which this process enters."""
     connections: set[asyncio.Task[None]] = set()
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError, TimeoutError):
-            opened = await asyncio.wait_for(_dial(namespace, port), CONNECT_TIMEOUT_S)
+            opened = await asyncio.wait_for(_dial(namespace, address, port), CONNECT_TIMEOUT_S)
             with contextlib.closing(opened[1]):
                 await asyncio.gather(_copy(reader, opened[1]), _copy(opened[0], writer))
 
@@ -62,12 +62,12 @@ async def serve(server: socket.socket, namespace: str, port: int) -> None:
         await listener.serve_forever()
 
 
-async def _dial(namespace: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _dial(namespace: str, address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     pyroute2.netns.setns(namespace)
     there = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     there.settimeout(0)
     try:
-        await asyncio.get_running_loop().sock_connect(there, (LOOPBACK, port))
+        await asyncio.get_running_loop().sock_connect(there, (address, port))
         return await asyncio.open_connection(sock=there)
     except BaseException:
         there.close()
@@ -83,11 +83,11 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def main() -> None:
-    """Arguments: namespace file, the host's port, first port to listen on, how many to try, file for the port found."""
-    namespace, port, first, tries, found = sys.argv[1:]
+    """Arguments: namespace file, the host's address, its port, first port to listen on, how many to try, its file."""
+    namespace, address, port, first, tries, found = sys.argv[1:]
     server = listen(int(first), tries=int(tries))
     files.write_whole(Path(found), f"{server.getsockname()[1]}\n")
-    asyncio.run(serve(server, namespace, int(port)))
+    asyncio.run(serve(server, namespace, address, int(port)))
 
 
 if __name__ == "__main__":

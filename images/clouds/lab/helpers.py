@@ -51,15 +51,20 @@ def relay_spec(plan: Topology, ready: Path) -> relay.Spec:
     )
 
 
-def start_forward(namespace: Path, port: int, *, first: int, tries: int, group: Path, directory: Path) -> int:
-    """Lead the loopback's port `first`, or the next free one of `tries`, to `port` in a namespace; return the port.
+def start_forward(
+    namespace: Path, address: str, port: int, *, first: int, tries: int, group: Path, directory: Path
+) -> int:
+    """Lead the loopback's port `first`, or the next free one of `tries`, into a namespace; return the port.
+
+    Args:
+        address: with `port`, where it leads, as seen from there.
 
     Raises:
         LarvaError: none of them is free, or the process does not start.
     """
     found = directory / f"{group.name}.port"
     found.unlink(missing_ok=True)
-    words = [sys.executable, "-m", "images.clouds.lab.forward", namespace, port, first, tries, found]
+    words = [sys.executable, "-m", "images.clouds.lab.forward", namespace, address, port, first, tries, found]
     _start([str(word) for word in words], group, directory / f"{group.name}.log")
     _wait_for(found, group, f"the way to port {port}")
     return int(found.read_text())

@@ -11,11 +11,15 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from images.clouds.lab import access, cgroup, helpers, leftovers, network, preflight, topology
+from images import accelerator
+from images.clouds.lab import access, cgroup, forward, helpers, leftovers, network, preflight, topology
+from images.clouds.lab.light_machine import LightMachine
 from images.clouds.lab.machine import Machine, Place
+from images.clouds.lab.qemu import Hypervisor
 from images.clouds.lab.state import Forward, Phase, State, StateFile, check_run_id, labs_directory
 from images.clouds.lab.status import HostStatus, LabStatus
 from images.clouds.lab.topology import Host, Topology
+from images.clouds.lab.virtual_machine import VirtualMachine
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound
 
 CGROUP = "larva-lab"
@@ -33,13 +37,14 @@ class Lab:
         self.names = network.Names(run_id)
 
     @classmethod
-    def create(cls, plan: Topology, tree: Path, run_id: str | None = None) -> "Lab":
+    def create(cls, plan: Topology, tree: Path, run_id: str | None = None, *, image: Path | None = None) -> "Lab":
         """Build the clouds; no host runs yet.
 
         Args:
             plan: what the lab looks like.
-            tree: the image's root tree; it is only read.
+            tree: the image's root tree, for light machines; it is only read.
             run_id: part of every name, 1 to 12 of a-z and 0-9; drawn without one.
+            image: the image's disk, qcow2 or raw, for virtual machines; it is only read.
 
         Raises:
             LarvaError: it cannot be built here, or the run id is taken; nothing is left behind.
@@ -50,15 +55,17 @@ class Lab:
             check_run_id(run_id)
         data_root = leftovers.data_root()
         preflight.check(plan, tree, data_root)
+        hypervisor = _hypervisor(plan, image)
         leftovers.sweep()
         lab = cls._reserve(run_id)
+        leased = (tree, *([hypervisor.image] if hypervisor else []))
         try:
             with lab.file.locked():
                 lab._build(
                     State(
                         run_id=lab.run_id, created_at=datetime.now(UTC), phase=Phase.CREATING, topology=plan, tree=tree,
                         data=data_root / lab.run_id, cgroup=cgroup.hierarchy() / CGROUP / lab.run_id,
-                        lease=leftovers.lease_on(tree, lab.run_id),
+                        leases=leftovers.leases_on(leased, lab.run_id), hypervisor=hypervisor,
                     )
                 )  # fmt: skip
         except BaseException:
@@ -98,6 +105,12 @@ class Lab:
     def topology(self) -> Topology:
         """What the lab looks like now, re-addressed and added hosts included."""
         return self.state.topology
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether it has virtual machines whose processors are software."""
+        hypervisor = self.state.hypervisor
+        return hypervisor is not None and hypervisor.is_emulated
 
     def machine(self, name: str) -> Machine:
         """Return a host's machine, launched or not; NotFound for a host that the lab does not have."""
@@ -171,13 +184,17 @@ class Lab:
         """Change a host's addresses while it runs; flows over the old ones break, as at a provider."""
         with self._changing() as (state, save):
             old = state.topology.host(host)
+            if old.is_vm and private is not None:
+                raise InvalidInput(
+                    f"{host} is a virtual machine: its private address is its own", hint="change it there"
+                )
             new = replace(old, public=public or old.public, private=private or old.private)
             hosts = tuple(new if one.name == host else one for one in state.topology.hosts)
             changed = topology.check(replace(state.topology, hosts=hosts), source=f"host {host}")
             save(replace(state, topology=changed))
             machine = self._machine(replace(state, topology=changed), new)
             machine.place.cable.write(self.names, changed, new)
-            if machine.leader() is not None:
+            if not new.is_vm and machine.leader() is not None:
                 network.readdress(self.names, changed, new)
             network.translate(self.names, changed, new.cloud)
         return new
@@ -237,7 +254,8 @@ class Lab:
         if not 0 < port < 65536 or (listen is not None and not 0 < listen < 65536):
             raise InvalidInput(f"port {port if listen is None else listen}", hint="a port is between 1 and 65535")
         with self._changing() as (state, save):
-            state.topology.host(host)
+            found = state.topology.host(host)
+            cable = network.cable(self.names, state.topology, found, self.file.directory)
             group = state.cgroup / f"forward-{host}-{port}"
             known = next((way for way in state.forwards if (way.host, way.port) == (host, port)), None)
             if known is not None and cgroup.populated(group) and listen in (None, known.listen):
@@ -246,7 +264,8 @@ class Lab:
             wanted = listen or (known.listen if known else None)
             try:
                 chosen = helpers.start_forward(
-                    network.path_of(self.names.host(host)), port, first=wanted or port, tries=1 if wanted else _PORTS,
+                    network.path_of(cable.namespace), str(found.private) if found.is_vm else forward.LOOPBACK, port,
+                    first=wanted or port, tries=1 if wanted else _PORTS,
                     group=group, directory=self.file.directory,
                 )  # fmt: skip
             except LarvaError as error:
@@ -262,7 +281,7 @@ class Lab:
         machine = self.machine(host)
         if not machine.on:
             raise NotFound(f"{host} is not running", hint="switch it on first")
-        return access.ssh_command(self.file.directory, machine.host, self.names.host(host), user=user)
+        return access.ssh_command(self.file.directory, machine.host, machine.place.cable.namespace, user=user)
 
     def status(self) -> LabStatus:
         """Return what the lab looks like now; also of one that was only half made."""
@@ -301,8 +320,8 @@ class Lab:
                 network.remove_namespace(name)
             if state is not None:
                 leftovers.remove_directory(state.data)
-                if state.lease is not None:
-                    state.lease.unlink(missing_ok=True)
+                for lease in state.leases:
+                    lease.unlink(missing_ok=True)
             shutil.rmtree(self.file.directory)
 
     @classmethod
@@ -328,8 +347,8 @@ class Lab:
         state.data.mkdir(mode=0o700)
         owner = leftovers.Owner(run_id=self.run_id, directory=self.file.directory)
         leftovers.mark(state.data / leftovers.OWNER, owner)
-        if state.lease is not None:
-            leftovers.mark(state.lease, owner)
+        for lease in state.leases:
+            leftovers.mark(lease, owner)
         state.cgroup.mkdir(parents=True)
         access.make_key(self.file.directory, comment=f"lab {self.run_id}")
         for name in self.names.lasting(state.topology):
@@ -347,14 +366,14 @@ class Lab:
             yield state, self.file.save
 
     def _machine(self, state: State, host: Host) -> Machine:
-        return Machine(
-            host,
-            Place(
-                tree=state.tree, directory=state.data / host.name, group=state.cgroup / f"vm-{host.name}",
-                log_file=self._log(host.name),
-                cable=network.cable(self.names, state.topology, host, self.file.directory),
-            ),
+        place = Place(
+            source=state.tree, directory=state.data / host.name, group=state.cgroup / f"vm-{host.name}",
+            log_file=self._log(host.name), access=self.file.directory,
+            cable=network.cable(self.names, state.topology, host, self.file.directory),
         )  # fmt: skip
+        if host.is_vm and state.hypervisor is not None:
+            return VirtualMachine(host, place, state.hypervisor)
+        return LightMachine(host, place)
 
     def _host_status(self, state: State, host: Host) -> HostStatus:
         cloud = state.topology.cloud(host.cloud)
@@ -374,6 +393,18 @@ class Lab:
 
     def _log(self, name: str) -> Path:
         return self.file.directory / f"{name}.log"
+
+
+def _hypervisor(plan: Topology, image: Path | None) -> Hypervisor | None:
+    """Find out how virtual machines run best here; None where the topology has none."""
+    if not plan.virtual:
+        return None
+    if image is None:
+        raise InvalidInput("the topology has virtual machines, and no image's disk is given", hint="give its qcow2")
+    fastest = accelerator.best()
+    return Hypervisor(
+        image=image.resolve(strict=True), accelerator=fastest.accel_small, cpu=fastest.cpu, cpus=fastest.cpus
+    )
 
 
 def _discard(machine: Machine) -> None:

@@ -1,7 +1,8 @@
-"""What a lab has on disks that outlive it: its data and its lease on the image's tree; a reboot leaves both."""
+"""What a lab has on disks that outlive it: its data and its leases on the image's parts; a reboot leaves both."""
 
 import contextlib
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,17 +28,23 @@ def data_root() -> Path:
     return settings.cache_directory().absolute() / "labs"
 
 
-def lease_on(tree: Path, run_id: str) -> Path | None:
-    """Return the file that keeps the stage of the pipeline which holds the tree; None for a tree from elsewhere."""
+def lease_on(part: Path, run_id: str) -> Path | None:
+    """Return the file that keeps the stage of the pipeline which holds a part; None for a part from elsewhere."""
     stages = _stages()
-    if stages not in tree.parents:
+    if stages not in part.parents:
         return None
-    for directory in (tree, *tree.parents):
+    for directory in (part, *part.parents):
         if (directory / _STAGE_RECORD).is_file():
             return directory / LEASES / run_id
         if directory == stages:
             break
     return None
+
+
+def leases_on(parts: Iterable[Path], run_id: str) -> tuple[Path, ...]:
+    """Return the files that keep parts of the image, each once."""
+    found = (lease_on(part, run_id) for part in parts)
+    return tuple(dict.fromkeys(lease for lease in found if lease is not None))
 
 
 def mark(file: Path, owner: Owner) -> None:

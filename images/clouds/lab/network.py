@@ -61,6 +61,11 @@ def wan_mac(number: int) -> str:
     return _MAC.format(kind=1, high=0, low=number + 1)
 
 
+def host_mac(number: int) -> str:
+    """Return the hardware address of host `number` (from 0)."""
+    return _MAC.format(kind=2, high=number >> 8, low=number & 255)
+
+
 def transit_address(number: int) -> IPv4Address:
     """Return the address of the gateway of cloud `number` (from 0) in the internet."""
     return TRANSIT.network_address + number + 1
@@ -112,17 +117,24 @@ class Cable:
     """
 
     namespace: str
+    """From where the host is reached by its private address; a light machine's own."""
     gateway: str
     port: str
     """The gateway's end."""
+    mac: str
+    """Of the host's card."""
+    mtu: int
+    """Of the network that it leads to, bytes."""
     port_file: Path
     address_file: Path
 
     def write(self, names: Names, topology: Topology, host: Host) -> None:
         """Write down the addresses that the topology has for the host now."""
         cloud = topology.cloud(host.cloud)
+        number = topology.hosts.index(host)
+        port = tap_port(cloud, number) if host.is_vm else host_port(names, host, cloud, number)
         for file, commands in (
-            (self.port_file, host_port(names, host, cloud, topology.hosts.index(host))),
+            (self.port_file, port),
             (self.address_file, host_addresses(host, cloud)),
         ):
             files.write_whole(file, "".join(f"{command}\n" for command in commands))
@@ -134,10 +146,14 @@ class Cable:
 
 def cable(names: Names, topology: Topology, host: Host, directory: Path) -> Cable:
     """Return how a host of the topology is plugged in; its files are in `directory`."""
+    number = topology.hosts.index(host)
+    gateway = names.gateway(host.cloud)
     return Cable(
-        namespace=names.host(host.name),
-        gateway=names.gateway(host.cloud),
-        port=f"h{topology.hosts.index(host)}",
+        namespace=gateway if host.is_vm else names.host(host.name),
+        gateway=gateway,
+        port=f"h{number}",
+        mac=host_mac(number),
+        mtu=topology.cloud(host.cloud).mtu,
         port_file=directory / f"{host.name}.port",
         address_file=directory / f"{host.name}.addresses",
     )
@@ -178,12 +194,17 @@ def gateway_links(topology: Topology, number: int) -> Iterator[str]:
 
 def host_port(names: Names, host: Host, cloud: Cloud, number: int) -> Iterator[str]:
     """Return the commands of `ip -batch` in the gateway that give a host its port on the private network."""
-    mac = _MAC.format(kind=2, high=number >> 8, low=number & 255)
     yield (
         f"link add h{number} mtu {cloud.mtu} type veth "
-        f"peer name {HOST_INTERFACE} mtu {cloud.mtu} address {mac} netns {names.host(host.name)}"
+        f"peer name {HOST_INTERFACE} mtu {cloud.mtu} address {host_mac(number)} netns {names.host(host.name)}"
     )
     yield f"link set h{number} master {LAN} up"
+
+
+def tap_port(cloud: Cloud, number: int) -> Iterator[str]:
+    """Return the commands of `ip -batch` in the gateway that make a virtual machine's port; its card is QEMU's."""
+    yield f"tuntap add dev h{number} mode tap"
+    yield f"link set h{number} mtu {cloud.mtu} master {LAN} up"
 
 
 def host_addresses(host: Host, cloud: Cloud) -> Iterator[str]:

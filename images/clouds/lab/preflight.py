@@ -5,7 +5,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from images.clouds.lab import cgroup
+from images.clouds.lab import cgroup, qemu
 from images.clouds.lab.topology import Role, Topology
 from larva import process
 from larva.errors import HostUnfit, InvalidInput, LarvaError, NotFound
@@ -45,6 +45,7 @@ def check_machine(topology: Topology, data: Path) -> None:
                 f"there is no {device}",
                 hint=f"load its module: modprobe {device.name}; in a container, pass the device in",
             )
+    check_virtual(topology)
     disk = shutil.disk_usage(data)
     needed = needed_bytes(topology, disk.total)
     free = disk.free
@@ -53,6 +54,25 @@ def check_machine(topology: Topology, data: Path) -> None:
             f"the lab takes {needed >> 20} MiB of disk, and {free >> 20} MiB are free at {data}",
             hint="free some space, or point LARVA_CACHE to a larger disk",
         )
+
+
+def check_virtual(topology: Topology) -> None:
+    """Raise HostUnfit unless this machine can carry the topology's virtual machines beside what runs already."""
+    if not topology.virtual:
+        return
+    process.require_programs(*qemu.PROGRAMS)
+    needed = sum(host.memory_mib + qemu.OWN_MIB for host in topology.virtual)
+    free = available_mib(Path("/proc/meminfo").read_text())
+    if free < needed:
+        raise HostUnfit(
+            f"the virtual machines take {needed} MiB of memory, and {free} MiB are available",
+            hint="end other programs, or give the hosts a smaller memory_mib in the topology",
+        )
+
+
+def available_mib(meminfo: str) -> int:
+    """Return what programs may take, MiB, by the text of /proc/meminfo (proc(5))."""
+    return next(int(line.split()[1]) >> 10 for line in meminfo.splitlines() if line.startswith("MemAvailable:"))
 
 
 def needed_bytes(topology: Topology, file_system: int) -> int:

@@ -1,4 +1,4 @@
-"""What a light machine's disk holds before its first boot: the cloud-init seed and the lab's few files."""
+"""What cloud-init finds at the first boot: in a light machine's own layer, or on a virtual machine's seed disk."""
 
 import json
 import os
@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path, PurePath, PurePosixPath
 
 from images.clouds.lab.topology import DISK_DIRECTORY, Cloud, Host
-from larva import files
+from larva import files, process
 
 # The interface is configured from outside, as a provider's DHCP would, and must not be touched from inside.
 _NETWORK_UNIT = "[Match]\nName=eth0\n\n[Link]\nUnmanaged=yes\n"
 _CLOUD_CONFIG = "datasource_list: [NoCloud]\nnetwork: {config: disabled}\n"
+_DISK_BYTES = 1 << 20
 _SEED = "/var/lib/cloud/seed/nocloud"
 
 
@@ -43,6 +44,21 @@ def write(upper: Path, tree: Path, *, host: Host, metadata: dict[str, object], u
     put.file("/etc/hostname", f"{host.name}\n")
     put.file("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n::1 localhost ip6-localhost ip6-loopback\n")
     put.directory(DISK_DIRECTORY)
+
+
+def write_disk(image: Path, **documents: str) -> None:
+    """Write a NoCloud seed as a small FAT disk: ds-identify sees that, and a CD-ROM on AHCI too late.
+
+    Args:
+        documents: what the seed's files hold; `user_data` is the file `user-data`.
+    """
+    with image.open("xb") as disk:
+        os.fchmod(disk.fileno(), files.SECRET)
+        disk.truncate(_DISK_BYTES)
+    process.run(["mkfs.vfat", "-n", "CIDATA", image], timeout=30)
+    for name, content in documents.items():
+        words: list[str | Path] = ["mcopy", "-i", image, "-", f"::{name.replace('_', '-')}"]
+        process.run(words, input=content.encode(), timeout=30, secret=True)
 
 
 class _Upper:

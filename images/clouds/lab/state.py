@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from images.clouds.lab.qemu import Hypervisor
 from images.clouds.lab.topology import Topology
 from larva import codec, files, settings
 from larva.errors import InvalidInput, NotFound, TimedOut
@@ -49,8 +50,10 @@ class State:
     data: Path
     """Disks and the machines' own layers."""
     cgroup: Path
-    lease: Path | None = None
-    """The file that keeps the tree from being pruned."""
+    leases: tuple[Path, ...] = ()
+    """The files that keep the tree, and the disk, from being pruned."""
+    hypervisor: Hypervisor | None = None
+    """What virtual machines run on; None in a lab without any."""
     rtt: bool = False
     cut: tuple[str, ...] = ()
     launched: tuple[str, ...] = ()

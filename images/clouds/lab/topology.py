@@ -11,11 +11,14 @@ from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 from pathlib import Path
 
+from images.firmware import Firmware
 from larva import codec
 from larva.errors import MalformedData, NotFound
 
 DISK_DIRECTORY = Path("/var/lib/larva/disks")
-"""Where a host finds its disks: `osd0.img` for the disk `osd0`."""
+"""Where a light machine finds its disks: `osd0.img` for the disk `osd0`."""
+VIRTIO_DISKS = Path("/dev/disk/by-id")
+"""Where a virtual machine does: `virtio-osd0`, by the serial number that the disk has."""
 
 TRANSIT = IPv4Network("198.18.0.0/24")
 """The gateways' own addresses in the lab's internet: the range for benchmarks between networks (RFC 2544, C.2.2)."""
@@ -23,6 +26,9 @@ TRANSIT = IPv4Network("198.18.0.0/24")
 MAX_CLOUDS = 200
 MAX_RTT_MS = 10_000.0
 MIN_MTU, MAX_MTU = 1280, 9216
+MIN_MEMORY_MIB, MAX_MEMORY_MIB = 256, 1 << 20
+MAX_SERIAL = 20
+"""Letters of a virtio disk's serial number (VIRTIO_BLK_ID_BYTES of linux/virtio_blk.h)."""
 MIN_MBIT_S, MAX_MBIT_S = 1.0, 100_000.0
 
 # `up-` and the cloud's name make an interface name, 15 characters at most (IFNAMSIZ of linux/if.h, less the end).
@@ -32,6 +38,15 @@ _DISK_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,30}[a-z0-9])?")
 _SIZE = re.compile(r"(\d{1,6})\s?(MiB|GiB|TiB)")
 _UNITS = {"MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _MAX_DISK = 16 * _UNITS["TiB"]
+
+
+class Kind(StrEnum):
+    """What a host is made of."""
+
+    LIGHT = "light"
+    """Namespaces of this machine, on its kernel."""
+    VM = "vm"
+    """A virtual machine: the image's disk and its own kernel, in QEMU."""
 
 
 class Role(StrEnum):
@@ -87,7 +102,7 @@ class Disk:
 
     @property
     def path(self) -> Path:
-        """Where the host finds it."""
+        """Where a light machine finds it."""
         return DISK_DIRECTORY / f"{self.name}.img"
 
 
@@ -101,6 +116,23 @@ class Host:
     private: IPv4Address
     public: IPv4Address
     disks: tuple[Disk, ...] = ()
+    kind: Kind = Kind.LIGHT
+    memory_mib: int = 1024
+    """Of a virtual machine; a light one takes what it needs."""
+    firmware: Firmware = Firmware.BIOS
+    """What starts a virtual machine."""
+
+    @property
+    def is_vm(self) -> bool:
+        """Whether it is a virtual machine."""
+        return self.kind is Kind.VM
+
+    @property
+    def devices(self) -> tuple[Path, ...]:
+        """Where it finds its disks, in their order."""
+        if self.is_vm:
+            return tuple(VIRTIO_DISKS / f"virtio-{disk.name}" for disk in self.disks)
+        return tuple(disk.path for disk in self.disks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +157,11 @@ class Topology:
                 return host
         raise NotFound(f"there is no host {name!r}", hint=f"hosts: {', '.join(h.name for h in self.hosts)}")
 
+    @property
+    def virtual(self) -> tuple[Host, ...]:
+        """The hosts that are virtual machines."""
+        return tuple(host for host in self.hosts if host.is_vm)
+
     def hosts_of(self, cloud: str) -> tuple[Host, ...]:
         """Return the hosts of one cloud."""
         return tuple(host for host in self.hosts if host.cloud == cloud)
@@ -136,7 +173,12 @@ class Topology:
 
 def default() -> Topology:
     """The seed's demonstration: Sydney, Changhua and London at three providers."""
-    return parse(package_files(__package__).joinpath("three-clouds.toml").read_text(), source="three-clouds.toml")
+    return _shipped("three-clouds.toml")
+
+
+def virtual() -> Topology:
+    """The same clouds with one virtual machine of the image's disk in each, and a light control node beside them."""
+    return _shipped("three-vms.toml")
 
 
 def load(path: Path) -> Topology:
@@ -176,6 +218,10 @@ def check(topology: Topology, *, source: str) -> Topology:
 def problems(topology: Topology) -> tuple[str, ...]:
     """Say why no lab can look like this; empty when one can."""
     return (*_cloud_problems(topology), *_rtt_problems(topology), *_host_problems(topology))
+
+
+def _shipped(name: str) -> Topology:
+    return parse(package_files(__package__).joinpath(name).read_text(), source=name)
 
 
 def _unknown_keys(data: dict[str, object]) -> Iterator[str]:
@@ -261,6 +307,8 @@ def _host_problems(topology: Topology) -> Iterator[str]:
             yield f"{where}.roles: at least one of {', '.join(Role)}"
         for role in _repeated(host.roles):
             yield f"{where}.roles: {role} twice"
+        if not MIN_MEMORY_MIB <= host.memory_mib <= MAX_MEMORY_MIB:
+            yield f"{where}.memory_mib: {host.memory_mib} is not between {MIN_MEMORY_MIB} and {MAX_MEMORY_MIB}"
         yield from _disk_problems(host, where)
         cloud = clouds.get(host.cloud)
         if cloud is None:
@@ -280,6 +328,8 @@ def _disk_problems(host: Host, where: str) -> Iterator[str]:
     for number, disk in enumerate(host.disks):
         if not _DISK_NAME.fullmatch(disk.name):
             yield f"{where}.disks[{number}].name: {disk.name!r} is not made of a-z, 0-9, _ and -"
+        if host.is_vm and len(disk.name) > MAX_SERIAL:
+            yield f"{where}.disks[{number}].name: {disk.name!r} is longer than {MAX_SERIAL}, a serial number's letters"
         if not _SIZE.fullmatch(disk.size):
             yield f"{where}.disks[{number}].size: {disk.size!r} is not like 512MiB or 4GiB"
         elif not 0 < disk.size_bytes <= _MAX_DISK:
