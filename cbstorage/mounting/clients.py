@@ -37,6 +37,8 @@ class Mount:
     configuration: Path
     keyring: Path
     read_only: bool = False
+    location: str = ""
+    """Where this host is, as `crush_location` has it; empty where nobody knows."""
 
 
 class Client(Protocol):
@@ -109,16 +111,26 @@ class FuseClient:
 def kernel_command(mount: Mount, secret: Path) -> list[str | Path]:
     """What mounts with the kernel's client (mount.ceph(8)); `secret` is the file with the key.
 
-    After having been shut out it forgets what was not written yet and goes on (`recover_session=clean`).
+    After having been shut out it forgets what was not written yet and goes on (`recover_session=clean`). It is a client
+    of its own (`noshare`): a new mount must not come to the client of one that was given up. It reads the nearest copy,
+    and does not try by a write whether it may write (`nopoolperm`), as `cbstorage.ceph.conf` has it for ceph-fuse.
     """
     monitors = "/".join(f"{address}:{MON_PORT}" for address in mount.monitors)
     options = [
         f"mon_addr={monitors}", f"secretfile={secret}", "ms_mode=prefer-crc", "recover_session=clean",
-        f"mount_timeout={MOUNT_S}", *(["ro"] if mount.read_only else []),
+        f"mount_timeout={MOUNT_S}", "noshare", "nopoolperm", *_nearest(mount.location),
+        *(["ro"] if mount.read_only else []),
     ]  # fmt: skip
     user = mount.identity.entity.removeprefix("client.")
     source = f"{user}@{mount.fsid}.{FILE_SYSTEM}={mount.source}"
     return ["mount", "-t", "ceph", source, mount.path, "-o", ",".join(options)]
+
+
+def _nearest(location: str) -> list[str]:
+    """The kernel's words for `root=default zone=… host=…` (rbd(8), whose options of libceph are the same)."""
+    if not location:
+        return []
+    return ["read_from_replica=localize", "crush_location=" + "|".join(location.replace("=", ":").split())]
 
 
 def fuse_command(mount: Mount) -> list[str | Path]:
@@ -195,23 +207,28 @@ def is_ours(mounted: Mounted, *, unit: str, source: str) -> bool:
     return mounted.is_volume and systemd.state(unit) not in ("inactive", "failed")
 
 
-def unmount(unit: str, path: Path, *, source: str) -> None:
+def unmount(unit: str, path: Path, *, source: str, dead: bool = False) -> None:
     """Take a volume away, whatever state it is in: at once for new users, in the background for those inside.
 
     What else is mounted at the path stays: the host's own file system, or another volume.
+
+    Args:
+        dead: do not wait for the cluster, also not in the background: what was not written is lost.
     """
     mounted = mounted_at(path)
     ours = mounted is not None and is_ours(mounted, unit=unit, source=source)
     systemd.stop(unit)
     if ours:
-        take_away(path)
+        take_away(path, dead=dead)
 
 
-def take_away(path: Path) -> None:
-    """Unmount a volume that is still mounted here."""
+def take_away(path: Path, *, dead: bool = False) -> None:
+    """Unmount a volume that is still mounted here; whoever waits for a `dead` one gets an error."""
     mounted = mounted_at(path)
     if mounted is not None and mounted.is_volume:
-        process.run(["umount", "--lazy", path], timeout=UNMOUNT_S, ok_codes=(0, 32))
+        # ceph-fuse is dead once its process is; the kernel's client would wait on in the background.
+        force = ["--force"] if dead and mounted.kind == "ceph" else []
+        process.run(["umount", *force, "--lazy", path], timeout=UNMOUNT_S, ok_codes=(0, 32))
 
 
 def _kernel_knows() -> bool:

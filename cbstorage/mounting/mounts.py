@@ -41,6 +41,8 @@ class Known:
     entity: str
     source: str
     monitors: tuple[IPv4Address, ...]
+    location: str = ""
+    """Where this host is in the CRUSH map; empty where nobody knows."""
 
 
 class MountKeeper:
@@ -133,6 +135,7 @@ class MountKeeper:
                 entity=entity,
                 source=volume.value.path,
                 monitors=tuple(monitor.address for monitor in seen.monitors()),
+                location=stands.location() if (stands := seen.known_place(self._host)) else "",
             )
             self._remember(known, opened[entity], seen)
             ended = not key.value.next and renewal.at_once(self._rotations, self._host, name)
@@ -175,8 +178,8 @@ class MountKeeper:
                     words = f"no answer within {GIVE_UP_S:g} s: whoever waits for it gets an error"
                 self._silent_since.pop(specification.volume, None)
                 log.warning("volume %s at %s died (%s); mounting it again", specification.volume, path, words)
-                clients.unmount(unit, path, source=known.source)
-                clients.take_away(path)  # a dead one serves nobody, whoever mounted it
+                clients.unmount(unit, path, source=known.source, dead=True)
+                clients.take_away(path, dead=True)  # a dead one serves nobody, whoever mounted it
         try:
             mount_point.prepare(path)
             client = self._mount(known)
@@ -212,13 +215,15 @@ class MountKeeper:
                 configuration=directory / "ceph.conf",
                 keyring=keyring,
                 read_only=known.specification.read_only,
+                location=known.location,
             )
         )
 
     def _drop(self, name: str, known: Known | None) -> None:
-        self._silent_since.pop(name, None)
+        is_silent = self._silent_since.pop(name, None) is not None
         if known is not None:
-            clients.unmount(self._unit(name), Path(known.specification.path), source=known.source)
+            path = Path(known.specification.path)
+            clients.unmount(self._unit(name), path, source=known.source, dead=is_silent)
             log.info("took volume %s away from %s", name, known.specification.path)
         else:
             systemd.stop(self._unit(name))  # in case the record of it was lost

@@ -40,9 +40,11 @@ def test_the_kernel_s_client_is_told_msgr2_and_never_its_key() -> None:
         f"data.11112222.aws-1@{MOUNT.fsid}.cladfs=/volumes/demo/data.11112222", Path("/srv/data"), "-o",
         (
             "mon_addr=192.168.10.2:3300/192.168.10.3:3300,secretfile=/c/keyring.secret,ms_mode=prefer-crc,"
-            "recover_session=clean,mount_timeout=30"
+            "recover_session=clean,mount_timeout=30,noshare,nopoolperm"
         ),
     ]  # fmt: skip
+    nearest = clients.kernel_command(replace(MOUNT, location="root=default zone=z host=aws-1"), Path("/s"))
+    assert str(nearest[-1]).endswith(",read_from_replica=localize,crush_location=root:default|zone:z|host:aws-1")
     read_only = clients.kernel_command(replace(MOUNT, read_only=True), Path("/s"))
     assert str(read_only[-1]).endswith(",ro")
 
@@ -73,7 +75,7 @@ class Silent:
         monkeypatch.setenv("LARVA_STATE", str(tmp_path))
         monkeypatch.setattr(clients, "mounted_at", lambda _: self.there)
         monkeypatch.setattr(clients, "unmount", self._take)
-        monkeypatch.setattr(clients, "take_away", lambda _: None)
+        monkeypatch.setattr(clients, "take_away", lambda _, **named: None)
         monkeypatch.setattr(systemd, "state", lambda _: "active")
         monkeypatch.setattr(mount_point, "prepare", lambda _: None)
         self.keeper = MountKeeper(cast("Store", None), "demo", "aws-1", clock=lambda: self.now)
@@ -126,6 +128,27 @@ def test_silence_is_counted_without_a_break(monkeypatch: pytest.MonkeyPatch, tmp
     silent.now += GIVE_UP_S - 1
     silent.keep()
     assert silent.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "dead", "words"),
+    [
+        ("ceph", True, ["umount", "--force", "--lazy", Path("/srv/data")]),
+        ("ceph", False, ["umount", "--lazy", Path("/srv/data")]),
+        ("fuse.ceph-fuse", True, ["umount", "--lazy", Path("/srv/data")]),
+    ],
+)
+def test_only_a_dead_mount_of_the_kernel_s_is_forced_away(
+    kind: str, dead: bool, words: list[str | Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forcing throws away what a living one has not written yet; a dead one's users would wait without end."""
+    ran: list[list[str | Path]] = []
+    monkeypatch.setattr(clients, "mounted_at", lambda _: Mounted(kind=kind, source=f"a@f.cladfs={VOLUME.path}"))
+    monkeypatch.setattr(clients, "is_ours", lambda *_, **named: True)
+    monkeypatch.setattr(systemd, "stop", lambda _: None)
+    monkeypatch.setattr(clients.process, "run", lambda argv, **named: ran.append(argv) or "")
+    clients.unmount("unit", Path("/srv/data"), source=VOLUME.path, dead=dead)
+    assert ran == [words]
 
 
 def test_a_volume_whose_key_was_ended_at_once_is_mounted_anew_unasked(
