@@ -9,7 +9,7 @@ STAMP  := $(VENV)/.ready
 ASSETS := $(VENV)/.console-assets
 
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo down test test-quick image bench lint format lock clean
+.PHONY: help setup packages demo down test test-quick test-vm image bench lint format lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test: setup ## Run every test, the slow ones included
 
 test-quick: setup ## Run what needs no root and no lab, in under a minute
 	$(VENV)/bin/pytest tests/unit
+
+test-vm: setup ## Prove the whole mission on three virtual machines of the built disk, each on its own kernel (half an hour)
+	$(SUDO) $(VENV)/bin/pytest tests/vm
 
 image: setup ## Build and verify the appliance image
 	$(SUDO) $(LARVA) image build --profile full

@@ -56,11 +56,14 @@ story_option = click.option(
 @click.option("--run", "run_id", default=DEFAULT_RUN, show_default=True, metavar="ID", help="The lab's name.")
 @click.option("--rtt", is_flag=True, help="With the real distances between the clouds.")
 @click.option("--replace", is_flag=True, help="Take a lab of that name down first.")
+@click.option("--vm", is_flag=True, help="Three virtual machines of the image's disk, each on its own kernel.")
 @story_option
-def up(*, topology_file: Path | None, run_id: str, rtt: bool, replace: bool, json_file: Path | None) -> None:
+def up(*, topology_file: Path | None, run_id: str, rtt: bool, replace: bool, vm: bool, json_file: Path | None) -> None:
     """Build the image if it is not there, launch it on the lab's clouds, and bring network, storage and a volume up."""
     process.require_root("the lab")
-    plan = topology.load(topology_file) if topology_file else topology.default()
+    if vm and topology_file:
+        raise click.UsageError('give --vm or --topology, not both: a topology says `kind = "vm"` itself')
+    plan = topology.load(topology_file) if topology_file else topology.virtual() if vm else topology.default()
     check_run_id(run_id)
     if any(lab.run_id == run_id for lab in Lab.all()):
         if not replace:

@@ -1,4 +1,4 @@
-"""Test Case II over the CLADNet: OSDs of three clouds, a file that crosses them, a cloud lost and back.
+"""Test Case II over the CLADNet: OSDs of three clouds, a file that crosses them, a part lost and back.
 
 The other half of the proof is in poc.py.
 """
@@ -6,9 +6,11 @@ The other half of the proof is in poc.py.
 import contextlib
 import json
 import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from images.clouds.lab.topology import Host
-from images.demo.story import Step, Story, wait_until
+from images.demo.story import Step, Story
 from images.demo.up import MOUNT_POINT, Demo, osds_up
 from images.demo.workload import Workload
 
@@ -35,50 +37,76 @@ def test_case_two_over_cladnet(story: Story, demo: Demo, group: str) -> None:
         )
         step.require(all(osd["on_cladnet"] for osd in osds), "every registered address lies on the CLADNet")
     with story.step(f"over the CLADNet: {FILE_MIB} MiB written in one cloud are read in the others") as step:
-        _cross_clouds(step, demo, writer, others)
+        cross_clouds(step, demo, writer, others)
+    loss = loss_of(demo, lost)
     with contextlib.ExitStack() as cleanup:
-        with story.step(f"cloud {lost.cloud} is cut off while {writer.name} writes: I/O goes on") as step:
+        with story.step(f"{loss.name} while {writer.name} writes: I/O goes on") as step:
             workload = Workload.named(demo, writer.name)
             cleanup.callback(workload.remove)
             workload.start()
-            _go_on_without(step, demo, group, lost.cloud, workload)
-        with story.step(f"cloud {lost.cloud} is back: every OSD up, data clean, every record in every cloud") as step:
+            _go_on_without(step, demo, group, loss, workload)
+        with story.step(f"{lost.name} is back: every OSD up, data clean, every record in every cloud") as step:
             _come_back(step, demo, group, workload)
 
 
-def _go_on_without(step: Step, demo: Demo, group: str, cloud: str, workload: Workload) -> None:
-    gone = {host.name for host in demo.storage if host.cloud == cloud}
-    left = {host.name for host in demo.storage} - gone
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is taken away in the middle of the work, and given back."""
+
+    name: str
+    hosts: frozenset[str]
+    """The storage hosts that go."""
+    begin: Callable[[], None]
+    end: Callable[[], None]
+
+
+def loss_of(demo: Demo, lost: Host) -> Loss:
+    """A virtual machine is switched off hard: it has a boot to come back from. Otherwise its whole cloud is cut off."""
+    if lost.is_vm:
+        machine = demo.lab.machine(lost.name)
+        return Loss(
+            name=f"{lost.name} is switched off hard", hosts=frozenset({lost.name}),
+            begin=lambda: machine.power_off(hard=True), end=machine.power_on,
+        )  # fmt: skip
+    cloud = lost.cloud
+    return Loss(
+        name=f"cloud {cloud} is cut off", hosts=frozenset(host.name for host in demo.storage if host.cloud == cloud),
+        begin=lambda: demo.lab.cut(cloud), end=lambda: demo.lab.heal(cloud),
+    )  # fmt: skip
+
+
+def _go_on_without(step: Step, demo: Demo, group: str, loss: Loss, workload: Workload) -> None:
+    left = {host.name for host in demo.storage} - loss.hosts
 
     def only_those_left() -> bool:
         return {osd["host"] for osd in osds_up(demo, group)} == left
 
     try:
-        demo.lab.cut(cloud)
-        wait_until("its OSDs, and no others, are marked down", only_those_left, timeout_s=NOTICE_S)
+        loss.begin()
+        demo.wait_until("its OSDs, and no others, are marked down", only_those_left, timeout_s=NOTICE_S)
         before = workload.seen().records
-        wait_until(
+        demo.wait_until(
             "records are acknowledged without it",
             lambda: workload.seen().records >= before + RECORDS_WHILE_CUT,
             timeout_s=NOTICE_S,
         )
         after = workload.seen().records
-        step.require(only_those_left(), "the cloud was still away when they were acknowledged")
+        step.require(only_those_left(), "it was still away when they were acknowledged")
         step.saw(
             f"OSDs up: {len(osds_up(demo, group))} of {demo.osd_count}",
             f"records acknowledged: {after}, {after - before} of them after its OSDs were marked down",
         )
     finally:
-        demo.lab.heal(cloud)
+        loss.end()
 
 
 def _come_back(step: Step, demo: Demo, group: str, workload: Workload) -> None:
-    wait_until("every OSD is up and in", lambda: len(osds_up(demo, group)) == demo.osd_count, timeout_s=RETURN_S)
+    demo.wait_until("every OSD is up and in", lambda: len(osds_up(demo, group)) == demo.osd_count, timeout_s=RETURN_S)
     outcome = workload.stop()
     step.saw(f"{outcome.records} records; longest pause between two acknowledged: {outcome.longest_pause_s} s")
-    wait_until("the data is clean", lambda: _clean(demo, demo.storage[0]), timeout_s=RETURN_S)
+    demo.wait_until("the data is clean", lambda: is_clean(demo, demo.storage[0]), timeout_s=RETURN_S)
     for host in demo.storage:
-        wait_until(
+        demo.wait_until(
             f"{host.name} reads every acknowledged record",
             lambda host=host: workload.read_by(host.name) == outcome.sha256,  # type: ignore[misc]
             timeout_s=RETURN_S,
@@ -86,7 +114,7 @@ def _come_back(step: Step, demo: Demo, group: str, workload: Workload) -> None:
         step.saw(f"{host.name}: sha256 {outcome.sha256[:16]}… of {len(outcome.content)} bytes")
 
 
-def _cross_clouds(step: Step, demo: Demo, writer: Host, readers: list[Host]) -> None:
+def cross_clouds(step: Step, demo: Demo, writer: Host, readers: list[Host]) -> None:
     file = f"{MOUNT_POINT}/proof-{secrets.token_hex(4)}"
     make = f"head -c {FILE_MIB}M /dev/urandom > {file} && sync {file} && sha256sum {file}"
     written = demo.run(writer.name, ["sh", "-c", make], timeout=180).split()[0]
@@ -98,7 +126,7 @@ def _cross_clouds(step: Step, demo: Demo, writer: Host, readers: list[Host]) -> 
     demo.run(writer.name, ["rm", file])
 
 
-def _clean(demo: Demo, host: Host) -> bool:
+def is_clean(demo: Demo, host: Host) -> bool:
     """Whether every placement group is active and clean, as the manager counts them."""
     stat = json.loads(
         demo.run(host.name, ["ceph", "--connect-timeout", "10", "pg", "stat", "--format", "json"], timeout=30)

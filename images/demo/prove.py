@@ -5,6 +5,7 @@ from dataclasses import replace
 from images import pipeline
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.topology import Host, Role, Topology
+from images.demo import kernels
 from images.demo.overlay import test_case_two_over_cladnet
 from images.demo.poc import test_case_two_without_overlay
 from images.demo.story import Story
@@ -53,4 +54,9 @@ def storage_hosts(topology: Topology) -> tuple[Host, ...]:
 def over_cladnet(story: Story, demo: Demo) -> None:
     """Tell the half that works on a demo that is up."""
     storage_hosts(demo.topology)
+    if demo.topology.virtual:
+        kernels.network_in_the_kernel(story, demo)
+        kernels.volume_in_the_kernel(story, demo)
     test_case_two_over_cladnet(story, demo, demo.ask("net", "show", CLADNET)["id"])
+    if demo.topology.virtual:
+        kernels.volume_in_the_kernel(story, demo)

@@ -1,7 +1,7 @@
 """Bring the demonstration up as a user would: launch VMs with user-data, then `larva …` on the control node."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ CLADNET = "demo"
 VOLUME = "shared"
 MOUNT_POINT = Path("/mnt/shared")
 VOLUME_SIZE = "1G"
+EMULATED_SLOWNESS = 6.0
+"""Of three virtual machines without KVM on two processors, with room to spare."""
 JOIN_NAMES = ("server", "servers", "ca", "token")
 """What join.toml says of the system to join."""
 
@@ -55,9 +57,22 @@ class Demo:
         """How many OSDs there have to be: one a disk."""
         return sum(len(host.disks) for host in self.storage)
 
+    @property
+    def slowness(self) -> float:
+        """How much longer everything may take here than where processors are real."""
+        return EMULATED_SLOWNESS if self.lab.is_emulated else 1.0
+
     def run(self, host: str, argv: Sequence[str], *, timeout: float = 60) -> str:
-        """Run a program on a host and return what it prints."""
-        return self.lab.machine(host).run(list(argv), timeout=timeout)
+        """Run a program on a host and return what it prints; it has `timeout` s, more where machines are emulated."""
+        return self.lab.machine(host).run(list(argv), timeout=timeout * self.slowness)
+
+    def patience(self, seconds: float) -> str:
+        """How long a command may be told to wait, where it waits for `seconds` among light machines."""
+        return f"{seconds * self.slowness:.0f}"
+
+    def wait_until(self, what: str, holds: Callable[[], bool], *, timeout_s: float) -> None:
+        """Like `story.wait_until`; with more patience where machines are emulated, and looking more rarely."""
+        wait_until(what, holds, timeout_s=timeout_s * self.slowness, every_s=0.5 * self.slowness)
 
     def larva(self, *words: str, timeout: float = 60) -> None:
         """Run `larva …` on the control node."""
@@ -85,10 +100,15 @@ def bring_up(topology: Topology, *, run_id: str | None = None, rtt: bool = False
     """
     story = story if story is not None else Story()
     preflight.check_machine(topology, leftovers.data_root())  # the image may take minutes
+    image = None
+    if topology.virtual:
+        with story.step("image: the disk is built, has passed its boot, and is what was signed") as step:
+            image = pipeline.published_disk(PROFILE)
+            step.saw(image.name)
     with story.step("image: the root tree is there"):
         tree = pipeline.tree(PROFILE)
     with story.step(f"lab: {len(topology.clouds)} clouds, an internet between them"):
-        demo = Demo(Lab.create(topology, tree, run_id))
+        demo = Demo(Lab.create(topology, tree, run_id, image=image))
         if rtt:
             demo.lab.rtt(on=True)
     with story.step("control: the control node has founded the system and answers") as step:
@@ -101,21 +121,22 @@ def bring_up(topology: Topology, *, run_id: str | None = None, rtt: bool = False
     count = len(demo.control_nodes)
     clouds = len({host.cloud for host in demo.control_nodes})
     with story.step(f"control: {count} nodes in {clouds} clouds") as step:
-        wait_until("every control node is well", lambda: len(_well(demo)) == count, timeout_s=240)
+        demo.wait_until("every control node is well", lambda: len(_well(demo)) == count, timeout_s=240)
         step.saw(*(f"{node['host']} at {node['address']}{' leads' * node['leader']}" for node in _well(demo)))
     with story.step("mesh: every VM reaches every other over cbnet0") as step:
         rows = wait_for_mesh(demo, group)
         step.saw(*latency_lines(rows))
     with story.step("storage: monitors in quorum"):
         demo.larva("storage", "init", "--group", group)
-        wait_until("quorum", lambda: _quorum(demo, group), timeout_s=180)
+        demo.wait_until("quorum", lambda: _quorum(demo, group), timeout_s=180)
     with story.step("storage: an OSD in every cloud, up and in") as step:
-        wait_until("every OSD up and in", lambda: len(osds_up(demo, group)) == demo.osd_count, timeout_s=240)
+        demo.wait_until("every OSD up and in", lambda: len(osds_up(demo, group)) == demo.osd_count, timeout_s=240)
         step.saw(*(f"osd.{osd['id']} of {osd['host']} at {osd['addresses'][0]}" for osd in osds_up(demo, group)))
     with story.step(f"volume: {VOLUME} mounted at {MOUNT_POINT} on every VM"):
-        demo.larva("volume", "create", VOLUME, "--group", group, "--size", VOLUME_SIZE, "--wait", "180", timeout=200)
+        words = ["--group", group, "--size", VOLUME_SIZE, "--wait", demo.patience(180)]
+        demo.larva("volume", "create", VOLUME, *words, timeout=200)
         where = ["--group", group, "--all", "--at", str(MOUNT_POINT)]
-        demo.larva("volume", "mount", VOLUME, *where, "--wait", "120", timeout=140)
+        demo.larva("volume", "mount", VOLUME, *where, "--wait", demo.patience(120), timeout=140)
     return demo
 
 
@@ -128,7 +149,7 @@ def found(demo: Demo) -> None:
         public_address=str(host.public),
     )
     demo.lab.launch(host.name, cloud_config(text))
-    wait_until("the control node answers", lambda: demo.ask("net", "list") == [], timeout_s=90)
+    demo.wait_until("the control node answers", lambda: demo.ask("net", "list") == [], timeout_s=90)
 
 
 def launch_others(demo: Demo, group: str) -> None:
@@ -147,7 +168,7 @@ def launch_others(demo: Demo, group: str) -> None:
             cloud=cloud_facts(demo.topology, host),
             join={key: material[key] for key in JOIN_NAMES},
             public_address=str(host.public) if is_control else "",
-            devices=[str(disk.path) for disk in host.disks],
+            devices=[str(device) for device in host.devices],
         )
         demo.lab.launch(host.name, cloud_config(text))
 
@@ -175,11 +196,11 @@ def wait_for_mesh(demo: Demo, group: str) -> list[Any]:
     rows: list[Any] = []
 
     def complete() -> bool:
-        rows[:] = demo.ask("net", "status", group, "--trials", "1", "--wait", "5", timeout=30)
+        rows[:] = demo.ask("net", "status", group, "--trials", "1", "--wait", demo.patience(5), timeout=30)
         return sum(1 for row in rows for cell in row["latencies"] if cell["received"]) == count * (count - 1)
 
-    wait_until("every host is present with an address", lambda: len(_present(demo, group)) == count, timeout_s=120)
-    wait_until("every pair answers", complete, timeout_s=120)
+    demo.wait_until("every host is present with an address", lambda: len(_present(demo, group)) == count, timeout_s=120)
+    demo.wait_until("every pair answers", complete, timeout_s=120)
     return rows
 
 

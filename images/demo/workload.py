@@ -6,7 +6,6 @@ import json
 import secrets
 from dataclasses import dataclass
 
-from images.demo.story import wait_until
 from images.demo.up import MOUNT_POINT, Demo
 from larva.errors import LarvaError
 
@@ -61,7 +60,7 @@ class Workload:
         """Start it, and return when its first record is acknowledged."""
         words = ["python3", "-c", _WRITER, self.log, self._stop_file, self._result_file]
         self.demo.run(self.host, ["systemd-run", "--quiet", "--collect", f"--unit={self.name}", *words])
-        wait_until("the writer writes", lambda: self.seen().records > 0, timeout_s=60)
+        self.demo.wait_until("the writer writes", lambda: self.seen().records > 0, timeout_s=60)
 
     def remove(self) -> None:
         """End it, however far it came, and remove its files."""
@@ -87,7 +86,7 @@ class Workload:
         """End it, and return what it saw acknowledged."""
         self.demo.run(self.host, ["touch", self._stop_file])
         ended = ["sh", "-c", f"systemctl is-active --quiet {self.name} && echo running || echo ended"]
-        wait_until("the writer ends", lambda: "ended" in self.demo.run(self.host, ended), timeout_s=120)
+        self.demo.wait_until("the writer ends", lambda: "ended" in self.demo.run(self.host, ended), timeout_s=120)
         return self.seen()
 
     def read_by(self, host: str) -> str:
