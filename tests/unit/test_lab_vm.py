@@ -96,7 +96,7 @@ def test_its_network_is_told_as_a_provider_would() -> None:
     told = qemu.network_config(host, PLAN.cloud("azure"), cable(host))
     assert json.loads(json.dumps(told))["ethernets"]["eth0"] == {
         "match": {"macaddress": cable(host).mac}, "set-name": "eth0", "addresses": ["10.0.0.4/24"],
-        "routes": [{"to": "default", "via": "10.0.0.1"}],
+        "routes": [{"to": "0.0.0.0/0", "via": "10.0.0.1"}],
     }  # fmt: skip
 
 

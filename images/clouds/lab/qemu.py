@@ -86,10 +86,13 @@ def _disk(name: str, drive: str, *properties: str) -> list[str]:
 
 
 def network_config(host: Host, cloud: Cloud, cable: Cable) -> dict[str, object]:
-    """Return cloud-init's network configuration (version 2): what a provider's DHCP would say."""
+    """Return cloud-init's network configuration (version 2): what a provider's DHCP would say.
+
+    cloud-init 25.1 takes no `default` for a route's destination, unlike netplan.
+    """
     card = {
         "match": {"macaddress": cable.mac}, "set-name": HOST_INTERFACE,
         "addresses": [f"{host.private}/{cloud.private.prefixlen}"],
-        "routes": [{"to": "default", "via": str(cloud.gateway)}],
+        "routes": [{"to": "0.0.0.0/0", "via": str(cloud.gateway)}],
     }  # fmt: skip
     return {"version": 2, "ethernets": {HOST_INTERFACE: card}}
