@@ -251,7 +251,11 @@ MOVE = Move(now={"2.0": (0, 1, 3), "2.1": (0, 2, 4)}, then={"2.0": (0, 1, 4), "2
     ("move", "fills", "said"),
     [
         (MOVE, {3: Fill(total=10 * GIB, used=GIB), 4: Fill(total=10 * GIB, used=GIB)}, ""),
-        (MOVE, {3: Fill(total=10 * GIB, used=GIB), 4: Fill(total=10 * GIB, used=8 * GIB)}, "9G of 10G, more than 85%"),
+        (
+            MOVE,
+            {3: Fill(total=10 * GIB, used=GIB), 4: Fill(total=10 * GIB, used=8 * GIB)},
+            "9GB of 10GB, more than 85%",
+        ),
         (MOVE, {3: Fill(total=10 * GIB, used=GIB)}, "osd.4, which would take a part"),
         (MOVE, {4: Fill(total=10 * GIB, used=GIB)}, "osd.3 does not say"),
         (Move(now={"2.0": (0, 1, 3)}, then={"2.0": (0, 1)}), {}, "there is room for 2"),
