@@ -30,6 +30,8 @@ WAIT_S = 20.0
 POLL_S = 0.1
 ECHO_S = 2
 """Seven echoes to a host that answers none."""
+AGAIN_S = 1
+"""Four more, to one that answered none before the server waited for it."""
 _NO_ECHO = 1
 """ping(8): its exit code when nobody answered; 2 when it failed itself."""
 AT_ONCE = 32
@@ -154,8 +156,8 @@ def _clients(server: _Server) -> set[str]:
         return set()
 
 
-class _Echoes:
-    """Which hosts answer; each is asked once, in the background."""
+class Echoes:
+    """Which hosts answer; each is asked in the background."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
@@ -165,10 +167,17 @@ class _Echoes:
         """Begin to ask those that were not asked yet."""
         for one in addresses:
             if one not in self._asked:
-                self._asked[one] = self._pool.submit(_answers, one)
+                self._asked[one] = self._pool.submit(answers, one, ECHO_S)
+
+    def ask_again(self, addresses: Iterable[str]) -> None:
+        """Begin to ask those anew that were silent: what broke a path for a moment may be over."""
+        for one in addresses:
+            earlier = self._asked.get(one)
+            if earlier is not None and earlier.done() and not earlier.result():
+                self._asked[one] = self._pool.submit(answers, one, AGAIN_S)
 
     def silent(self, addresses: Iterable[str]) -> Iterator[str]:
-        """Yield those that answer none, each as soon as that is known."""
+        """Yield those that answer none, each as soon as that is known; all must have been asked."""
         asked = {self._asked[one]: one for one in addresses}
         for future in as_completed(asked):
             if not future.result():
@@ -181,7 +190,7 @@ def main(address: IPv4Address) -> None:
     It knows its predecessor's clients as soon as it begins to read the journal: they are asked meanwhile.
     """
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        echoes = _Echoes(pool)
+        echoes = Echoes(pool)
         echoes.ask([str(address)])
         server = _Server()
         deadline = time.monotonic() + WAIT_S
@@ -194,16 +203,17 @@ def main(address: IPv4Address) -> None:
         if state != RECONNECT:
             return
         waiting = awaited(server.sessions())
+        echoes.ask_again(set(waiting) - {str(address)})  # of the lost host itself the monitors and OSDs told
         echoes.ask(waiting)
         for where in echoes.silent(waiting):
             server.end(awaited(server.sessions()).get(where, []))
 
 
-def _answers(address: str) -> bool:
+def answers(address: str, seconds: int) -> bool:
     """Whether one of several echoes comes back; a ping that cannot be sent says nothing of the host."""
-    argv = ["ping", "-n", "-q", "-c", "1", "-i", "0.3", "-w", str(ECHO_S), address]
+    argv = ["ping", "-n", "-q", "-c", "1", "-i", "0.3", "-w", str(seconds), address]
     try:
-        said = process.run(argv, timeout=ECHO_S + 5, ok_codes=(0, _NO_ECHO))
+        said = process.run(argv, timeout=seconds + 5, ok_codes=(0, _NO_ECHO))
     except LarvaError as error:
         log.warning("whether %s is there is not known: %s", address, error.message)
         return True

@@ -1,7 +1,10 @@
 """Which hosts the cluster has lost: only those of which nothing answers those who are elsewhere."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Network
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,3 +97,25 @@ def test_who_comes_from_outside_is_no_host_of_the_cladnet() -> None:
         for number, address in enumerate(came)
     ]
     assert [one.id for one in shut_out.of_hosts(sessions, IPv4Network("10.0.0.0/24"))] == [0, 4]
+
+
+def test_who_was_silent_while_the_journal_was_read_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path that breaks for seconds when a cloud is lost is no client that is lost."""
+    back, lost, slow = "10.0.0.2", "10.0.0.3", "10.0.0.4"
+    told = {back: iter([False, True]), lost: iter([False, False]), slow: iter([False])}
+    going_on = threading.Event()
+
+    def answers(address: str, seconds: int) -> bool:
+        if address == slow:
+            going_on.wait(10)
+        return next(told[address])
+
+    monkeypatch.setattr(shut_out, "answers", answers)
+    with ThreadPoolExecutor(4) as pool:
+        echoes = shut_out.Echoes(pool)
+        echoes.ask([back, lost, slow])
+        assert list(echoes.silent([back])) == [back]
+        assert list(echoes.silent([lost])) == [lost]
+        echoes.ask_again([back, lost, slow])
+        going_on.set()
+        assert set(echoes.silent([back, lost, slow])) == {lost, slow}
