@@ -251,7 +251,11 @@ def under_their_ids(found: dict[str, Versioned[CladnetSpecification]]) -> dict[s
 
 def find(store: Store, id_or_name: str) -> CladnetSpecification:
     """Return the CLADNet with this id or name; NotFound, naming those that exist, otherwise."""
-    existing = list_all(store)
+    return among(list_all(store), id_or_name)
+
+
+def among(existing: Sequence[CladnetSpecification], id_or_name: str) -> CladnetSpecification:
+    """As find(), of these: the error names no others."""
     for specification in existing:
         if id_or_name in (specification.id, specification.name):
             return specification

@@ -11,7 +11,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from cladnet import keys
-from cladnet.etcd.store import Store, Versioned
+from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Versioned
 from cladnet.trust.kinds import signed_by_ca
 from larva.errors import Conflict, ExitCode, InvalidInput, LarvaError, NotFound, Unavailable
 from web.roles import AccountRole, Caller, Grant
@@ -147,14 +147,25 @@ def create(
     return user
 
 
-def set_password(store: Store, name: str, password: str, role: AccountRole = AccountRole.ADMIN) -> None:
-    """Give an account a new password and so end its sessions; the account is created with `role` if it is missing."""
+def set_password(store: Store, name: str, password: str, role: AccountRole | None = None) -> None:
+    """Give an account a new password and so end its sessions.
+
+    Args:
+        role: an account that is missing is created with it.
+
+    Raises:
+        InvalidInput: as check_password().
+        NotFound: there is no such account, and no role for one.
+        Conflict: somebody else changed it meanwhile.
+    """
     check_password(password)
     before = store.get(user_key(name), User)
-    if before is None:
-        store.put(user_key(name), _user(name, password, role, ()))
-    else:
+    if before is not None:
         store.replace(before, _user(name, password, before.value.role, before.value.cladnets))
+    elif role is not None:
+        store.create(user_key(name), _user(name, password, role, ()))
+    else:
+        raise NotFound(f"there is no account {name!r}", hint="`larva console password --role ROLE` creates one")
 
 
 def check_password(password: str) -> None:
@@ -175,10 +186,9 @@ def set_role(store: Store, name: str, role: AccountRole, cladnets: Sequence[str]
     """
     _check_grant(role, cladnets)
     current = require(store, name)
-    if role is not AccountRole.ADMIN:
-        _check_another_admin(store, name)
     changed = replace(current.value, role=role, cladnets=tuple(dict.fromkeys(cladnets)))
-    store.replace(current, changed)
+    stays = [] if role is AccountRole.ADMIN else [_another_admin(store, name)]
+    _write(store, current, Put(current.key, changed), stays)
     return changed
 
 
@@ -189,17 +199,24 @@ def delete(store: Store, name: str) -> None:
         NotFound: there is no such account.
         Conflict: it is the last administrator's.
     """
-    current = require(store, name)
-    _check_another_admin(store, name)
+    current, stays = require(store, name), _another_admin(store, name)
     tokens = [item for item in store.list(ACCESS_TOKENS, AccessToken).items if item.value.user == name]
     for item in tokens:
         store.delete(item.key)
-    store.delete(current.key, revision=current.revision)
+    _write(store, current, Delete(current.key), [stays])
 
 
-def _check_another_admin(store: Store, name: str) -> None:
-    if not any(user.role is AccountRole.ADMIN and user.name != name for user in list_all(store)):
-        raise Conflict(f"{name} is the only administrator", hint="make another account an administrator's first")
+def _another_admin(store: Store, name: str) -> Condition:
+    """That an administrator stays: two who take each other's role away at the same time do not both succeed."""
+    for item in store.children(USERS, User).values():
+        if item.value.role is AccountRole.ADMIN and item.value.name != name:
+            return Condition(item.key, item.revision)
+    raise Conflict(f"{name} is the only administrator", hint="make another account an administrator's first")
+
+
+def _write(store: Store, current: Versioned[User], operation: Operation, stays: Sequence[Condition]) -> None:
+    if not store.transact([Condition(current.key, current.revision), *stays], [operation]):
+        raise Conflict("somebody else changed accounts meanwhile", hint="read it again and retry")
 
 
 def _check_grant(role: AccountRole, cladnets: Sequence[str]) -> None:

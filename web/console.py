@@ -158,14 +158,21 @@ def _nowhere() -> NoReturn:
 @click.password_option(help="Asked for without it.")
 @click.option(
     "--role", type=click.Choice([each.value for each in AccountRole if each is not AccountRole.TENANT]),
-    default=AccountRole.ADMIN.value, show_default=True, help="Of an account that is created; others keep theirs.",
+    help="Create the account with this role if it is missing; others keep theirs.",
 )  # fmt: skip
-def password(*, user: str, password: str, role: str) -> None:
-    """Set the password of USER (admin without it) and end its sessions; creates the account if it is missing."""
+def password(*, user: str, password: str, role: str | None) -> None:
+    """Set the password of USER (admin without it) and end its sessions; with --role, create a missing account."""
     with Store.of_this_host() as store:
-        accounts.set_password(store, user, password, AccountRole(role))
+        accounts.set_password(store, user, password, _role(user, role))
     first_account.used(settings.state_directory(), user)
     output.note(f"the password of {user} is set")
+
+
+def _role(user: str, told: str | None) -> AccountRole | None:
+    """A name that was mistyped makes nobody an administrator."""
+    if told is not None:
+        return AccountRole(told)
+    return AccountRole.ADMIN if user == first_account.NAME else None
 
 
 @console.command("token")

@@ -8,10 +8,9 @@ from pathlib import Path
 from flask import Flask, g, request, session
 from flask_wtf.csrf import CSRFProtect
 
-from cladnet import networks
 from cladnet.etcd.store import Store
 from larva import files
-from web import accounts, recording
+from web import accounts, recording, visible
 from web.accounts import NotAuthenticated, User
 from web.context import console
 from web.roles import Caller, Right
@@ -97,7 +96,7 @@ def require_user() -> None:
     if name is None or caller.allows(right):
         caller.require(right)
     else:
-        caller.require(right, networks.find(console().store(), name).id)
+        caller.require(right, visible.cladnet(name).id)
 
 
 def identify() -> None:

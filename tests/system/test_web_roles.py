@@ -1,7 +1,7 @@
 """Every role at every route: what it may is done or refused for another reason, what it may not is refused for that."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -12,8 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from cladnet import keys, networks
-from cladnet.etcd.store import Store
+from cladnet.etcd.store import Condition, Operation, Store
 from cladnet.model import CloudFacts, NetworkingRule
+from larva.errors import Conflict, NotFound
 from web import accounts, openapi
 from web.app import create_app
 from web.openapi import Route
@@ -68,6 +69,27 @@ def test_a_role_reaches_what_it_may_and_nothing_else(app: Flask, console_store: 
                 assert (status, code) == (404, "not-found"), f"{where}: a tenant is not told what others have"
             else:
                 assert (status, code) == (403, "refused"), where
+
+
+def test_no_refusal_tells_a_tenant_what_others_have(app: Flask, console_store: Store) -> None:
+    tenant = client_of(app, console_store, AccountRole.TENANT)
+    foreign = networks.find(console_store, "foreign")
+    for name in ("none", "foreign", foreign.id):
+        answers = [
+            tenant.get(f"/v1/cladnets/{name}"),
+            tenant.post(f"/v1/cladnets/{name}/volumes", json={"name": "photos", "size_bytes": 1 << 30}),
+            tenant.post("/v1/access-tokens", json={"role": "tenant", "cladnets": [name]}),
+            tenant.get(f"/cladnets/{name}"),
+            tenant.get(f"/topology?cladnet={name}"),
+            tenant.get(f"/storage?cladnet={name}"),
+            tenant.get(f"/hosts/{name}/a"),
+            tenant.post(f"/volumes/{name}/photos/delete", data={"confirm": "photos"}),
+        ]
+        for answer in answers:
+            assert answer.status_code == 404, (name, answer.request.path)
+            told = answer.text.replace(name, "")
+            assert "CLADNets: own" in told
+            assert not {"foreign", foreign.id} & set(re.findall(r"[\w-]+", told)), answer.text
 
 
 @pytest.mark.parametrize("role", AccountRole)
@@ -193,6 +215,36 @@ def test_who_holds_a_token_cannot_guess_the_password(app: Flask, console_store: 
     assert answers[-1].status_code == 429
     assert int(answers[-1].headers["Retry-After"]) > 0
     assert viewer.put("/v1/me/password", json={**wish, "present": PASSWORD}).status_code == 429
+
+
+def test_a_mistyped_name_makes_no_account(console_store: Store) -> None:
+    with pytest.raises(NotFound):
+        accounts.set_password(console_store, "amdin", PASSWORD)
+    assert not accounts.anybody(console_store)
+    accounts.set_password(console_store, "kim", PASSWORD, AccountRole.VIEWER)
+    accounts.set_password(console_store, "kim", "another-good-one", AccountRole.ADMIN)
+    assert accounts.authenticate(console_store, "kim", "another-good-one").role is AccountRole.VIEWER
+
+
+@pytest.mark.parametrize(
+    "end", [accounts.delete, lambda store, name: accounts.set_role(store, name, AccountRole.VIEWER)]
+)
+def test_two_administrators_who_end_each_other_leave_one(
+    console_store: Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[Store, str], object]
+) -> None:
+    for name in ("kim", "lee"):
+        accounts.create(console_store, name, PASSWORD)
+    write = Store.commit
+
+    def late(store: Store, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int | None:
+        monkeypatch.setattr(Store, "commit", write)
+        end(store, "kim")  # between the look at who is an administrator and the write
+        return write(store, conditions, operations)
+
+    monkeypatch.setattr(Store, "commit", late)
+    with pytest.raises(Conflict):
+        end(console_store, "lee")
+    assert [user.name for user in accounts.list_all(console_store) if user.role is AccountRole.ADMIN] == ["lee"]
 
 
 def test_there_is_always_an_administrator(app: Flask, console_store: Store) -> None:

@@ -1,10 +1,15 @@
 """What `larva console` refuses before it does anything."""
 
+import contextlib
+
 import pytest
 from click.testing import CliRunner
 
+from cladnet.etcd.store import Store
 from larva.errors import HostUnfit, InvalidInput, NotFound
+from web import accounts
 from web.console import console
+from web.roles import AccountRole
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +34,17 @@ def test_it_says_what_is_wrong(arguments: list[str], error: type[Exception], sai
     assert isinstance(result.exception, error)
     assert said in str(result.exception)
     assert result.exception.hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "role"),
+    [([], AccountRole.ADMIN), (["kim"], None), (["kim", "--role", "viewer"], AccountRole.VIEWER)],
+)
+def test_only_the_first_account_is_an_administrators_unasked(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], role: AccountRole | None
+) -> None:
+    asked: list[AccountRole | None] = []
+    monkeypatch.setattr(Store, "of_this_host", lambda: contextlib.nullcontext())
+    monkeypatch.setattr(accounts, "set_password", lambda store, user, password, role: asked.append(role))
+    done = CliRunner().invoke(console, ["password", *arguments, "--password", "correct-horse-battery"])
+    assert (done.exit_code, asked) == (0, [role])

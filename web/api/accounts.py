@@ -5,8 +5,7 @@ from datetime import datetime
 
 from flask import g, request, url_for
 
-from cladnet import networks
-from web import accounts
+from web import accounts, visible
 from web.accounts import NotAuthenticated, TokenView, User
 from web.api.routing import Created, Listing, Routes
 from web.context import console, store
@@ -84,7 +83,7 @@ def _account(user: User) -> Account:
 
 
 def _ids(cladnets: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(networks.find(store(), each).id for each in cladnets)
+    return tuple(visible.cladnet(each).id for each in cladnets)
 
 
 def _key(user: str) -> str:
@@ -145,7 +144,6 @@ def change_role(user: str, wish: RoleWish) -> Account:
 @routes.put("/users/<user>/password", Right.ADMINISTER)
 def set_password(user: str, wish: PasswordWish) -> None:
     """Give an account another password, and end its sessions."""
-    accounts.require(store(), user)
     accounts.set_password(store(), user, wish.password)
 
 

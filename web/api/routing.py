@@ -8,10 +8,8 @@ from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from flask import Blueprint, Response, g, request
 
-from cladnet import networks
 from larva import codec
-from larva.errors import NotFound
-from web import body, idempotency, recording
+from web import body, idempotency, recording, visible
 from web.api import paging
 from web.api.paging import Page
 from web.context import console, store
@@ -224,9 +222,7 @@ def _allowed(operation: Operation, found: Mapping[str, str]) -> dict[str, Any]:
         return arguments
     if not caller.may_anywhere(operation.right):
         caller.require(operation.right)
-    group = networks.find(store(), name).id
-    if not caller.sees(group):
-        raise NotFound(f"there is no CLADNet {name!r}", hint="`GET /v1/cladnets` shows yours")
+    group = visible.cladnet(name).id
     caller.require(operation.right, group)
     return {**arguments, "group": group}
 

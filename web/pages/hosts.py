@@ -3,9 +3,9 @@
 from flask import Blueprint, Response
 
 from cladnet import network_hosts
-from web import host_page
+from web import host_page, visible
 from web.context import store
-from web.pages import answering, visible
+from web.pages import answering
 
 blueprint = Blueprint("hosts", __name__)
 

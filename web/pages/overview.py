@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response
 
-from web import overview
+from web import overview, visible
 from web.context import store
-from web.pages import answering, visible
+from web.pages import answering
 
 blueprint = Blueprint("overview", __name__)
 

@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response, request
 
-from web import storage_page
+from web import storage_page, visible
 from web.context import store
-from web.pages import answering, visible
+from web.pages import answering
 
 blueprint = Blueprint("storage", __name__)
 

@@ -2,9 +2,9 @@
 
 from flask import Blueprint, Response, request
 
-from web import topology
+from web import topology, visible
 from web.context import store
-from web.pages import answering, visible
+from web.pages import answering
 
 blueprint = Blueprint("topology", __name__)
 
