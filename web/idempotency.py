@@ -4,6 +4,7 @@ After draft-ietf-httpapi-idempotency-key-header.
 """
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ from flask import Response, request
 
 from cladnet.etcd.store import Store
 from cladnet.trust.kinds import signed_by_ca
-from larva.errors import Conflict, InvalidInput
+from larva.errors import Conflict, InvalidInput, LarvaError
+
+log = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
 KEYS = "larva/idempotency/"
@@ -27,7 +30,8 @@ class Answered:
     """What was answered: `larva/idempotency/{digest of user and key}`."""
 
     request: str
-    """Digest of the request: another one under the same key is a mistake."""
+    """Digest of key and request: another one under the same key is a mistake. The key, which stands nowhere, keeps
+    readers of etcd from guessing a password in the request by it."""
     status: int = 0
     """0: it is being done."""
     text: str = ""
@@ -47,7 +51,10 @@ def once(store: Store, user: str, do: Callable[[], Response], *, secret: bool) -
     named = request.headers[HEADER]
     if not 1 <= len(named) <= LONGEST_KEY or not named.isprintable():
         raise InvalidInput(f"{HEADER} is not usable", hint=f"up to {LONGEST_KEY} characters, as of a UUID")
-    place, asked = KEYS + _digest(user, named), _digest(request.method, request.full_path, request.get_data().hex())
+    place, asked = (
+        KEYS + _digest(user, named),
+        _digest(named, request.method, request.full_path, request.get_data().hex()),
+    )
     lease = store.lease(UNFINISHED_S)
     try:
         store.create(place, Answered(request=asked), lease=lease)
@@ -63,8 +70,11 @@ def once(store: Store, user: str, do: Callable[[], Response], *, secret: bool) -
         request=asked, status=answer.status_code, text="" if secret else answer.get_data(as_text=True),
         location=answer.headers.get("Location", ""),
     )  # fmt: skip
-    store.put(place, done, lease=store.lease(KEPT_S))
-    lease.revoke()
+    try:
+        store.put(place, done, lease=store.lease(KEPT_S))
+        lease.revoke()
+    except LarvaError as error:  # it is done, and the caller has to know
+        log.warning("%s %r could not be kept for a second asking: %s", request.method, request.path, error)
     return answer
 
 

@@ -90,6 +90,9 @@ class Caller:
             )
 
     def require_whole(self) -> None:
-        """Raise Refused for a token that allows less than its account: it could make itself one that allows more."""
+        """Raise Refused for a token that allows less than its account: tokens that allow more are not its business."""
         if len(self.grants) > 1:
-            raise Refused("a token of a narrower role makes no tokens", hint="log in, or use one without a role")
+            raise Refused(
+                "a token of a narrower role neither makes tokens nor revokes them",
+                hint="log in, or use one without a role",
+            )

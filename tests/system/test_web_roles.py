@@ -157,6 +157,7 @@ def test_a_token_of_a_narrower_role_stays_narrow(app: Flask, console_store: Stor
     assert narrow.post("/v1/cladnets", json={"name": "more"}).status_code == 403
     assert narrow.get("/v1/users").status_code == 403
     assert narrow.post("/v1/access-tokens", json={}).status_code == 403, "it could make itself a wider one"
+    assert narrow.delete(f"/v1/access-tokens/{made.json['token']['id']}").status_code == 403, "nor end wider ones"
     assert admin.delete(f"/v1/access-tokens/{made.json['token']['id']}").status_code == 204
     assert narrow.get("/v1/cladnets").status_code == 401
 

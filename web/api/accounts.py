@@ -172,6 +172,7 @@ def create_token(wish: AccessTokenWish) -> NewAccessToken:
 @routes.delete("/access-tokens/<token>", Right.OWN)
 def revoke_token(token: str) -> None:
     """Make an access token useless: one's own; for an administrator, anybody's."""
+    g.caller.require_whole()
     accounts.revoke_token(store(), token, _whose(g.caller))
 
 

@@ -187,13 +187,13 @@ def _served(operation: Operation) -> Callable[..., Response]:
             operation.first()
         page = paging.asked(request.args.to_dict()) if operation.listing is not None else None
         key = _key(operation, arguments)
-        if key is not None and IF_MATCH in request.headers:
-            _guard(key)
         seen = recording.current_revision(store(), key) if key is not None else 0  # before the value: never too new
         if operation.wish is not None:
             arguments["wish"] = body.read(operation.wish)
 
         def answer() -> Response:
+            if key is not None and IF_MATCH in request.headers:
+                _guard(key)
             return _answer(operation, operation.view(**arguments), page)
 
         if operation.once and idempotency.HEADER in request.headers:
