@@ -50,7 +50,7 @@ test-vm: setup ## Prove the whole mission on three virtual machines of the built
 	$(SUDO) $(VENV)/bin/pytest tests/vm
 
 image: setup ## Build and verify the appliance image
-	$(SUDO) $(LARVA) image build --profile full
+	$(SUDO) $(LARVA) image build --profile full --lock auto
 
 bench: setup ## Measure the image and the lab
 	$(SUDO) $(LARVA) bench image --quick

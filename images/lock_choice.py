@@ -1,5 +1,6 @@
 """Which lock a build goes by: the committed one, or where that cannot be had any more one of this machine's own."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +14,7 @@ from images.packages import Packages
 from images.recipe import Recipe
 from images.resolve import Apt
 from larva import output
-from larva.errors import Conflict, LarvaError, NotFound, Unavailable
+from larva.errors import Conflict, NotFound, ProgramFailed, TimedOut, Unavailable
 
 RENEW = "run `larva image lock`, or build with `--lock auto`, which resolves anew for this machine only"
 
@@ -39,6 +40,9 @@ def choose(
 ) -> Chosen:  # fmt: skip
     """Return the lock to build from; its packages are there, or what is built from them is.
 
+    A lock of this machine's own stands for one committed lock, which is not asked of the mirror at every build: only
+    once nothing is built of its stand-in, or it is another.
+
     Args:
         own: the directory for locks of this machine's own.
         made: whether the tree of a lock is built already, so that its packages are not needed.
@@ -46,21 +50,27 @@ def choose(
 
     Raises:
         NotFound, Conflict, Unavailable: `strict`, and the committed lock is missing, of another recipe, or has a
-            package that the mirror does not give.
+            package that the mirror does not give, or not in time.
     """
+    committed = lock.committed(recipe, locks)
+    file = own / f"{recipe.name}-{_stands_for(recipe, committed)}.lock"
+    if mode is Mode.AUTO and file.is_file() and not _at_hand(committed, recipe, packages, made):
+        found = lock.read(file)
+        if made(found):
+            output.note(f"! {recipe.name}: as built before, not from the committed lock")
+            return Chosen(found, committed=False)
     try:
-        found = lock.read(lock.committed(recipe, locks))
+        found = lock.read(committed)
         _serve(found, recipe, mirror, packages, made, log_file)
         return Chosen(found, committed=True)
     except (NotFound, Conflict, Unavailable) as error:
         if mode is Mode.STRICT:
             raise
         output.note(f"! {recipe.name}: not from the committed lock: {error.message}")
-    file = own / f"{recipe.name}-{lock.asked(recipe)}.lock"
     try:
         found = lock.read(file)
         _serve(found, recipe, mirror, packages, made, log_file)
-    except LarvaError:
+    except (NotFound, Unavailable):
         output.note(f"! {recipe.name}: its packages are resolved anew, for this machine only")
         own.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=own, prefix=".resolve-") as scratch:
@@ -72,6 +82,20 @@ def choose(
     return Chosen(found, committed=False)
 
 
+def _stands_for(recipe: Recipe, committed: Path) -> str:
+    """Hash what a lock of this machine's own is a stand-in for, 20 hexadecimal digits."""
+    content = committed.read_bytes() if committed.is_file() else b""
+    return hashlib.sha256(lock.asked(recipe).encode() + content).hexdigest()[:20]
+
+
+def _at_hand(committed: Path, recipe: Recipe, packages: Packages, made: Callable[[Lock], bool]) -> bool:
+    """Whether the committed lock serves without a mirror."""
+    if not committed.is_file():
+        return False
+    found = lock.read(committed)
+    return found.is_for(recipe) and (made(found) or not packages.missing(found))
+
+
 def _serve(
     found: Lock, recipe: Recipe, mirror: Mirror, packages: Packages, made: Callable[[Lock], bool], log_file: Path
 ) -> None:  # fmt: skip
@@ -81,5 +105,5 @@ def _serve(
         return
     try:
         packages.ensure(found, mirror, log_file)
-    except Unavailable as error:
+    except (Unavailable, TimedOut, ProgramFailed) as error:
         raise Unavailable(error.message, hint=f"{RENEW}; the log: {log_file}") from error

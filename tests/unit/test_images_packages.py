@@ -14,7 +14,7 @@ from images.lock import Lock, Locked
 from images.lock_choice import Mode
 from images.mirror import Mirror
 from images.packages import UNUSED_S, Packages
-from larva.errors import Conflict, NotFound, ProgramFailed, Unavailable
+from larva.errors import Conflict, LarvaError, NotFound, ProgramFailed, TimedOut, Unavailable
 
 TOOLS = recipe.tools()
 NOWHERE = Mirror("copy:/nonexistent/main", "copy:/nonexistent/security")
@@ -160,10 +160,11 @@ class Choosing:
         self.place, self.store, self.mirror = place, store, mirror
         self.resolved = 0
         self.anew: Lock | None = None
+        self.built: list[Lock] = []
 
-    def __call__(self, mode: Mode, *, made: bool = False) -> lock_choice.Chosen:
+    def __call__(self, mode: Mode) -> lock_choice.Chosen:
         return lock_choice.choose(
-            TOOLS, self.mirror, self.store, self.place / "own", mode=mode, made=lambda _lock: made,
+            TOOLS, self.mirror, self.store, self.place / "own", mode=mode, made=lambda one: one in self.built,
             log_file=self.place / "log", locks=self.place / "locks",
         )  # fmt: skip
 
@@ -198,8 +199,8 @@ def test_the_committed_lock_is_taken(choose: Choosing, found: Lock, mode: Mode) 
 
 def test_what_is_built_already_needs_no_package(choose: Choosing, found: Lock) -> None:
     choose.commit(found)
-    choose.mirror = NOWHERE
-    assert choose(Mode.STRICT, made=True).committed
+    choose.mirror, choose.built = NOWHERE, [found]
+    assert choose(Mode.STRICT).committed
     assert choose.store.missing(found) == found.packages
 
 
@@ -231,9 +232,58 @@ def test_auto_resolves_anew_once_says_so_and_leaves_the_committed_lock(
     assert lock.read(lock.committed(TOOLS, choose.place / "locks")) == gone
 
 
-def test_auto_resolves_again_where_its_own_lock_is_gone_too(choose: Choosing, found: Lock, archive: Path) -> None:
-    gone = {"one": replace(found.packages["one"], sha256="f" * 64)}
-    lock.write(choose.place / "own" / f"tools-{found.asked}.lock", replace(found, packages=gone))
+@pytest.mark.parametrize("trouble", [TimedOut, ProgramFailed])
+def test_auto_gets_over_a_mirror_that_hangs_and_a_helper_that_dies(
+    choose: Choosing, found: Lock, archive: Path, monkeypatch: pytest.MonkeyPatch, trouble: type[LarvaError]
+) -> None:
+    choose.commit(replace(found, packages={"one": replace(found.packages["one"], sha256="f" * 64)}))
+    choose.anew = found
+    ensure = choose.store.ensure
+
+    def fail_first(wanted: Lock, mirror: Mirror, log_file: Path) -> None:
+        if wanted != found:
+            raise trouble("apt-helper did not end well")
+        ensure(wanted, mirror, log_file)
+
+    monkeypatch.setattr(choose.store, "ensure", fail_first)
+    with pytest.raises(Unavailable, match="did not end well") as caught:
+        choose(Mode.STRICT)
+    assert "--lock auto" in caught.value.hint
+    assert choose(Mode.AUTO) == lock_choice.Chosen(found, committed=False)
+
+
+def test_auto_asks_no_mirror_again_for_what_it_built_of_its_own_lock(
+    choose: Choosing, found: Lock, archive: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = replace(found, packages={"one": replace(found.packages["one"], sha256="f" * 64)})
+    choose.commit(gone)
     choose.anew = found
     assert choose(Mode.AUTO).lock == found
-    assert choose.resolved == 1
+    asked: list[Lock] = []
+    monkeypatch.setattr(choose.store, "ensure", lambda wanted, *_of: asked.append(wanted))
+    choose.built = [found]
+    capsys.readouterr()
+    assert choose(Mode.AUTO) == lock_choice.Chosen(found, committed=False)
+    assert "not from the committed lock" in capsys.readouterr().err
+    assert asked == []
+    choose.built = [found, gone]
+    assert choose(Mode.AUTO) == lock_choice.Chosen(gone, committed=True)
+
+
+def test_auto_goes_back_to_a_committed_lock_that_serves_again(choose: Choosing, found: Lock, archive: Path) -> None:
+    choose.commit(replace(found, packages={"one": replace(found.packages["one"], sha256="f" * 64)}))
+    choose.anew = replace(found, packages={"three": package(archive, "three")})
+    choose.built = [choose(Mode.AUTO).lock]
+    renewed = replace(found, packages={"two": found.packages["two"]})
+    choose.commit(renewed)
+    assert choose(Mode.AUTO) == lock_choice.Chosen(renewed, committed=True)
+
+
+def test_auto_resolves_again_where_its_own_lock_is_gone_too(choose: Choosing, found: Lock, archive: Path) -> None:
+    gone = {"one": replace(found.packages["one"], sha256="f" * 64)}
+    choose.anew = replace(found, packages={"three": package(archive, "three")})
+    choose(Mode.AUTO)
+    (own,) = (choose.place / "own").iterdir()
+    lock.write(own, replace(found, packages=gone))
+    assert choose(Mode.AUTO).lock == choose.anew
+    assert choose.resolved == 2
