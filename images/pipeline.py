@@ -120,10 +120,7 @@ class Pipeline:
     def tree(self) -> Stage:
         """The root tree."""
         below, package = self.base, self.deb
-        return tree_stage.stage(
-            self.recipe, below, self.cache.path(below), package, self.cache.path(package),
-            sources=self.mirror.sources(self.recipe.suite),
-        )  # fmt: skip
+        return tree_stage.stage(self.recipe, below, self.cache.path(below), package, self.cache.path(package))
 
     @cached_property
     def tools(self) -> Stage:

@@ -1,11 +1,9 @@
 """The root tree: the base with our package installed and configured, without anything that must differ per machine."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from images import confine, deb, layin
-from images.base import SOURCES
 from images.recipe import Recipe
 from images.stages import Stage, digest
 from larva import process
@@ -22,27 +20,19 @@ PER_MACHINE = (
 """Removed: identity, logs, caches. The first boot makes what it needs."""
 
 
-def stage(
-    recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package_entry: Path, *, sources: Sequence[str]
-) -> Stage:  # fmt: skip
-    """Return the stage that makes `root/`, the tree the lab runs and the disk is made of.
-
-    Args:
-        sources: lines of sources.list(5): where a machine gets its updates.
-    """
+def stage(recipe: Recipe, base: Stage, base_entry: Path, package: Stage, package_entry: Path) -> Stage:
+    """Return the stage that makes `root/`, the tree the lab runs and the disk is made of."""
     appliance = layin.read(APPLIANCE_FILES)
     inputs = {
         "base": base.id, "package": package.id, "files": appliance.digest,
         "enable": " ".join(recipe.enable), "disable": " ".join(recipe.disable), "mask": " ".join(recipe.mask),
-        "sources": " ".join(sources), "code": digest([Path(__file__), Path(confine.__file__)]),
+        "code": digest([Path(__file__), Path(confine.__file__)]),
     }  # fmt: skip
 
     def make(directory: Path, log_file: Path) -> None:
         root = directory / "root"
         process.run(["cp", "-a", "--reflink=auto", base_entry / "root", root], timeout=600)
         appliance.write(root)
-        (root / SOURCES).write_text("".join(f"{line}\n" for line in sources))
-        (root / SOURCES).chmod(0o644)
         file = deb.package_in(package_entry)
 
         def inside(*argv: str) -> None:

@@ -1,12 +1,13 @@
 """Recipes and where their packages come from."""
 
 import ast
+import re
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
-from images import base, deb, layin, mirror, recipe
+from images import base, deb, layin, mirror, recipe, tree
 from larva.errors import HostUnfit, MalformedData, NotFound
 
 
@@ -45,6 +46,17 @@ def test_command_holds_every_package_and_pattern() -> None:
     assert set(included.removeprefix("--include=").split(",")) == set(full.packages)
     assert sum(word.startswith("--dpkgopt=path-exclude=") for word in argv) == len(full.exclude)
     assert "--essential-hook=sync-in /lay/in /" in argv
+
+
+@pytest.mark.parametrize("profile", recipe.profiles())
+def test_a_machine_gets_its_updates_from_debian_wherever_the_image_was_built(profile: str) -> None:
+    lines = (tree.APPLIANCE_FILES / "etc/apt/sources.list").read_text().splitlines()
+    words = [line.split() for line in lines if not line.startswith("#")]
+    suite = recipe.load(profile).suite
+    assert [word[2] for word in words] == [suite, f"{suite}-updates", f"{suite}-security"]
+    for kind, url, _, *components in words:
+        assert (kind, components) == ("deb", ["main"])
+        assert re.fullmatch(r"http://\w+\.debian\.org/debian(-security)?", url)
 
 
 LISTING = """
