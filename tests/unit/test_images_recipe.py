@@ -59,6 +59,18 @@ def test_a_machine_gets_its_updates_from_debian_wherever_the_image_was_built(pro
         assert re.fullmatch(r"http://\w+\.debian\.org/debian(-security)?", url)
 
 
+@pytest.mark.parametrize("profile", recipe.profiles())
+def test_no_shared_library_nor_loader_of_other_packages_is_left_out(profile: str) -> None:
+    """What dpkg calls installed and is not there breaks packages that are installed later."""
+    others = (
+        "/usr/lib/x86_64-linux-gnu/libicuuc.so.76",
+        "/usr/lib/x86_64-linux-gnu/libicudata.so.76",
+        "/usr/bin/ld.so",
+    )
+    for pattern in recipe.load(profile).exclude:
+        assert not [place for place in others if fnmatch(place, pattern)]
+
+
 LISTING = """
 http://mirror.example/debian bookworm
 http://mirror.example/debian bookworm-updates
