@@ -1,11 +1,10 @@
 """Which services still run what an upgrade replaced: their processes hold files that are deleted (proc_pid_maps(5))."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 _REPLACED = re.compile(r" (/usr|/lib|/lib64|/bin|/sbin|/opt)/\S.* \(deleted\)$", re.MULTILINE)
-_SERVICE = re.compile(r"([^/]+\.service)(?:/|$)", re.MULTILINE)
+_SERVICE = re.compile(r"([^/]+\.service)(?:/|$)")
 
 
 def services(proc: Path = Path("/proc")) -> frozenset[str]:
@@ -23,14 +22,12 @@ def holds_replaced(maps: str) -> bool:
 
 
 def service_of(cgroup: str) -> str:
-    """The innermost service of a process's control group; empty for one of a login or of none."""
-    return next(_innermost(cgroup), "")
+    """The system's own service around a process, by its control group; empty for one of a login or of none.
 
-
-def _innermost(cgroup: str) -> Iterator[str]:
-    for line in cgroup.splitlines():
-        path = line.partition("::")[2] or line.rpartition(":")[2]
-        yield from reversed(_SERVICE.findall(path))
+    It is the outermost: what runs within `user@1000.service` or a container's service is of another manager.
+    """
+    found = (_SERVICE.search(line.split(":", 2)[-1]) for line in cgroup.splitlines())
+    return next((service[1] for service in found if service), "")
 
 
 def _text(path: Path) -> str:

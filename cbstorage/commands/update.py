@@ -52,7 +52,8 @@ def _show(due: Due, *, as_json: bool) -> None:
         output.show_json(due)
         return
     one = due.restarts
-    rows = [["package", each.name, f"{each.old or 'new'} → {each.new}"] for each in due.upgrades]
+    rows = [["unfinished", name, "an upgrade was interrupted"] for name in due.unfinished]
+    rows += [["package", each.name, f"{each.old or 'new'} → {each.new}"] for each in due.upgrades]
     rows += [["restart", name, ""] for name in (*one.plain, *one.control, *one.storage)]
     rows += [["left", name, "with the next boot, or a volume's next mount"] for name in one.left]
     output.show_table(["", "what", ""], rows, empty="nothing to do")

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cbstorage import keys
 from cbstorage.host import claim, systemd, wholeness
@@ -18,7 +18,7 @@ from cladnet.keys import UPDATE_TURN, enrolled_host
 from cladnet.member import Member, member_file
 from cladnet.model import EnrolledHost, Role
 from larva import packages, replaced, settings
-from larva.errors import Conflict, TimedOut, Unavailable
+from larva.errors import Conflict, ProgramFailed, TimedOut, Unavailable
 from larva.packages import Upgrade
 
 log = logging.getLogger(__name__)
@@ -29,13 +29,16 @@ class Due:
     """What there is to do."""
 
     upgrades: tuple[Upgrade, ...]
+    """Not known while a package is unfinished."""
+    unfinished: tuple[str, ...] = ()
+    """Packages that an interrupted run left between two states."""
     restarts: Restarts
 
     @property
     def nothing(self) -> bool:
         """Whether a run would change nothing."""
         one = self.restarts
-        return not (self.upgrades or one.plain or one.control or one.storage)
+        return not (self.upgrades or self.unfinished or one.plain or one.control or one.storage)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,9 @@ class Guard:
 
 def due() -> Due:
     """Return what there is to do by the lists of packages that are there."""
-    return Due(upgrades=packages.pending(), restarts=restarts(replaced.services()))
+    unfinished = packages.unfinished()
+    upgrades = () if unfinished else packages.pending()
+    return Due(upgrades=upgrades, unfinished=unfinished, restarts=restarts(replaced.services()))
 
 
 @contextlib.contextmanager
@@ -135,6 +140,7 @@ def run(
     *,
     pace: Pace,
     look: Callable[[], Due] = due,
+    finish: Callable[[], None] = packages.finish,
     upgrade: Callable[[], None] = packages.upgrade,
     restart: Callable[[str], None] = systemd.restart,
 ) -> Due:
@@ -147,6 +153,7 @@ def run(
     Raises:
         TimedOut: its turn did not come, or something was not whole in time; nothing more was touched.
         Conflict: its turn ended while it worked.
+        ProgramFailed: packages, or a guarded daemon, at which it ended; or other services, once all else was done.
     """
     todo = look()
     if todo.nothing:
@@ -165,20 +172,42 @@ def run(
             for turn in turns:
                 turn.holds()
 
-        ready()  # also before packages are replaced: their own scripts may restart what they belong to
+        try:
+            ready()  # also before packages are replaced: their own scripts may restart what they belong to
+        except TimedOut as error:
+            if not todo.unfinished:
+                raise
+            log.warning("%s; what is unfinished may be why", error.message)
+            for turn in turns:
+                turn.holds()
+        if todo.unfinished:
+            log.info("finishing %s", ", ".join(todo.unfinished))
+            finish()
+            todo = replace(look(), unfinished=todo.unfinished)
+            ready()
         if todo.upgrades:
             log.info("upgrading %s", ", ".join(f"{one.name} to {one.new}" for one in todo.upgrades))
             upgrade()
         after = look().restarts
-        for unit in after.plain:
-            log.info("restarting %s", unit)
-            restart(unit)
+        failed = [unit for unit in after.plain if not _restarted(unit, restart)]
         for unit in (*after.control, *after.storage):
             ready()
             log.info("restarting %s", unit)
             restart(unit)
         ready()
-    return Due(upgrades=todo.upgrades, restarts=after)
+    if failed:
+        raise ProgramFailed(f"not restarted: {', '.join(failed)}", hint="`systemctl status` of each tells why")
+    return replace(todo, restarts=after)
+
+
+def _restarted(unit: str, restart: Callable[[str], None]) -> bool:
+    log.info("restarting %s", unit)
+    try:
+        restart(unit)
+    except (ProgramFailed, TimedOut) as error:
+        log.error("%s", error.message)  # noqa: TRY400 - the traceback says nothing more
+        return False
+    return True
 
 
 def await_whole(

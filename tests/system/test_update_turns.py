@@ -19,11 +19,12 @@ import pytest
 import updater
 
 from cbstorage.updating import order, update
-from cbstorage.updating.update import Due, Pace
+from cbstorage.updating.update import Due, Guard, Pace
 from cladnet.etcd.store import Store
 from cladnet.etcd.turn import Turn
 from cladnet.keys import UPDATE_TURN
 from larva.errors import Conflict, TimedOut
+from larva.packages import Upgrade
 
 SEED = int(os.environ.get("LARVA_SEED", "1"))
 HOSTS = ("aws-1", "azure-1", "gcp-1")
@@ -171,6 +172,32 @@ def test_a_turn_ends_with_its_lease_and_names_who_has_it(etcd: Any) -> None:
 
 def _forget(store: Store, key: str) -> None:
     assert store.delete(key)
+
+
+@pytest.mark.parametrize("mends", [True, False])
+def test_an_interrupted_update_is_finished_even_if_that_is_why_something_lacks(etcd: Any, *, mends: bool) -> None:
+    """More than that only when all is whole then."""
+    done: list[str] = []
+    pace = Pace(patience_s=0.5, settled_s=0.1, ttl_s=TTL_S, look_s=0.05)
+
+    def look() -> Due:
+        new = (Upgrade(name="libssl", old="1", new="2"),)
+        if "finish" in done:
+            return Due(upgrades=new, restarts=order.restarts([]))
+        return Due(upgrades=(), unfinished=("ceph-osd",), restarts=order.restarts([]))
+
+    def lacks() -> str:
+        return "" if mends and "finish" in done else "osd.0 is down"
+
+    with etcd.store() as store, contextlib.ExitStack() as ends:
+        guard = Guard(what="storage", prefix="turns/", store=store, lacks=lacks)
+        if not mends:
+            ends.enter_context(pytest.raises(TimedOut, match=r"osd\.0 is down"))
+        update.run(
+            [guard], "a", pace=pace, look=look, finish=lambda: done.append("finish"),
+            upgrade=lambda: done.append("upgrade"),
+        )  # fmt: skip
+    assert done == (["finish", "upgrade"] if mends else ["finish"])
 
 
 def test_a_control_node_restarts_its_etcd_in_its_turn_and_waits_for_it(control_node: Any, as_host: Any) -> None:

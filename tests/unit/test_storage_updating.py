@@ -1,5 +1,6 @@
 """Security updates: what is pending, what runs old code, in which order, and when things are whole."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from cbstorage.updating import order, update
 from cbstorage.updating.update import Due, Guard, Pace
 from cladnet.etcd import turn
 from larva import packages, replaced
-from larva.errors import TimedOut, Unavailable
+from larva.errors import ProgramFailed, TimedOut, Unavailable
 from larva.packages import Upgrade
 
 SIMULATED = """\
@@ -65,7 +66,8 @@ def test_a_replaced_file_is_told_from_others_that_are_deleted(line: str, *, held
     [
         ("0::/system.slice/ceph-osd@0.service\n", "ceph-osd@0.service"),
         ("0::/system.slice/system-ceph\\x2dosd.slice/ceph-osd@0.service\n", "ceph-osd@0.service"),
-        ("0::/user.slice/user-0.slice/user@0.service/app.slice/x.service\n", "x.service"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/podman.service\n", "user@1000.service"),
+        ("0::/machine.slice/systemd-nspawn@a.service/payload/system.slice/b.service\n", "systemd-nspawn@a.service"),
         ("1:name=systemd:/system.slice/ssh.service\n0::/system.slice/ssh.service\n", "ssh.service"),
         ("0::/system.slice/larva-agent.service/inner\n", "larva-agent.service"),
         ("0::/init.scope\n", ""),
@@ -110,6 +112,55 @@ def test_restarts_are_in_order_and_mounts_stay() -> None:
     }  # fmt: skip
     assert Due(upgrades=(), restarts=order.restarts(["dbus.service"])).nothing
     assert not Due(upgrades=(), restarts=found).nothing
+
+
+def played(due: Due, broken: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """What a run does that nobody guards, and how it ends."""
+    done: list[str] = []
+
+    def restart(unit: str) -> None:
+        done.append(unit)
+        if unit in broken:
+            raise ProgramFailed(f"{unit} does not start")
+
+    def look() -> Due:
+        return replace(due, unfinished=()) if "finish" in done else due
+
+    ends = []
+    try:
+        update.run(
+            (), "a", pace=Pace(), look=look, restart=restart,
+            finish=lambda: done.append("finish"), upgrade=lambda: done.append("upgrade"),
+        )  # fmt: skip
+    except ProgramFailed as error:
+        ends.append(error.message)
+    return done, ends
+
+
+SERVICES = order.restarts(["cron.service", "ssh.service", "larva-etcd.service", "ceph-osd@0.service"])
+
+
+def test_a_service_that_does_not_start_keeps_back_nothing_but_is_told() -> None:
+    done, ends = played(Due(upgrades=(), restarts=SERVICES), broken=["cron.service"])
+    assert done == ["cron.service", "ssh.service", "larva-etcd.service", "ceph-osd@0.service"]
+    assert ends == ["not restarted: cron.service"]
+
+
+def test_a_guarded_daemon_that_does_not_start_ends_it() -> None:
+    done, ends = played(Due(upgrades=(), restarts=SERVICES), broken=["larva-etcd.service"])
+    assert (done[-1], ends) == ("larva-etcd.service", ["larva-etcd.service does not start"])
+
+
+def test_what_was_interrupted_is_finished_before_more_is_upgraded() -> None:
+    new = (Upgrade(name="libssl", old="1", new="2"),)
+    assert played(Due(upgrades=(), unfinished=("libssl",), restarts=order.restarts([]))) == (["finish"], [])
+    assert played(Due(upgrades=new, unfinished=("libc6",), restarts=order.restarts([]))) == (["finish", "upgrade"], [])
+    assert played(Due(upgrades=new, restarts=order.restarts([]))) == (["upgrade"], [])
+
+
+def test_old_kernels_are_told_from_other_things_that_nobody_needs() -> None:
+    simulated = "Remv linux-image-6.12.1-cloud-amd64 [6.12.1-1]\nRemv libold [1]\nInst linux-image-6.12.2-cloud-amd64\n"
+    assert packages.old_kernels(simulated) == ("linux-image-6.12.1-cloud-amd64",)
 
 
 MONITORS = MonitorMap(mons=(MonitorEntry(name="a"), MonitorEntry(name="b")))

@@ -103,3 +103,13 @@ def test_security_updates_come_by_themselves(host: Any) -> None:
     assert host.run("systemctl is-enabled larva-update.timer").stdout.strip() == "enabled"
     pins = host.file("/usr/share/larva/apt/security.pref").content_string
     assert "Pin: release l=Debian-Security\n" in pins
+
+
+def test_a_kernel_goes_once_it_was_replaced(host: Any) -> None:
+    """The one of the image was asked for by no name of its own, so that apt counts it among what can go."""
+    rows = host.check_output("dpkg-query -W -f '${db:Status-Status} ${Package}\\n' 'linux-image-[0-9]*'").splitlines()
+    kernels = [name for state, name in map(str.split, rows) if state == "installed"]
+    states = host.file("/var/lib/apt/extended_states").content_string
+    for kernel in kernels:
+        assert f"Package: {kernel}\nArchitecture: amd64\nAuto-Installed: 1\n" in states
+    assert kernels
