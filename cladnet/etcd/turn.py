@@ -49,7 +49,7 @@ class Turn:
 
         Raises:
             TimedOut: it did not come in time; the message names who has it.
-            Unavailable: etcd does not answer.
+            Unavailable: etcd does not answer at the beginning, or at the end of that time.
         """
         deadline = time.monotonic() + patience_s
         keeper = threading.Thread(target=self._keep, name="turn", daemon=True)
@@ -78,6 +78,8 @@ class Turn:
 
     def _queue_up(self, deadline: float, look_s: float) -> None:
         """Write the key; one that stands there is of a run that was killed, whose programs may still be at it."""
+        if self._lease is not None:
+            self._lease.revoke()  # and with it a key of which no answer told that it was written
         self._lease = self._store.lease(self._ttl_s)
         while True:
             try:
@@ -92,13 +94,27 @@ class Turn:
                 return
 
     def _wait(self, deadline: float, look_s: float) -> None:
+        """Return when it is this host's turn; one whose lease ended meanwhile, as of a frozen host, queues up again."""
         told = ""
-        while (first := self._first()) != self._host:
-            if first != told:
-                log.info("waiting: it is %s's turn", first or "nobody")
-                told = first
-            if time.monotonic() > deadline:
-                raise TimedOut(f"it was {first or 'nobody'}'s turn for too long", hint="the next run tries again")
+        while True:
+            late = time.monotonic() > deadline
+            try:
+                ahead = self._first()
+                if ahead == self._host:
+                    return
+                if not ahead and not late:
+                    self._queue_up(deadline, look_s)
+                words = f"it is {ahead}'s turn" if ahead else "this host had lost its place, and queues up again"
+            except Unavailable as error:
+                if late:
+                    raise
+                words = error.message
+            else:
+                if late:
+                    raise TimedOut(f"it was {ahead or 'nobody'}'s turn for too long", hint="the next run tries again")
+            if words != told:
+                log.info("waiting: %s", words)
+                told = words
             time.sleep(random.uniform(look_s / 2, look_s))  # noqa: S311 - jitter
 
     def _first(self) -> str:
@@ -109,10 +125,11 @@ class Turn:
         return first(self._prefix, standing)
 
     def _keep(self) -> None:
+        """Renew the lease, whichever it is: of one that ended, whoever looks at the queue hears."""
         while not self._ended.wait(self._ttl_s / 4):
             try:
-                if self._lease is None or not self._lease.refresh():
-                    return
+                if self._lease is not None:
+                    self._lease.refresh()
             except Unavailable as error:
                 log.warning("the turn is not renewed: %s", error.message)
 

@@ -9,8 +9,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from cbstorage.updating.update import Due, Guard, Pace
 from cladnet.etcd.store import Store
 from cladnet.etcd.turn import Turn
 from cladnet.keys import UPDATE_TURN
-from larva.errors import Conflict, TimedOut
+from larva.errors import Conflict, TimedOut, Unavailable
 from larva.packages import Upgrade
 
 SEED = int(os.environ.get("LARVA_SEED", "1"))
@@ -168,6 +170,57 @@ def test_a_turn_ends_with_its_lease_and_names_who_has_it(etcd: Any) -> None:
             with pytest.raises(Conflict, match="turn is over"):
                 mine.holds()
         assert one.revisions("turns/") == {}
+
+
+def test_who_lost_its_place_while_it_waited_queues_up_again(etcd: Any) -> None:
+    """As of a lease that ended while the host was frozen."""
+    with etcd.store() as one, etcd.store() as other, contextlib.ExitStack() as ahead:
+        ahead.enter_context(Turn(one, "turns/", "a", ttl_s=TTL_S).taken(patience_s=5, look_s=0.05))
+        with waiting(other, "b") as (took, leave):
+            wait_for("it stands in the queue", lambda: "turns/b" in one.revisions("turns/"))
+            before = one.revisions("turns/")["turns/b"]
+            _forget(one, "turns/b")
+            wait_for("it stands there again", lambda: one.revisions("turns/").get("turns/b", before) > before)
+            assert not took.is_set()
+            ahead.close()
+            wait_for("it has its turn", took.is_set)
+            leave.set()
+        assert one.revisions("turns/") == {}
+
+
+def test_a_wait_outlives_an_etcd_that_is_away_for_a_while(etcd: Any) -> None:
+    with etcd.store() as one, etcd.store(timeout=0.3) as other, contextlib.ExitStack() as ahead:
+        ahead.enter_context(Turn(one, "turns/", "a", ttl_s=60).taken(patience_s=5, look_s=0.05))
+        with waiting(other, "b") as (took, leave):
+            wait_for("it stands in the queue", lambda: "turns/b" in one.revisions("turns/"))
+            etcd.freeze(0)
+            with pytest.raises(Unavailable), etcd.store(timeout=1.5) as third:  # longer than the wait's own calls
+                third.revisions("turns/")
+            etcd.thaw(0)
+            etcd.wait()
+            assert not took.is_set()
+            ahead.close()
+            wait_for("it has its turn", took.is_set)
+            leave.set()
+
+
+@contextlib.contextmanager
+def waiting(store: Store, host: str) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Let a host wait for its turn: the first event is set when it came, the second ends it."""
+    took, leave = threading.Event(), threading.Event()
+
+    def take() -> None:
+        with Turn(store, "turns/", host, ttl_s=TTL_S).taken(patience_s=PATIENCE_S, look_s=0.05):
+            took.set()
+            assert leave.wait(PATIENCE_S)
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(take)
+        try:
+            yield took, leave
+        finally:
+            leave.set()
+        running.result(PATIENCE_S)
 
 
 def _forget(store: Store, key: str) -> None:
