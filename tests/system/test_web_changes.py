@@ -85,6 +85,25 @@ def test_volumes_and_accounts_are_guarded_too(program: FlaskClient, console_stor
     assert program.patch("/v1/users/kim", json={"role": "admin"}, headers=seen).status_code == 412
 
 
+def test_no_change_of_what_was_seen_goes_unguarded(program: FlaskClient, console_store: Store) -> None:
+    group = networks.create(console_store, name="shop").id
+    stage.set_up(console_store, group)
+    volume = "/v1/cladnets/shop/volumes/photos"
+    program.post("/v1/cladnets/shop/volumes", json={"name": "photos", "size_bytes": 1 << 30})
+    program.post("/v1/users", json={"name": "kim", "password": PASSWORD, "role": "viewer"})
+    old = {"If-Match": '"1"'}
+    for method, path, wish in (
+        ("PUT", f"{volume}/shares/a", {}), ("DELETE", f"{volume}/shares/a", None),
+        ("PUT", f"{volume}/shares", {"hosts": []}),
+        ("POST", f"{volume}/mount", {"hosts": ["a"], "path": "/srv/photos"}), ("POST", f"{volume}/unmount", {}),
+        ("PUT", "/v1/users/kim/password", {"password": "another-good-one"}),
+    ):  # fmt: skip
+        assert program.open(path, method=method, json=wish, headers=old).status_code == 412, path
+    assert accounts.authenticate(console_store, "kim", PASSWORD)
+    refused = program.put(f"{volume}/snapshot-schedule", json={"every_s": 3600}, headers=old)
+    assert (refused.status_code, refused.json["code"]) == (422, "invalid-input"), "not ignored"
+
+
 def test_who_is_faster_between_the_look_and_the_write_wins(console_store: Store) -> None:
     doing = Doing(user="a", address="::1", action="x", method="PUT", path="/x")
     seen = console_store.put("larva/thing", "old")

@@ -141,7 +141,7 @@ def change_role(user: str, wish: RoleWish) -> Account:
     return _account(accounts.set_role(store(), user, wish.role, _ids(wish.cladnets)))
 
 
-@routes.put("/users/<user>/password", Right.ADMINISTER)
+@routes.put("/users/<user>/password", Right.ADMINISTER, resource=_key)
 def set_password(user: str, wish: PasswordWish) -> None:
     """Give an account another password, and end its sessions."""
     accounts.set_password(store(), user, wish.password)

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from flask import Blueprint, Response, g, request
 
 from larva import codec
+from larva.errors import InvalidInput
 from web import body, idempotency, recording, visible
 from web.api import paging
 from web.api.paging import Page
@@ -187,6 +188,8 @@ def _served(operation: Operation) -> Callable[..., Response]:
             operation.first()
         page = paging.asked(request.args.to_dict()) if operation.listing is not None else None
         key = _key(operation, arguments)
+        if key is None and IF_MATCH in request.headers and operation.method != "GET":
+            raise InvalidInput(f"{IF_MATCH} guards nothing here", hint="leave it out; the API's description says where")
         seen = recording.current_revision(store(), key) if key is not None else 0  # before the value: never too new
         if operation.wish is not None:
             arguments["wish"] = body.read(operation.wish)

@@ -58,14 +58,14 @@ def open_to_all(group: str, name: str) -> None:
     sharing.open_to_all(store(), group, name)
 
 
-@routes.put("/<host>", Right.USE, status=202)
+@routes.put("/<host>", Right.USE, status=202, resource=keys.volume)
 def share(group: str, name: str, host: str, wish: ShareWish) -> Shares:
     """Share a volume that is kept for some hosts with one more, or in another way."""
     sharing.share(store(), group, name, [host], read_only=wish.read_only)
     return _shares(group, name)
 
 
-@routes.delete("/<host>", Right.USE)
+@routes.delete("/<host>", Right.USE, resource=keys.volume)
 def unshare(group: str, name: str, host: str) -> None:
     """Take a volume from a host."""
     sharing.unshare(store(), group, name, [host])

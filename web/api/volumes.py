@@ -143,14 +143,14 @@ def resize(group: str, name: str, wish: SizeWish) -> Volume:
     return shown(volumes.find(store(), group, name))
 
 
-@routes.post("/cladnets/<cladnet>/volumes/<name>/mount", Right.USE, status=202)
+@routes.post("/cladnets/<cladnet>/volumes/<name>/mount", Right.USE, status=202, resource=keys.volume)
 def mount(group: str, name: str, wish: MountWish) -> Volume:
     """Ask for a volume to be mounted on hosts, and kept mounted."""
     mounting.mount(store(), group, name, wish.hosts, wish.path, read_only=wish.read_only)
     return shown(volumes.find(store(), group, name))
 
 
-@routes.post("/cladnets/<cladnet>/volumes/<name>/unmount", Right.USE, status=202)
+@routes.post("/cladnets/<cladnet>/volumes/<name>/unmount", Right.USE, status=202, resource=keys.volume)
 def unmount(group: str, name: str, wish: UnmountWish) -> Volume:
     """Ask for a volume to be taken away from hosts."""
     mounting.unmount(store(), group, name, wish.hosts)
