@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from cbstorage.ceph.answers import CrushTree, TreeNode
 from cbstorage.ceph.crush import Replication
-from cbstorage.ceph.monitor import CrushTree, TreeNode
 
 _TEBIBYTE = 1 << 40
 

@@ -5,9 +5,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from cbstorage.ceph.answers import CrushRule, OsdMap
 from cbstorage.ceph.crush import Domain
 from cbstorage.ceph.layout import ROOT, Layout, Segment
-from cbstorage.ceph.monitor import CrushRule, Monitors, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from larva import process
 from larva.errors import MalformedData
 

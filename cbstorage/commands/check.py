@@ -4,7 +4,8 @@ import click
 
 from cbstorage import view
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.ceph.answers import OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import claim, local, peers, preflight
 from cbstorage.host.peers import Finding
 from cladnet.etcd.store import Store

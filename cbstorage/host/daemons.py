@@ -6,7 +6,8 @@ from pathlib import Path
 
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, conf, sealed_keys
-from cbstorage.ceph.monitor import Monitors, QuorumStatus
+from cbstorage.ceph.answers import QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import claim, founding, local, mon, osd, osds, preflight, retirement, services, systemd, tcp
 from cbstorage.host.key_files import KeyFiles
 from cbstorage.host.problems import Problems

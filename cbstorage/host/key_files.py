@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cbstorage.ceph import cephx
+from cbstorage.ceph.answers import AuthEntry
 from cbstorage.ceph.cephx import Identity
-from cbstorage.ceph.monitor import AuthEntry, Monitors
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local, systemd
 from cbstorage.model import DaemonKind, HeldKey
 from cbstorage.rotation_model import KeyRotation

@@ -9,7 +9,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from cbstorage.ceph import cephx, conf
-from cbstorage.ceph.monitor import Monitors, QuorumStatus
+from cbstorage.ceph.answers import QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local, preflight, systemd
 from cbstorage.leading import monitor_moves
 from cbstorage.model import DaemonKind, Founding

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from msgspec import Meta
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.ceph.answers import OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import dmcrypt, encryption, local, lockbox, systemd
 from cbstorage.host.device import Fate, decide, inspect, make_file, overwrite
 from cbstorage.model import DaemonKind

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cbstorage import records
-from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.ceph.answers import OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import osd, osd_retire
 from cbstorage.host.osd import Record
 from cbstorage.host.problems import Problems, words

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from cbstorage.ceph.answers import OsdMap
 from cbstorage.ceph.conf import MON_PORT
-from cbstorage.ceph.monitor import OsdMap
 from cbstorage.host.preflight import Reach
 from cbstorage.model import Monitor
 from larva import process

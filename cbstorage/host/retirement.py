@@ -7,7 +7,8 @@ import logging
 import shutil
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import FileSystems, Monitors, QuorumStatus
+from cbstorage.ceph.answers import FileSystems, QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local, systemd
 from cbstorage.model import ClusterSpecification, DaemonKind
 

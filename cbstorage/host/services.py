@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import AuthEntry, Monitors
+from cbstorage.ceph.answers import AuthEntry
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local, systemd
 from cbstorage.model import DaemonKind
 

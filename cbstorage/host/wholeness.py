@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import FileSystems, ManagerStatus, Monitors, OsdMap, PgMap, QuorumStatus, Status
+from cbstorage.ceph.answers import FileSystems, ManagerStatus, OsdMap, PgMap, QuorumStatus, Status
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.model import FILE_SYSTEM
 from larva.errors import Unavailable

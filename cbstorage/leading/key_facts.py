@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import AuthDump, AuthEntry, CrushTree, Monitors, OsdMap
+from cbstorage.ceph.answers import AuthDump, AuthEntry, CrushTree, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.leading import leavers
 from cbstorage.leading.key_plan import Facts, Holder, Kind

@@ -9,7 +9,8 @@ from collections.abc import Collection, Sequence
 
 from cbstorage import keys, records, view
 from cbstorage.ceph import cephx, sealed_keys
-from cbstorage.ceph.monitor import AuthEntry, FileSystems, Monitors, OsdMap
+from cbstorage.ceph.answers import AuthEntry, FileSystems, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local, services
 from cbstorage.leading import key_facts, key_plan, leadership, tree
 from cbstorage.leading.key_facts import Owned, Told

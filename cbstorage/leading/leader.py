@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from cbstorage import ground, keys, records, view
 from cbstorage.ceph import cephx, sealed_keys, timing
-from cbstorage.ceph.monitor import HealthReport, Monitors, QuorumStatus
+from cbstorage.ceph.answers import HealthReport, QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import services
 from cbstorage.leading import (
     leavers,

@@ -1,7 +1,8 @@
 """Whether this host may act for the whole cluster now: it has its keys, and the leading monitor or stands in for it."""
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import Monitors, QuorumStatus
+from cbstorage.ceph.answers import QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import claim, local
 from cbstorage.leading import monitor_moves
 from cbstorage.view import View

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import cladnet.keys
 from cbstorage import keys
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import CrushTree, Monitors, OsdEntry, OsdMap
+from cbstorage.ceph.answers import CrushTree, OsdEntry, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.model import DaemonKind
 from cladnet.etcd.store import Store

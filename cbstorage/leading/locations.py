@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Mapping
 
+from cbstorage.ceph.answers import CrushTree
 from cbstorage.ceph.crush import Place, known, place
-from cbstorage.ceph.monitor import CrushTree, Monitors
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.leading import pools
 from cbstorage.view import View
 from cladnet.model import CloudFacts

@@ -6,7 +6,7 @@ its OSDs, of which it has one at least, none is up. OSDs are marked down by othe
 
 from collections.abc import Collection
 
-from cbstorage.ceph.monitor import CrushTree, FileSystems, MdsEntry, OsdMap, QuorumStatus
+from cbstorage.ceph.answers import CrushTree, FileSystems, MdsEntry, OsdMap, QuorumStatus
 from cbstorage.host import local
 
 

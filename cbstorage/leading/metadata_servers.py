@@ -1,6 +1,7 @@
 """The metadata servers in charge."""
 
-from cbstorage.ceph.monitor import FileSystems, Monitors
+from cbstorage.ceph.answers import FileSystems
+from cbstorage.ceph.monitor import Monitors
 from larva.errors import Unavailable
 
 

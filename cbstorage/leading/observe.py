@@ -5,19 +5,19 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Network
 
 from cbstorage.ceph import capacity
-from cbstorage.ceph.crush import replication
-from cbstorage.ceph.monitor import (
+from cbstorage.ceph.answers import (
     CrushTree,
     FileSystems,
     HealthReport,
     ManagerStatus,
-    Monitors,
     OsdEntry,
     OsdMap,
     PgMap,
     QuorumStatus,
     Status,
 )
+from cbstorage.ceph.crush import replication
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.leading import pools
 from cbstorage.leading.rates import RateKeeper
 from cbstorage.model import ClusterState, Health, HealthCheck, OsdState, Rates

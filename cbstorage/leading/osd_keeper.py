@@ -8,7 +8,8 @@ import logging
 
 from cbstorage import keys, records
 from cbstorage.ceph import osds
-from cbstorage.ceph.monitor import CrushTree, Monitors, OsdEntry, OsdMap
+from cbstorage.ceph.answers import CrushTree, OsdEntry, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.ceph.osds import OsdMetadata
 from cbstorage.leading import osd_losses, osd_moves, osd_plan
 from cbstorage.leading.osd_plan import Act, Facts, Step

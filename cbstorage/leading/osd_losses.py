@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cbstorage.ceph import osds
-from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.ceph.answers import OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.ceph.osds import NOBODY, GroupQuery
 from larva.errors import LarvaError
 

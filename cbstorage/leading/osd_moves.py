@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbstorage.ceph.monitor import Monitors, OsdMap, PoolEntry
+from cbstorage.ceph.answers import OsdMap, PoolEntry
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.ceph.osds import NOBODY, Fill
 from cbstorage.wanted import sizes
 from larva import process

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Collection, Sequence
 
+from cbstorage.ceph.answers import CrushRule, CrushTree, FileSystems, MdsMap, OsdMap, PoolEntry, TreeNode
 from cbstorage.ceph.crush import Domain, Place, Replication, replication, widen
-from cbstorage.ceph.monitor import CrushRule, CrushTree, FileSystems, MdsMap, Monitors, OsdMap, PoolEntry, TreeNode
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.model import FILE_SYSTEM
 from larva.errors import Conflict
 

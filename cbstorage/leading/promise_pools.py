@@ -5,9 +5,10 @@ from collections.abc import Iterable, Sequence
 
 from cbstorage import ground
 from cbstorage.ceph import crush_map
+from cbstorage.ceph.answers import CrushRule, CrushTree, FileSystems, OsdMap
 from cbstorage.ceph.crush import MOST_COPIES, known
 from cbstorage.ceph.layout import NEEDED, Layout, Survey, holds, lay, shortage
-from cbstorage.ceph.monitor import CrushRule, CrushTree, FileSystems, Monitors, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.leading import observe, pools
 from cbstorage.model import FILE_SYSTEM, Health, HealthCheck, VolumePhase, VolumeSpecification, data_pool
 from cbstorage.promise import Promise

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Mapping
 
+from cbstorage.ceph.answers import CrushTree, OsdMap
 from cbstorage.ceph.fullness import Ratios, ratios
-from cbstorage.ceph.monitor import CrushTree, Monitors, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.ceph.osds import Fill, fills
 
 log = logging.getLogger(__name__)

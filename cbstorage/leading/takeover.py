@@ -12,7 +12,8 @@ import logging
 from pathlib import Path
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import CrushTree, FileSystems, MdsEntry, Monitors, OsdMap, OsdStat, QuorumStatus
+from cbstorage.ceph.answers import CrushTree, FileSystems, MdsEntry, OsdMap, OsdStat, QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import claim, local, preflight
 from cbstorage.leading import lost_hosts, shut_out
 from cbstorage.model import DaemonKind

@@ -8,7 +8,8 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from cbstorage.ceph import timing
-from cbstorage.ceph.monitor import MonitorDump, Monitors, StoredSetting
+from cbstorage.ceph.answers import MonitorDump, StoredSetting
+from cbstorage.ceph.monitor import Monitors
 
 log = logging.getLogger(__name__)
 

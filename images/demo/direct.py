@@ -45,7 +45,8 @@ for each in given:
 _POOLS = """
 import json, sys, time
 from pathlib import Path
-from cbstorage.ceph.monitor import FileSystems, Monitors
+from cbstorage.ceph.answers import FileSystems
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.leading import pools
 conf, keyring, hosts, patience_s = sys.argv[1], sys.argv[2], sys.argv[3].split(","), float(sys.argv[4])
 end_s = time.monotonic() + patience_s

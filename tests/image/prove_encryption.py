@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from cbstorage.ceph import cephx, conf
+from cbstorage.ceph.answers import OsdMap
 from cbstorage.ceph.crush import place
-from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import device, dmcrypt, encryption, local, lockbox, mon, osd, osds, services, systemd
 from cbstorage.host.osds import Wanted
 from cbstorage.host.problems import Problems

@@ -88,7 +88,8 @@ with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_
 MAKE_FILE_SYSTEM = """
 import time
 from cbstorage.ceph import timing
-from cbstorage.ceph.monitor import FileSystems, Monitors
+from cbstorage.ceph.answers import FileSystems
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.leading import pools, tuning
 deadline = time.monotonic() + patience_s

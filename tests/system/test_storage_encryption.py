@@ -130,7 +130,8 @@ refused(disk)
 REFUSED = """
 import json
 from pathlib import Path
-from cbstorage.ceph.monitor import Monitors, OsdMap
+from cbstorage.ceph.answers import OsdMap
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local, osd
 from larva.errors import HostUnfit
 disk = Path("/srv/never/there.img")

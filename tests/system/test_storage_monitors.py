@@ -17,7 +17,8 @@ OLD = 60
 JOIN = """
 from ipaddress import IPv4Address
 from pathlib import Path
-from cbstorage.ceph.monitor import Monitors, QuorumStatus
+from cbstorage.ceph.answers import QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import mon
 from larva.errors import Unavailable
 ceph = Path("/etc/ceph")

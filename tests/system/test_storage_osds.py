@@ -28,7 +28,8 @@ SECOND = Place(provider=PLACES[0].provider, region=PLACES[0].region, zone=PLACES
 LOOK = """
 from ipaddress import IPv4Network
 from cbstorage import keys
-from cbstorage.ceph.monitor import Monitors, QuorumStatus
+from cbstorage.ceph.answers import QuorumStatus
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.leading import observe, osd_keeper
 from cladnet.etcd.store import Store

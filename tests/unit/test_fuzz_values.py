@@ -16,7 +16,7 @@ from etcd3 import etcdrpc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import cbstorage.ceph.monitor
+import cbstorage.ceph.answers
 import cbstorage.ceph.osds
 import cbstorage.connection_model
 import cbstorage.host.claim
@@ -62,7 +62,7 @@ from larva import codec
 from larva.errors import MalformedData
 
 ROOMS: tuple[ModuleType, ...] = (
-    cbstorage.ceph.monitor,
+    cbstorage.ceph.answers,
     cbstorage.ceph.osds,
     cbstorage.connection_model,
     cbstorage.host.claim,

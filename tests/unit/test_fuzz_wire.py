@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbstorage.ceph import cephx, sealed_keys
-from cbstorage.ceph.monitor import OsdMap, WireAddress
+from cbstorage.ceph.answers import OsdMap, WireAddress
 from cbstorage.host import device, dmcrypt, preflight
 from cbstorage.leading import observe
 from cbstorage.model import SealedKey, SealedKeys

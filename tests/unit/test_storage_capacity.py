@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbstorage.ceph.answers import CrushTree, TreeNode
 from cbstorage.ceph.capacity import most, room_bytes
 from cbstorage.ceph.crush import Domain, Replication
-from cbstorage.ceph.monitor import CrushTree, TreeNode
 
 THREE = Replication(domain=Domain.REGION, copies=3, needed=2)
 

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cbstorage.ceph import cephx
-from cbstorage.ceph.monitor import OsdEntry, OsdMap
+from cbstorage.ceph.answers import OsdEntry, OsdMap
 from cbstorage.commands.osd import show
 from cbstorage.doctor import diagnose
 from cbstorage.host import daemons, device, dmcrypt, encryption, lockbox, osd, osds

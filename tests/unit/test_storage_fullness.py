@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbstorage.ceph.answers import CrushTree, TreeNode
 from cbstorage.ceph.fullness import KEPT_BYTES, Ratios, ratios
-from cbstorage.ceph.monitor import CrushTree, TreeNode
 from cbstorage.ceph.osds import Fill
 from cbstorage.leading.room import hindrance, smallest_bytes
 

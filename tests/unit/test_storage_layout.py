@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbstorage.ceph import crush_map
+from cbstorage.ceph.answers import CrushRule, RuleStep
 from cbstorage.ceph.crush import Domain
 from cbstorage.ceph.layout import Layout, Segment, Survey, holds, lay, shortage, survey
-from cbstorage.ceph.monitor import CrushRule, RuleStep
 from cbstorage.model import FILE_SYSTEM
 from cbstorage.promise import Promise
 from cladnet.model import CloudFacts

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage.ceph.monitor import (
+from cbstorage.ceph.answers import (
     CrushTree,
     FileSystem,
     FileSystems,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cbstorage.ceph.monitor import OsdEntry, OsdMap
+from cbstorage.ceph.answers import OsdEntry, OsdMap
 from cbstorage.host import device, local, osd, osd_retire, osds
 from cbstorage.host.osd import EMPTIED, FORGOTTEN, LEFT, Record
 from cbstorage.host.osds import Wanted

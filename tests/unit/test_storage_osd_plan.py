@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbstorage.ceph.monitor import OsdEntry, OsdMap, PoolEntry
+from cbstorage.ceph.answers import OsdEntry, OsdMap, PoolEntry
 from cbstorage.ceph.osds import NOBODY, Fill, GroupQuery
 from cbstorage.commands import osd as command
 from cbstorage.host import osd_retire

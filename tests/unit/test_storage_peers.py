@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from cbstorage.ceph.monitor import AddressVector, OsdEntry, OsdMap, WireAddress
+from cbstorage.ceph.answers import AddressVector, OsdEntry, OsdMap, WireAddress
 from cbstorage.host import peers
 from cbstorage.host.peers import Finding, Skew, TimeSync
 from cbstorage.host.preflight import Reach

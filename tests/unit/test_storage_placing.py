@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbstorage.ceph.answers import CrushTree
 from cbstorage.ceph.crush import Domain, Place, Replication, facts, known, place, replication, widen
-from cbstorage.ceph.monitor import CrushTree
 from cbstorage.leading import locations, pools
 from cbstorage.wanted import assignment
 from cbstorage.wanted.assignment import Candidate

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from cbstorage.ceph.monitor import CrushTree, MonitorEntry, MonitorMap, OsdMap, QuorumStatus
+from cbstorage.ceph.answers import CrushTree, MonitorEntry, MonitorMap, OsdMap, QuorumStatus
 from cbstorage.host import preflight
 from cbstorage.host.preflight import Link
 from cbstorage.leading import observe

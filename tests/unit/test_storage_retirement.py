@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cbstorage.ceph.monitor import FileSystem, FileSystems, MdsEntry, MdsMap, MonitorEntry, MonitorMap, QuorumStatus
+from cbstorage.ceph.answers import FileSystem, FileSystems, MdsEntry, MdsMap, MonitorEntry, MonitorMap, QuorumStatus
 from cbstorage.host import claim, departure, local, retirement
 from cbstorage.model import ClusterSpecification, ClusterState, DaemonKind, Health
 from cbstorage.wanted import placing

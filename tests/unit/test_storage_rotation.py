@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbstorage.ceph import cephx, sealed_keys
+from cbstorage.ceph.answers import AddressVector, FileSystems, OsdEntry, OsdMap
 from cbstorage.ceph.cephx import Identity
-from cbstorage.ceph.monitor import AddressVector, FileSystems, OsdEntry, OsdMap
 from cbstorage.commands.rotate_keys import outcome
 from cbstorage.host import local, systemd
 from cbstorage.host.key_files import KeyFiles

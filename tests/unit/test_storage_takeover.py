@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cbstorage.ceph.monitor import (
+from cbstorage.ceph.answers import (
     AddressVector,
     CrushTree,
     FileSystem,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbstorage.ceph import timing
-from cbstorage.ceph.monitor import MonitorDump, MonitorEntry, StoredSetting
+from cbstorage.ceph.answers import MonitorDump, MonitorEntry, StoredSetting
 from cbstorage.leading import storage_paths, tuning
 from cbstorage.model import HealthCheck
 from cladnet.quality import Figures, HostQuality, PairQuality, Window

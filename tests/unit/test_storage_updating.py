@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cbstorage.ceph.monitor import (
+from cbstorage.ceph.answers import (
     FileSystem,
     FileSystems,
     ManagerStatus,

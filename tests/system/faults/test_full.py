@@ -17,7 +17,8 @@ RATIOS = {"nearfull": 0.08, "backfillfull": 0.09, "full": 0.1}
 ENSURE = """
 from cbstorage.ceph import capacity
 from cbstorage.ceph.crush import replication
-from cbstorage.ceph.monitor import CrushTree, Monitors, OsdMap
+from cbstorage.ceph.answers import (CrushTree, OsdMap)
+from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
 from cbstorage.leading import pools, room
 with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
