@@ -40,13 +40,13 @@ demo: setup ## Build the image, launch it on three clouds, prove network and sto
 down: setup ## Take down every lab of this machine
 	$(SUDO) $(LARVA) demo down --all
 
-test: setup ## Run every test, the slow ones included
+test: setup ## Run every test but those of test-vm, the slow ones included
 	$(SUDO) $(VENV)/bin/pytest
 
 test-quick: setup ## Run what needs no root and no lab, in under a minute
 	$(VENV)/bin/pytest tests/unit
 
-test-vm: setup ## Prove the whole mission on three virtual machines of the built disk, each on its own kernel (half an hour)
+test-vm: setup ## Prove the whole mission on three virtual machines of the built disk, each on its own kernel (without KVM an hour)
 	$(SUDO) $(VENV)/bin/pytest tests/vm
 
 image: setup ## Build and verify the appliance image
