@@ -443,6 +443,7 @@ def test_a_volume_is_made_and_mounted_from_the_console(demo: Demo) -> None:
         page.get_by_label("User").fill(first["user"])
         page.get_by_label("Password").fill(first["password"])
         page.get_by_role("button", name="Log in").click()
+        page.get_by_role("navigation").get_by_role("link", name="CLADNets").click()
         page.get_by_role("link", name=CLADNET, exact=True).click()
         for host in demo.storage:
             expect(page.get_by_role("row").filter(has_text=host.name).first).to_be_visible()
