@@ -18,7 +18,7 @@ from cladnet.etcd.store import Store
 from cladnet.following import FollowingStore
 from larva import output, settings
 from larva.errors import HostUnfit, InvalidInput, LarvaError
-from web import accounts, first_account, openapi
+from web import access_tokens, accounts, first_account, openapi
 from web.app import create_app
 from web.cbnetwork.local import create_local_app
 from web.context import EXTENSION
@@ -188,7 +188,7 @@ def token(*, user: str, description: str, ttl: str | None, role: str | None, as_
     """Make an access token with which a program calls the API as USER."""
     ttl_s = int(duration_s(ttl)) if ttl else None
     with Store.of_this_host() as store:
-        secret = accounts.create_token(store, user, description, ttl_s=ttl_s, role=AccountRole(role) if role else None)
+        secret = access_tokens.create(store, user, description, ttl_s=ttl_s, role=AccountRole(role) if role else None)
     if as_json:
         output.show_json({"user": user, "token": secret})
     else:

@@ -9,7 +9,8 @@ from cladnet.enrol.join_file import Control, JoinFile
 from cladnet.etcd.store import Store
 from larva import codec, files, toml
 from larva.errors import Conflict, NotFound
-from web import accounts
+from web import accounts, passwords
+from web.roles import AccountRole
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +55,10 @@ def found(store: Store, state_directory: Path) -> None:
     password = control_section().admin_password
     if password is None:
         password = _generated(state_directory)
-    elif len(password) < accounts.SHORTEST_PASSWORD:
+    elif len(password) < passwords.SHORTEST:
         log.warning("the admin_password of join.toml is short; change it with `larva console password`")
     try:
-        accounts.create(store, NAME, password)
+        accounts.create(store, NAME, password, AccountRole.ADMIN)
     except Conflict:
         _forget_if_wrong(store, state_directory)
 

@@ -1,10 +1,10 @@
 """What accounts may do: a role each, and a table of what it allows. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from larva.errors import Refused
+from larva.errors import InvalidInput, Refused
 
 
 class AccountRole(StrEnum):
@@ -60,6 +60,15 @@ class Grant:
         if right in (Right.PUBLIC, Right.OWN) or self.role is not AccountRole.TENANT:
             return True
         return group is not None and self.sees(group)
+
+
+def check_grant(role: AccountRole, cladnets: Sequence[str]) -> None:
+    """Raise InvalidInput for a tenant without a CLADNet, and for CLADNets of another role."""
+    if (role is AccountRole.TENANT) != bool(cladnets):
+        raise InvalidInput(
+            f"{len(cladnets)} CLADNets are named for the role {role}",
+            hint="name CLADNets for the role tenant, and for no other",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,9 @@ from flask_wtf.csrf import CSRFProtect
 
 from cladnet.etcd.store import Store
 from larva import files
-from web import accounts, recording, visible
-from web.accounts import NotAuthenticated, User
+from web import access_tokens, accounts, recording, visible
+from web.account_model import User
+from web.accounts import NotAuthenticated
 from web.context import console
 from web.roles import Caller, Right
 
@@ -110,7 +111,7 @@ def identify() -> None:
     if authorization is not None:
         if authorization.type != "bearer" or not authorization.token:
             raise NotAuthenticated("only bearer tokens are understood", hint="make one with `larva console token`")
-        g.user, g.caller = accounts.bearer(store, authorization.token)
+        g.user, g.caller = access_tokens.bearer(store, authorization.token)
         _record(store)
         return
     user = holds(store, dict(session), time.time())

@@ -456,6 +456,7 @@ def test_no_volume_can_be_made_to_follow_another(site: Site) -> None:
 
 def test_neither_tokens_nor_the_way_to_the_system_nor_accounts_can_be_written(site: Site) -> None:
     from web import accounts
+    from web.roles import AccountRole
 
     secret = enrolment.create_token(site.store, group=site.red, roles=(Role.MEMBER,), ttl_s=600, uses=1)
     key = next(key for key in site.store.revisions(keys.TOKEN))
@@ -470,7 +471,7 @@ def test_neither_tokens_nor_the_way_to_the_system_nor_accounts_can_be_written(si
     site.edit(keys.CONTROL_PLANE, server="https://203.0.113.66:8443", ca="sha256:evil")
     assert _refuses(lambda: enrolment.control_plane(site.store))
     site.write(keys.CONTROL_PLANE, honest)
-    accounts.create(site.store, "admin", "a long password")
+    accounts.create(site.store, "admin", "a long password", AccountRole.ADMIN)
     site.edit(accounts.user_key("admin"), password_hash="the attacker's")
     assert _refuses(lambda: accounts.find(site.store, "admin"))
 

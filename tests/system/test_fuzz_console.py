@@ -22,9 +22,10 @@ from cladnet import keys, networks
 from cladnet.enrol.authority import Authority, new_key, signing_request
 from cladnet.etcd.store import Store
 from cladnet.model import ControlPlane
-from web import accounts
+from web import access_tokens, accounts
 from web.app import create_app
 from web.cbnetwork.local import create_local_app
+from web.roles import AccountRole
 from web.security import from_our_pages
 
 EXAMPLES = int(os.environ.get("LARVA_EXAMPLES", "0"))
@@ -95,7 +96,7 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[Fla
         lambda: Store([console_etcd]), open_authority=lambda: authority, state_directory=tmp_path, secure=False
     )
     made.testing = False  # errors are answered as they are for users
-    accounts.create(console_store, "admin", PASSWORD)
+    accounts.create(console_store, "admin", PASSWORD, AccountRole.ADMIN)
     networks.create(console_store, name="shop", cidr="10.8.0.0/24")
     console_store.put(keys.CONTROL_PLANE, ControlPlane(server="https://[::1]:1", ca="", etcd_endpoints=()))
     yield made
@@ -128,7 +129,7 @@ def test_a_stranger_is_answered(app: Flask) -> None:
 
 def test_a_program_is_answered(app: Flask, console_store: Store) -> None:
     client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'admin', 'tests')}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'admin', 'tests')}"
     never_fails(client, app, 300)
 
 

@@ -22,9 +22,9 @@ from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from cladnet.model import ControlPlane, TestSpecification
 from cladnet.quality import Alarm, AlarmKind, Figures, HostQuality, PairQuality, Window
-from web import accounts, first_account, openapi
+from web import access_tokens, accounts, first_account, openapi
 from web.app import create_app
-from web.roles import Right
+from web.roles import AccountRole, Right
 
 PASSWORD = "correct-horse-battery"
 SCRIPT = "<script>alert(1)</script>"
@@ -39,7 +39,7 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path, monkeypatch: py
     )
     app.testing = False  # errors are answered as they are for users
     app.test_client_class = checked_client(app)
-    accounts.create(console_store, "admin", PASSWORD)
+    accounts.create(console_store, "admin", PASSWORD, AccountRole.ADMIN)
     yield app
     app.extensions["larva"].close()
 
@@ -53,7 +53,7 @@ def client(app: Flask) -> FlaskClient:
 @pytest.fixture
 def program(app: Flask, console_store: Store) -> FlaskClient:
     """A program with an access token."""
-    token = accounts.create_token(console_store, "admin", "tests")
+    token = access_tokens.create(console_store, "admin", "tests")
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     return client

@@ -41,9 +41,10 @@ from cladnet.model import (
     TestSpecification,
 )
 from larva import ports
-from web import accounts
+from web import access_tokens, accounts
 from web.app import create_app
 from web.cbnetwork.local import create_local_app
+from web.roles import AccountRole
 
 CONTRACT = json.loads((Path(__file__).parents[1] / "contracts/cb-network.json").read_text())
 CALLS = [(method.upper(), path) for path, methods in CONTRACT["paths"].items() for method in methods]
@@ -163,13 +164,13 @@ def test_every_path_of_the_description_is_answered_as_it_says(
 
 
 def test_with_the_consoles_port_only_an_access_token_opens_them(app: Flask, console_store: Store, shop: str) -> None:
-    accounts.create(console_store, "admin", PASSWORD)
+    accounts.create(console_store, "admin", PASSWORD, AccountRole.ADMIN)
     nobody, browser, program = app.test_client(), app.test_client(), app.test_client()
     token = re.search(r'name="csrf-token" content="([^"]+)"', browser.get("/login").text)
     assert token
     form = {"user": "admin", "password": PASSWORD, "csrf_token": token[1]}
     assert browser.post("/login", data=form).status_code == 303
-    bearer = {"Authorization": f"Bearer {accounts.create_token(console_store, 'admin', 'tests')}"}
+    bearer = {"Authorization": f"Bearer {access_tokens.create(console_store, 'admin', 'tests')}"}
     for method, path in sorted(CALLS, key=lambda call: call[0] == "DELETE"):
         body = BODIES.get((method, path))
         for client, headers in ((nobody, {}), (browser, {}), (nobody, {"Authorization": "Bearer wrong"})):
@@ -494,7 +495,7 @@ def test_a_running_console_serves_both(
     assert old("GET", "/v1/cladnet", None, {"User-Agent": BROWSER})[0] == 403
     lying = {**RESTY, "Host": f"127.0.0.1:{port}", "X-Forwarded-Host": f"127.0.0.1:{port}"}
     assert new("/v1/cladnet", lying)[0] == 401
-    bearer = {"Authorization": f"Bearer {accounts.create_token(console_store, 'admin', 'tests')}"}
+    bearer = {"Authorization": f"Bearer {access_tokens.create(console_store, 'admin', 'tests')}"}
     assert new("/v1/cladnet/mcis01", bearer)[0] == 200
     assert new("/v1/cladnets/mcis01", bearer)[0] == 200
 

@@ -16,7 +16,7 @@ from cladnet import keys, networks
 from cladnet.etcd.store import Condition, Lease, Put, Store
 from cladnet.trust.signature import split
 from larva.errors import Unavailable
-from web import accounts, audit, idempotency, recording
+from web import access_tokens, accounts, audit, idempotency, recording
 from web.app import create_app
 from web.audit import Doing, Entry
 from web.recording import RecordedStore
@@ -30,7 +30,7 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[Fla
     app = create_app(lambda: Store([console_etcd]), state_directory=tmp_path, secure=False)
     app.testing = False
     app.test_client_class = checked_client(app)
-    accounts.create(console_store, "admin", PASSWORD)
+    accounts.create(console_store, "admin", PASSWORD, AccountRole.ADMIN)
     yield app
     app.extensions["larva"].close()
 
@@ -38,7 +38,7 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[Fla
 @pytest.fixture
 def program(app: Flask, console_store: Store) -> FlaskClient:
     client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'admin')}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'admin')}"
     return client
 
 
@@ -206,7 +206,7 @@ def test_a_refusal_is_not_kept(program: FlaskClient, console_store: Store) -> No
 def test_somebody_elses_key_is_another_one(app: Flask, program: FlaskClient, console_store: Store) -> None:
     accounts.create(console_store, "kim", PASSWORD, AccountRole.OPERATOR)
     kim = app.test_client()
-    kim.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'kim')}"
+    kim.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'kim')}"
     once = {"Idempotency-Key": "a"}
     assert program.post("/v1/cladnets", json={"name": "shop"}, headers=once).status_code == 201
     assert kim.post("/v1/cladnets", json={"name": "shop"}, headers=once).status_code == 409
@@ -260,7 +260,7 @@ def test_who_changed_what_is_told_with_before_and_after(program: FlaskClient, co
 def test_the_log_is_read_in_parts_and_by_user(app: Flask, program: FlaskClient, console_store: Store) -> None:
     accounts.create(console_store, "kim", PASSWORD, AccountRole.OPERATOR)
     kim = app.test_client()
-    kim.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'kim')}"
+    kim.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'kim')}"
     for number in range(5):
         (kim if number % 2 else program).post("/v1/cladnets", json={"name": f"net-{number}"})
     assert kim.get("/v1/audit").status_code == 403
@@ -279,7 +279,7 @@ def test_the_log_is_read_in_parts_and_by_user(app: Flask, program: FlaskClient, 
 
 def test_pages_are_recorded_too(app: Flask, console_store: Store) -> None:
     client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'admin')}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'admin')}"
     client.post("/cladnets", data={"name": "shop", "rule_type": "basic"})
     client.get("/v1/control/cladnet/shop/command/DOWN")
     assert [entry.action for entry in entries(console_store)] == ["cladnets.create"], "no host was told anything"

@@ -14,9 +14,10 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from cladnet import keys, networks
 from cladnet.etcd.store import Store
-from web import accounts, openapi
+from web import access_tokens, accounts, openapi
 from web.app import create_app
 from web.console import console
+from web.roles import AccountRole
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[Fla
     app = create_app(lambda: Store([console_etcd]), state_directory=tmp_path, secure=False)
     app.testing = False
     app.test_client_class = checked_client(app)
-    accounts.create(console_store, "admin", "correct-horse-battery")
+    accounts.create(console_store, "admin", "correct-horse-battery", AccountRole.ADMIN)
     yield app
     app.extensions["larva"].close()
 
@@ -32,7 +33,7 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[Fla
 @pytest.fixture
 def program(app: Flask, console_store: Store) -> FlaskClient:
     client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'admin', 'tests')}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'admin', 'tests')}"
     return client
 
 
@@ -87,7 +88,7 @@ def test_an_answer_that_is_not_described_is_seen(app: Flask, program: FlaskClien
 def test_people_can_read_it(app: Flask, console_store: Store) -> None:
     client = app.test_client()
     assert client.get("/api").status_code == 303
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'admin', 'tests')}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'admin', 'tests')}"
     page = client.get("/api")
     assert page.status_code == 200
     for route in openapi.routes(app):

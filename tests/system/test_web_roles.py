@@ -15,7 +15,8 @@ from cladnet import keys, networks
 from cladnet.etcd.store import Condition, Operation, Store
 from cladnet.model import CloudFacts, NetworkingRule
 from larva.errors import Conflict, NotFound
-from web import accounts, openapi
+from web import access_tokens, accounts, openapi
+from web.account_model import ACCESS_TOKENS, AccessToken
 from web.app import create_app
 from web.openapi import Route
 from web.roles import AccountRole, Grant, Right
@@ -34,14 +35,14 @@ def app(console_etcd: str, console_store: Store, tmp_path: Path) -> Iterator[Fla
     for role in AccountRole:
         cladnets = (own,) if role is AccountRole.TENANT else ()
         accounts.create(console_store, role.value, PASSWORD, role, cladnets)
-    accounts.create(console_store, "another-admin", PASSWORD)
+    accounts.create(console_store, "another-admin", PASSWORD, AccountRole.ADMIN)
     yield app
     app.extensions["larva"].close()
 
 
 def client_of(app: Flask, store: Store, role: AccountRole) -> FlaskClient:
     client = app.test_client()
-    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(store, role.value)}"
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(store, role.value)}"
     return client
 
 
@@ -163,19 +164,19 @@ def test_a_token_of_a_narrower_role_stays_narrow(app: Flask, console_store: Stor
 
 
 def test_a_token_ends_when_it_was_said_to(app: Flask, console_store: Store) -> None:
-    secret = accounts.create_token(console_store, "admin", "short", ttl_s=60)
+    secret = access_tokens.create(console_store, "admin", "short", ttl_s=60)
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {secret}"
     assert client.get("/v1/me").status_code == 200
-    (item,) = console_store.list(accounts.ACCESS_TOKENS, accounts.AccessToken).items
+    (item,) = console_store.list(ACCESS_TOKENS, AccessToken).items
     ended = replace(item.value, expires_at=item.value.created_at)
     console_store.replace(item, ended)
     assert client.get("/v1/me").status_code == 401
-    assert accounts.tokens(console_store)[0].expired
+    assert access_tokens.list_all(console_store)[0].expired
 
 
 def test_tokens_are_their_owners_and_the_administrators(app: Flask, console_store: Store) -> None:
-    accounts.create_token(console_store, "operator", "theirs")
+    access_tokens.create(console_store, "operator", "theirs")
     viewer, admin = (client_of(app, console_store, role) for role in (AccountRole.VIEWER, AccountRole.ADMIN))
     assert {token["user"] for token in viewer.get("/v1/access-tokens").json["tokens"]} == {"viewer"}
     everybody = admin.get("/v1/access-tokens").json["tokens"]
@@ -195,7 +196,7 @@ def test_the_life_of_an_account(app: Flask, console_store: Store) -> None:
     assert admin.post("/v1/users", json={**wish, "name": "lee", "cladnets": ["own"]}).status_code == 422
     assert admin.post("/v1/users", json={**wish, "name": "lee", "role": "tenant"}).status_code == 422
     kim = app.test_client()
-    kim.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {accounts.create_token(console_store, 'kim')}"
+    kim.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'kim')}"
     assert kim.post("/v1/cladnets", json={"name": "more"}).status_code == 403
     changed = admin.patch("/v1/users/kim", json={"role": "operator"})
     assert (changed.status_code, changed.json["role"]) == (200, "operator")
@@ -205,7 +206,7 @@ def test_the_life_of_an_account(app: Flask, console_store: Store) -> None:
     assert accounts.authenticate(console_store, "kim", "another-good-one").role is AccountRole.OPERATOR
     assert admin.delete("/v1/users/kim").status_code == 204
     assert kim.get("/v1/me").status_code == 401
-    assert accounts.tokens(console_store, "kim") == ()
+    assert access_tokens.list_all(console_store, "kim") == ()
 
 
 def test_who_holds_a_token_cannot_guess_the_password(app: Flask, console_store: Store) -> None:
@@ -234,7 +235,7 @@ def test_two_administrators_who_end_each_other_leave_one(
     console_store: Store, monkeypatch: pytest.MonkeyPatch, end: Callable[[Store, str], object]
 ) -> None:
     for name in ("kim", "lee"):
-        accounts.create(console_store, name, PASSWORD)
+        accounts.create(console_store, name, PASSWORD, AccountRole.ADMIN)
     write = Store.commit
 
     def late(store: Store, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int | None:

@@ -25,7 +25,7 @@ from cladnet import keys, networks
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from cladnet.model import ControlPlane
-from web import accounts
+from web import access_tokens, accounts
 from web.api import connections
 from web.app import create_app
 from web.roles import AccountRole
@@ -57,7 +57,7 @@ def filled(store: Store, role: AccountRole) -> str:
     stage.set_up(store, group)
     store.put(keys.CONTROL_PLANE, ControlPlane(server="https://[::1]:1", ca="", etcd_endpoints=()))
     accounts.create(store, role.value, PASSWORD, role, (group,) if role is AccountRole.TENANT else ())
-    return accounts.create_token(store, role.value)
+    return access_tokens.create(store, role.value)
 
 
 @pytest.mark.slow

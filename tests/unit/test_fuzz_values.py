@@ -46,7 +46,8 @@ import cladnet.enrol.join_file
 import cladnet.member
 import cladnet.model
 import cladnet.quality
-import web.accounts
+import web.access_tokens
+import web.account_model
 import web.api.cladnets
 import web.api.enrolment_tokens
 import web.api.mirrors
@@ -92,7 +93,8 @@ ROOMS: tuple[ModuleType, ...] = (
     cladnet.member,
     cladnet.model,
     cladnet.quality,
-    web.accounts,
+    web.access_tokens,
+    web.account_model,
     web.api.cladnets,
     web.api.enrolment_tokens,
     web.api.mirrors,

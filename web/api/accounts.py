@@ -5,8 +5,10 @@ from datetime import datetime
 
 from flask import g, request, url_for
 
-from web import accounts, visible
-from web.accounts import NotAuthenticated, TokenView, User
+from web import access_tokens, accounts, passwords, visible
+from web.access_tokens import TokenView
+from web.account_model import User
+from web.accounts import NotAuthenticated
 from web.api.routing import Created, Listing, Routes
 from web.context import console, store
 from web.roles import AccountRole, Caller, Right
@@ -124,7 +126,7 @@ def list_all() -> tuple[Account, ...]:
 @routes.post("/users", Right.ADMINISTER, status=201)
 def create(wish: AccountWish) -> Created[Account]:
     """Create an account."""
-    accounts.check_password(wish.password)
+    passwords.check(wish.password)
     user = accounts.create(store(), wish.name, wish.password, wish.role, _ids(wish.cladnets))
     return Created(_account(user), url_for(".show", user=user.name))
 
@@ -156,24 +158,24 @@ def delete(user: str) -> None:
 @routes.get("/access-tokens", Right.OWN, listing=Listing(name="tokens", order=lambda token: (token.id,)))
 def list_tokens() -> tuple[TokenView, ...]:
     """One's own access tokens; an administrator sees everybody's."""
-    return accounts.tokens(store(), _whose(g.caller))
+    return access_tokens.list_all(store(), _whose(g.caller))
 
 
 @routes.post("/access-tokens", Right.OWN, status=201, secret=True)
 def create_token(wish: AccessTokenWish) -> NewAccessToken:
     """Make an access token; the answer holds the secret, this once."""
     g.caller.require_whole()
-    secret = accounts.create_token(
+    secret = access_tokens.create(
         store(), g.user.name, wish.description, ttl_s=wish.ttl_s, role=wish.role, cladnets=_ids(wish.cladnets)
     )
-    return NewAccessToken(token=accounts.token_view(store(), secret), secret=secret)
+    return NewAccessToken(token=access_tokens.view(store(), secret), secret=secret)
 
 
 @routes.delete("/access-tokens/<token>", Right.OWN)
 def revoke_token(token: str) -> None:
     """Make an access token useless: one's own; for an administrator, anybody's."""
     g.caller.require_whole()
-    accounts.revoke_token(store(), token, _whose(g.caller))
+    access_tokens.revoke(store(), token, _whose(g.caller))
 
 
 def _whose(caller: Caller) -> str | None:

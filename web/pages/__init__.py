@@ -5,7 +5,7 @@ from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
 from web import sessions
-from web.accounts import User
+from web.account_model import User
 from web.pages import cladnets, hosts, language, login, overview, storage, topology, volumes
 from web.text import NAMES, for_scripts, text
 from web.text import language as its_language
