@@ -74,7 +74,7 @@ def create(store: Store, name: str, password: str, role: AccountRole, cladnets: 
 
 
 def set_password(store: Store, name: str, password: str, role: AccountRole | None = None) -> None:
-    """Give an account a new password and so end its sessions.
+    """Give an account a new password and so end its sessions; its access tokens, which programs have, stay good.
 
     Args:
         role: an account that is missing is created with it.

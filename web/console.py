@@ -161,11 +161,18 @@ def _nowhere() -> NoReturn:
     help="Create the account with this role if it is missing; others keep theirs.",
 )  # fmt: skip
 def password(*, user: str, password: str, role: str | None) -> None:
-    """Set the password of USER (admin without it) and end its sessions; with --role, create a missing account."""
+    """Set the password of USER (admin without it) and end its sessions; with --role, create a missing account.
+
+    Its access tokens go on: those that are still good are named.
+    """
     with Store.of_this_host() as store:
         accounts.set_password(store, user, password, _role(user, role))
+        still_good = [token for token in access_tokens.list_all(store, user) if not token.expired]
     first_account.used(settings.state_directory(), user)
     output.note(f"the password of {user} is set")
+    for token in still_good:
+        words = f" ({token.description})" if token.description else ""
+        output.note(f"its access token {token.id}{words} is still good; `DELETE /v1/access-tokens/{token.id}` ends it")
 
 
 def _role(user: str, told: str | None) -> AccountRole | None:

@@ -1,6 +1,7 @@
 """Every role at every route: what it may is done or refused for another reason, what it may not is refused for that."""
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -207,6 +208,28 @@ def test_the_life_of_an_account(app: Flask, console_store: Store) -> None:
     assert admin.delete("/v1/users/kim").status_code == 204
     assert kim.get("/v1/me").status_code == 401
     assert access_tokens.list_all(console_store, "kim") == ()
+
+
+@pytest.mark.parametrize("by", ["owner", "administrator"])
+def test_a_new_password_ends_sessions_and_leaves_tokens_that_are_listed(
+    app: Flask, console_store: Store, by: str
+) -> None:
+    browser, admin = app.test_client(), client_of(app, console_store, AccountRole.ADMIN)
+    with browser.session_transaction() as session:
+        user = accounts.require(console_store, "viewer").value
+        session.update(user=user.name, began=time.time(), password_set_at=user.password_set_at.isoformat())
+    assert browser.get("/v1/me").status_code == 200
+    program = client_of(app, console_store, AccountRole.VIEWER)
+    if by == "owner":
+        wish = {"present": PASSWORD, "password": "another-good-one"}
+        assert program.put("/v1/me/password", json=wish).status_code == 204
+    else:
+        assert admin.put("/v1/users/viewer/password", json={"password": "another-good-one"}).status_code == 204
+    assert browser.get("/v1/me").status_code == 401
+    (listed,) = program.get("/v1/access-tokens").json["tokens"]
+    assert (listed["user"], listed["expired"]) == ("viewer", False)
+    assert admin.delete(f"/v1/access-tokens/{listed['id']}").status_code == 204
+    assert program.get("/v1/me").status_code == 401
 
 
 def test_who_holds_a_token_cannot_guess_the_password(app: Flask, console_store: Store) -> None:

@@ -108,7 +108,7 @@ def _source() -> str:
 
 @routes.put("/me/password", Right.OWN, first=_check_guesses)
 def change_own_password(wish: OwnPasswordWish) -> None:
-    """Change one's own password, and end one's sessions."""
+    """Change one's own password, and end one's sessions; access tokens stay good until they are revoked."""
     try:
         accounts.authenticate(store(), g.user.name, wish.present)
     except NotAuthenticated:
@@ -145,7 +145,7 @@ def change_role(user: str, wish: RoleWish) -> Account:
 
 @routes.put("/users/<user>/password", Right.ADMINISTER, resource=_key)
 def set_password(user: str, wish: PasswordWish) -> None:
-    """Give an account another password, and end its sessions."""
+    """Give an account another password, and end its sessions; its access tokens stay good until they are revoked."""
     accounts.set_password(store(), user, wish.password)
 
 
