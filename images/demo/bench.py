@@ -5,7 +5,7 @@ import statistics
 import time
 
 from images import pipeline
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.clouds.lab.lab import Lab
 from images.demo.story import Story
 from images.demo.up import PROFILE, bring_up
@@ -50,7 +50,7 @@ def _milestones() -> dict[str, float]:
     story = Story()
     run_id = f"b{secrets.token_hex(3)}"
     try:
-        bring_up(topology.default(), run_id=run_id, story=story)
+        bring_up(topology_toml.default(), run_id=run_id, story=story)
     finally:
         Lab(run_id).destroy()
     passed = 0.0
@@ -63,7 +63,7 @@ def _milestones() -> dict[str, float]:
 
 def _plain_boot() -> float:
     """Seconds until one machine of the same tree, with nothing to join, has finished its boot."""
-    plain = Lab.create(topology.default(), pipeline.tree(PROFILE), f"p{secrets.token_hex(3)}")
+    plain = Lab.create(topology_toml.default(), pipeline.tree(PROFILE), f"p{secrets.token_hex(3)}")
     try:
         started = time.monotonic()
         plain.launch(plain.topology.hosts[0].name, "#cloud-config\n{}\n").wait_running()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.clouds.lab.cli import COMMANDS, run_option
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.state import check_run_id
@@ -63,7 +63,8 @@ def up(*, topology_file: Path | None, run_id: str, rtt: bool, replace: bool, vm:
     process.require_root("the lab")
     if vm and topology_file:
         raise click.UsageError('give --vm or --topology, not both: a topology says `kind = "vm"` itself')
-    plan = topology.load(topology_file) if topology_file else topology.virtual() if vm else topology.default()
+    shipped = topology_toml.virtual if vm else topology_toml.default
+    plan = topology_toml.load(topology_file) if topology_file else shipped()
     check_run_id(run_id)
     if any(lab.run_id == run_id for lab in Lab.all()):
         if not replace:
@@ -96,7 +97,7 @@ def prove(*, run_id: str | None, topology_file: Path | None, half: str | None, j
     The half without it runs in a lab of its own. The other half uses the demo that is up.
     """
     process.require_root("the lab")
-    plan = topology.load(topology_file) if topology_file else topology.default()
+    plan = topology_toml.load(topology_file) if topology_file else topology_toml.default()
     running = Demo(Lab.find(run_id)) if half != "without" else None
     story = Story()
     try:

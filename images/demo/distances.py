@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.topology import Rtt
 from images.demo.up import Demo, bring_up
@@ -19,7 +19,7 @@ RTTS_MS = (0.0, 40.0)
 @contextmanager
 def even_demo() -> Iterator[Demo]:
     """Give a demo whose distances can be switched on, and take it down."""
-    plan = topology.default()
+    plan = topology_toml.default()
     pairs = combinations([cloud.name for cloud in plan.clouds], 2)
     run_id = f"b{secrets.token_hex(3)}"
     try:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.machine import Machine
 from images.clouds.lab.topology import Host, Role
@@ -41,7 +41,7 @@ runcmd:
 @pytest.fixture(scope="module")
 def lab(lab_tree: Path) -> Iterator[Lab]:
     """The default lab with every host running and its user-data done."""
-    made = Lab.create(topology.default(), lab_tree)
+    made = Lab.create(topology_toml.default(), lab_tree)
     try:
         machines = made.launch_all({host.name: USER_DATA.format(host=host.name) for host in made.topology.hosts})
         for machine in machines.values():
@@ -466,7 +466,7 @@ def test_commands(lab: Lab) -> None:
 
 
 def test_two_labs_at_once(lab: Lab, lab_tree: Path) -> None:
-    second = Lab.create(topology.default(), lab_tree)
+    second = Lab.create(topology_toml.default(), lab_tree)
     try:
         assert second.run_id != lab.run_id
         twin = second.launch("gcp-1", "#cloud-config\nruncmd: [touch /root/second]\n")

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from images.clouds.lab import cgroup, leftovers, light, network, preflight, topology
+from images.clouds.lab import cgroup, leftovers, light, network, preflight, topology_toml
 from images.clouds.lab.lab import CGROUP, Lab
 from images.clouds.lab.state import labs_directory
 from larva.errors import Conflict, HostUnfit, InvalidInput, LarvaError, NotFound, ProgramFailed
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
-PLAN = topology.default()
+PLAN = topology_toml.default()
 
 # Ends itself by a signal at the n-th program that it runs: right before it, so that what was recorded is not there
 # yet, or right after it.
 CREATOR = """
 import itertools, os, sys
 from pathlib import Path
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.clouds.lab.lab import Lab
 from larva import process
 run_id, tree, number, when, signal = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])
@@ -37,8 +37,8 @@ def run(*arguments, **options):
         os.kill(os.getpid(), signal)
     return result
 process.run = run
-lab = Lab.create(topology.default(), tree, run_id)
-lab.launch_all({host.name: "#cloud-config\\n" for host in topology.default().hosts})
+lab = Lab.create(topology_toml.default(), tree, run_id)
+lab.launch_all({host.name: "#cloud-config\\n" for host in topology_toml.default().hosts})
 lab.rtt(on=True)
 lab.forward("control", 22)
 print("done", next(numbers) - 1)

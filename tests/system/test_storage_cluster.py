@@ -16,7 +16,7 @@ import archive
 import pytest
 
 from cbstorage.ceph import timing
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.topology import Role
 from images.demo import up
@@ -35,7 +35,7 @@ CIDR = IPv4Network(up.CIDR)
 def demo() -> Iterator[Demo]:
     """Three clouds with a storage host each, storage up, one volume mounted on each storage host."""
     try:
-        yield up.bring_up(topology.default(), run_id=RUN_ID)
+        yield up.bring_up(topology_toml.default(), run_id=RUN_ID)
     finally:
         Lab(RUN_ID).destroy()
 

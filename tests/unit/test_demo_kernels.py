@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.demo import kernels
 from images.demo.story import NotProved, Step, Story, wait_until
 
-PLAN = topology.virtual()
+PLAN = topology_toml.virtual()
 PEERS = len(PLAN.hosts) - 1
 
 

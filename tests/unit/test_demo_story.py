@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from images.clouds.lab import topology
+from images.clouds.lab import topology, topology_toml
 from images.demo import cli, overlay, poc, prove
 from images.demo.story import NotProved, Step, Story
 from images.demo.up import Demo
@@ -18,7 +18,7 @@ from larva.errors import InvalidInput, LarvaError
 
 
 def test_the_proof_needs_disks_in_three_clouds() -> None:
-    plan = topology.default()
+    plan = topology_toml.default()
     assert len(prove.storage_hosts(plan)) == 3
     one_less = tuple(replace(host, disks=()) if host.name == "azure-1" else host for host in plan.hosts)
     with pytest.raises(InvalidInput, match="in 2 clouds"):
@@ -28,7 +28,7 @@ def test_the_proof_needs_disks_in_three_clouds() -> None:
 
 
 def test_as_many_osds_are_expected_as_there_are_disks() -> None:
-    plan = topology.default()
+    plan = topology_toml.default()
     more = tuple(
         replace(host, disks=(*host.disks, topology.Disk(name="second", size="1GiB"))) if host.name == "gcp-1" else host
         for host in plan.hosts
@@ -54,7 +54,7 @@ class Lab:
     is_emulated = False
 
     def __init__(self) -> None:
-        self.topology = topology.default()
+        self.topology = topology_toml.default()
         self.done: list[str] = []
 
     def cut(self, cloud: str) -> None:

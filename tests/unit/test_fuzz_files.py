@@ -21,7 +21,7 @@ from cladnet.model import CloudFacts
 from cladnet.placement import candidates
 from cladnet.placement.candidates import Candidates
 from images import recipe
-from images.clouds.lab import topology
+from images.clouds.lab import topology, topology_toml
 from larva import codec, settings, toml
 from larva.errors import InvalidInput, LarvaError, MalformedData
 
@@ -215,7 +215,7 @@ def test_placement_input_is_candidates_or_refused(tmp_path: Path, suffix: str, w
 @given(documents | damaged((HOUSE / "images/clouds/lab/three-clouds.toml").read_bytes()))
 @example(b"x = " + b"[" * 100_000)
 def test_a_topology_is_one_or_refused(text: bytes) -> None:
-    found = read(lambda: topology.parse(text.decode(errors="replace"), source="-"))
+    found = read(lambda: topology_toml.parse(text.decode(errors="replace"), source="-"))
     assert isinstance(found, topology.Topology | LarvaError)
 
 

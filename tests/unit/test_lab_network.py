@@ -3,9 +3,9 @@
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from images.clouds.lab import helpers, network, topology
+from images.clouds.lab import helpers, network, topology_toml
 
-PLAN = topology.default()
+PLAN = topology_toml.default()
 NAMES = network.Names("run1")
 IFNAMSIZ = 16
 

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from images.clouds.lab import cgroup, forward, leftovers, network, preflight, seed, topology
+from images.clouds.lab import cgroup, forward, leftovers, network, preflight, seed, topology_toml
 from images.clouds.lab.cli import COMMANDS
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.light import ASSEMBLE, ENTER, MASKED, SUPERVISE, environment
@@ -22,7 +22,7 @@ from images.demo.cli import up
 from larva import settings
 from larva.errors import Conflict, HostUnfit, InvalidInput, LarvaError, NotFound
 
-PLAN = topology.default()
+PLAN = topology_toml.default()
 
 
 @pytest.fixture

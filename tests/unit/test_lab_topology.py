@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from images.clouds.lab import topology
+from images.clouds.lab import topology, topology_check, topology_toml
 from images.clouds.lab.topology import Role
 from larva import codec
 from larva.errors import MalformedData, NotFound
@@ -17,7 +17,7 @@ BAD = sorted((Path(__file__).parent / "topologies").glob("*.toml"))
 
 
 def test_default_is_the_seeds_demonstration() -> None:
-    plan = topology.default()
+    plan = topology_toml.default()
     assert [(cloud.provider, cloud.region) for cloud in plan.clouds] == [
         ("aws", "ap-southeast-2"),
         ("gcp", "asia-east1"),
@@ -40,7 +40,7 @@ def test_default_is_the_seeds_demonstration() -> None:
 def test_impossible_topology_is_refused_and_the_place_named(path: Path) -> None:
     expected = path.read_text().splitlines()[0].removeprefix("# expected: ")
     with pytest.raises(MalformedData) as caught:
-        topology.load(path)
+        topology_toml.load(path)
     assert caught.value.message.startswith(f"{path}: ")
     assert expected in caught.value.message
 
@@ -50,9 +50,9 @@ def test_there_are_bad_topologies_to_refuse() -> None:
 
 
 def test_every_problem_is_named_at_once() -> None:
-    plan = topology.default()
+    plan = topology_toml.default()
     clouds = (replace(plan.clouds[0], mtu=1, zone=""), *plan.clouds[1:])
-    assert len(topology.problems(replace(plan, clouds=clouds))) == 2
+    assert len(topology_check.problems(replace(plan, clouds=clouds))) == 2
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["not text", "no file"])
@@ -61,11 +61,11 @@ def test_unreadable_file(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(MalformedData, match=str(path)):
-        topology.load(path)
+        topology_toml.load(path)
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    plan = topology.default()
+    plan = topology_toml.default()
     with pytest.raises(NotFound) as host:
         plan.host("aws-9")
     assert "aws-1" in host.value.hint
@@ -75,13 +75,13 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 
 def test_survives_json() -> None:
-    plan = topology.default()
+    plan = topology_toml.default()
     assert codec.decode(codec.encode(plan), topology.Topology, source="test") == plan
 
 
 @given(st.sets(st.integers(0, 255), min_size=1, max_size=8))
 def test_hosts_are_refused_exactly_when_their_private_address_is_not_theirs_to_have(lasts: set[int]) -> None:
-    plan = topology.default()
+    plan = topology_toml.default()
     hosts = tuple(
         replace(
             plan.hosts[0], name=f"h{last}",
@@ -89,4 +89,4 @@ def test_hosts_are_refused_exactly_when_their_private_address_is_not_theirs_to_h
         )
         for number, last in enumerate(sorted(lasts))
     )  # fmt: skip
-    assert bool(topology.problems(replace(plan, hosts=hosts))) == bool(lasts & {0, 1, 255})
+    assert bool(topology_check.problems(replace(plan, hosts=hosts))) == bool(lasts & {0, 1, 255})

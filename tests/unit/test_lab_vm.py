@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from images import firmware
-from images.clouds.lab import network, preflight, qemu, seed, topology
+from images.clouds.lab import network, preflight, qemu, seed, topology, topology_check, topology_toml
 from images.clouds.lab.lab import Lab
 from images.clouds.lab.qemu import Hypervisor
 from images.clouds.lab.topology import Host, Kind, Topology
@@ -19,7 +19,7 @@ from images.demo.cli import up
 from images.firmware import Firmware
 from larva.errors import HostUnfit, InvalidInput, MalformedData
 
-PLAN = topology.virtual()
+PLAN = topology_toml.virtual()
 NAMES = network.Names("run1")
 HYPERVISOR = Hypervisor(image=Path("/i/disk.qcow2"), accelerator="tcg,tb-size=128", cpu="max", cpus=1)
 
@@ -38,8 +38,8 @@ def test_the_shipped_topology_has_one_in_each_cloud_each_with_another_firmware()
     assert [host.cloud for host in PLAN.virtual] == [cloud.name for cloud in PLAN.clouds] == ["aws", "gcp", "azure"]
     assert {host.firmware for host in PLAN.virtual} == set(Firmware)
     assert [host.name for host in PLAN.hosts if not host.is_vm] == ["control"]
-    assert (PLAN.clouds, PLAN.rtt) == (topology.default().clouds, topology.default().rtt)
-    assert topology.default().virtual == ()
+    assert (PLAN.clouds, PLAN.rtt) == (topology_toml.default().clouds, topology_toml.default().rtt)
+    assert topology_toml.default().virtual == ()
 
 
 def test_its_disks_are_found_by_their_names() -> None:
@@ -135,7 +135,7 @@ def test_firmware_keeps_what_it_wrote(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_machine_that_cannot_be(change: dict[str, object], named: str) -> None:
     hosts = tuple(replace(host, **change) if host.name == "aws-1" else host for host in PLAN.hosts)  # type: ignore[arg-type]
     with pytest.raises(MalformedData, match=named):
-        topology.check(replace(PLAN, hosts=hosts), source="t")
+        topology_check.check(replace(PLAN, hosts=hosts), source="t")
 
 
 def test_memory_is_asked_for_before_anything_is_made(monkeypatch: pytest.MonkeyPatch) -> None:

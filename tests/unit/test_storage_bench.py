@@ -4,11 +4,11 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from images.clouds.lab import interconnect, topology
+from images.clouds.lab import interconnect, topology_toml
 from images.demo import storage_bench
 from images.demo.storage_bench import BARRED, LINKS, PHASES, Link
 
-PLAN = topology.default()
+PLAN = topology_toml.default()
 
 
 def test_each_phase_is_compared_with_both_peers() -> None:

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from images import accelerator
-from images.clouds.lab import access, cgroup, forward, helpers, leftovers, network, preflight, topology
+from images.clouds.lab import access, cgroup, forward, helpers, leftovers, network, preflight, topology_check
 from images.clouds.lab.light_machine import LightMachine
 from images.clouds.lab.machine import Machine, Place
 from images.clouds.lab.qemu import Hypervisor
@@ -49,7 +49,7 @@ class Lab:
         Raises:
             LarvaError: it cannot be built here, or the run id is taken; nothing is left behind.
         """
-        topology.check(plan, source="topology")
+        topology_check.check(plan, source="topology")
         tree = tree.absolute()
         if run_id is not None:
             check_run_id(run_id)
@@ -172,7 +172,7 @@ class Lab:
         """Give the running lab one more host, to be launched then."""
         with self._changing() as (state, save):
             grown = replace(state.topology, hosts=(*state.topology.hosts, host))
-            topology.check(grown, source=f"host {host.name}")
+            topology_check.check(grown, source=f"host {host.name}")
             save(replace(state, topology=grown))
             try:
                 network.translate(self.names, grown, host.cloud)
@@ -190,7 +190,7 @@ class Lab:
                 )
             new = replace(old, public=public or old.public, private=private or old.private)
             hosts = tuple(new if one.name == host else one for one in state.topology.hosts)
-            changed = topology.check(replace(state.topology, hosts=hosts), source=f"host {host}")
+            changed = topology_check.check(replace(state.topology, hosts=hosts), source=f"host {host}")
             save(replace(state, topology=changed))
             machine = self._machine(replace(state, topology=changed), new)
             machine.place.cable.write(self.names, changed, new)
@@ -234,7 +234,7 @@ class Lab:
         """
         with self._changing() as (state, save):
             clouds = tuple(replace(cloud, uplink_mbit_s=mbit_s) for cloud in state.topology.clouds)
-            changed = topology.check(replace(state.topology, clouds=clouds), source=f"rate {mbit_s:g}")
+            changed = topology_check.check(replace(state.topology, clouds=clouds), source=f"rate {mbit_s:g}")
             save(replace(state, topology=changed))
             group = state.cgroup / "relay"
             if state.rtt and cgroup.populated(group):

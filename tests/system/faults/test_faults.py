@@ -17,7 +17,7 @@ from faults import schedule, workload
 from faults.actions import Drill
 from faults.workload import Workload
 
-from images.clouds.lab import topology
+from images.clouds.lab import topology_toml
 from images.clouds.lab.lab import Lab
 from images.demo import up
 from images.demo.up import Demo
@@ -33,7 +33,7 @@ def demo() -> Iterator[Demo]:
     """Three clouds with a storage host and a control node each, and a volume mounted on every host."""
     run_id = f"ft{secrets.token_hex(3)}"
     try:
-        yield up.bring_up(topology.default(), run_id=run_id)
+        yield up.bring_up(topology_toml.default(), run_id=run_id)
     finally:
         Lab(run_id).destroy()
 
