@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from images.clouds.lab import cgroup, leftovers, light, network, preflight, topology_toml
-from images.clouds.lab.lab import CGROUP, Lab
+from images.clouds.lab.construction import CGROUP
+from images.clouds.lab.lab import Lab
 from images.clouds.lab.state import labs_directory
 from larva.errors import Conflict, HostUnfit, InvalidInput, LarvaError, NotFound, ProgramFailed
 

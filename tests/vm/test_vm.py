@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from images.clouds.lab import cgroup, leftovers, network
-from images.clouds.lab.lab import CGROUP, Lab
+from images.clouds.lab.construction import CGROUP
+from images.clouds.lab.lab import Lab
 from images.clouds.lab.state import labs_directory
 from images.demo.kernels import volume_in_the_kernel
 from images.demo.story import Story

@@ -2,27 +2,31 @@
 
 import contextlib
 import secrets
-import shutil
-import string
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from images import accelerator
-from images.clouds.lab import access, cgroup, forward, helpers, leftovers, network, preflight, topology_check
+from images.clouds.lab import (
+    access,
+    cgroup,
+    construction,
+    forward,
+    helpers,
+    leftovers,
+    network,
+    topology_check,
+    underlay,
+)
 from images.clouds.lab.light_machine import LightMachine
 from images.clouds.lab.machine import Machine, Place
-from images.clouds.lab.qemu import Hypervisor
-from images.clouds.lab.state import Forward, Phase, State, StateFile, check_run_id, labs_directory
+from images.clouds.lab.state import Forward, Phase, State, StateFile, labs_directory
 from images.clouds.lab.status import HostStatus, LabStatus
 from images.clouds.lab.topology import Host, Topology
 from images.clouds.lab.virtual_machine import VirtualMachine
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound
 
-CGROUP = "larva-lab"
 _LAUNCHES_AT_ONCE = 8
 _PORTS = 100
 """How many ports of the loopback are tried when none is asked for."""
@@ -49,29 +53,7 @@ class Lab:
         Raises:
             LarvaError: it cannot be built here, or the run id is taken; nothing is left behind.
         """
-        topology_check.check(plan, source="topology")
-        tree = tree.absolute()
-        if run_id is not None:
-            check_run_id(run_id)
-        data_root = leftovers.data_root()
-        preflight.check(plan, tree, data_root)
-        hypervisor = _hypervisor(plan, image)
-        leftovers.sweep()
-        lab = cls._reserve(run_id)
-        leased = (tree, *([hypervisor.image] if hypervisor else []))
-        try:
-            with lab.file.locked():
-                lab._build(
-                    State(
-                        run_id=lab.run_id, created_at=datetime.now(UTC), phase=Phase.CREATING, topology=plan, tree=tree,
-                        data=data_root / lab.run_id, cgroup=cgroup.hierarchy() / CGROUP / lab.run_id,
-                        leases=leftovers.leases_on(leased, lab.run_id), hypervisor=hypervisor,
-                    )
-                )  # fmt: skip
-        except BaseException:
-            lab.destroy()
-            raise
-        return lab
+        return cls(construction.build(plan, tree, run_id, image=image).run_id)
 
     @classmethod
     def find(cls, run_id: str | None = None) -> "Lab":
@@ -136,7 +118,7 @@ class Lab:
             Conflict: it was launched before.
             LarvaError: it does not come up; what was made of it is removed.
         """
-        with self._changing() as (state, save):
+        with self.file.changing() as (state, save):
             found = state.topology.host(host)
             if host in state.launched:
                 raise Conflict(f"{host} was launched already", hint="switch it on with power_on")
@@ -156,7 +138,7 @@ class Lab:
         try:
             machine.power_on()
         except BaseException:
-            with contextlib.suppress(NotFound, Conflict), self._changing() as (state, save):  # unless the lab went
+            with contextlib.suppress(NotFound, Conflict), self.file.changing() as (state, save):  # unless the lab went
                 _discard(machine)
                 save(replace(state, launched=tuple(name for name in state.launched if name != host)))
             raise
@@ -170,7 +152,7 @@ class Lab:
 
     def add_host(self, host: Host) -> None:
         """Give the running lab one more host, to be launched then."""
-        with self._changing() as (state, save):
+        with self.file.changing() as (state, save):
             grown = replace(state.topology, hosts=(*state.topology.hosts, host))
             topology_check.check(grown, source=f"host {host.name}")
             save(replace(state, topology=grown))
@@ -182,7 +164,7 @@ class Lab:
 
     def readdress(self, host: str, *, public: IPv4Address | None = None, private: IPv4Address | None = None) -> Host:
         """Change a host's addresses while it runs; flows over the old ones break, as at a provider."""
-        with self._changing() as (state, save):
+        with self.file.changing() as (state, save):
             old = state.topology.host(host)
             if old.is_vm and private is not None:
                 raise InvalidInput(
@@ -201,30 +183,15 @@ class Lab:
 
     def cut(self, cloud: str) -> None:
         """Cut a cloud off from all others: what it sends and is sent is lost in silence."""
-        self._set_uplink(cloud, up=False)
+        underlay.set_uplink(self.file, cloud, up=False)
 
     def heal(self, cloud: str) -> None:
         """Join a cloud that was cut off again."""
-        self._set_uplink(cloud, up=True)
+        underlay.set_uplink(self.file, cloud, up=True)
 
     def rtt(self, on: bool) -> None:  # noqa: FBT001 - a switch
         """Put the topology's round-trip times between the clouds, or take them away, while everything runs."""
-        with self._changing() as (state, save):
-            group = state.cgroup / "relay"
-            if on and not (state.rtt and cgroup.populated(group)):
-                save(replace(state, rtt=True))
-                try:
-                    helpers.start_relay(self.names, state.topology, group=group, directory=self.file.directory)
-                    network.switch(self.names, state.topology.clouds, on=False)
-                except BaseException:
-                    network.switch(self.names, state.topology.clouds, on=True)
-                    cgroup.remove(group)
-                    save(replace(state, rtt=False))
-                    raise
-            elif not on:
-                network.switch(self.names, state.topology.clouds, on=True)
-                cgroup.remove(group)
-                save(replace(state, rtt=False))
+        underlay.set_rtt(self.file, on=on)
 
     def rate(self, mbit_s: float) -> None:
         """Let every cloud send so much at most while latencies are on, from now on; 0: as much as it can.
@@ -232,13 +199,7 @@ class Lab:
         Raises:
             MalformedData: no uplink has such a rate.
         """
-        with self._changing() as (state, save):
-            clouds = tuple(replace(cloud, uplink_mbit_s=mbit_s) for cloud in state.topology.clouds)
-            changed = topology_check.check(replace(state.topology, clouds=clouds), source=f"rate {mbit_s:g}")
-            save(replace(state, topology=changed))
-            group = state.cgroup / "relay"
-            if state.rtt and cgroup.populated(group):
-                helpers.start_relay(self.names, changed, group=group, directory=self.file.directory)
+        underlay.set_rate(self.file, mbit_s)
 
     def forward(self, host: str, port: int, *, listen: int | None = None) -> int:
         """Lead a TCP port of this machine's loopback to a port of a host; return the port of the loopback.
@@ -253,7 +214,7 @@ class Lab:
         """
         if not 0 < port < 65536 or (listen is not None and not 0 < listen < 65536):
             raise InvalidInput(f"port {port if listen is None else listen}", hint="a port is between 1 and 65535")
-        with self._changing() as (state, save):
+        with self.file.changing() as (state, save):
             found = state.topology.host(host)
             cable = network.cable(self.names, state.topology, found, self.file.directory)
             group = state.cgroup / f"forward-{host}-{port}"
@@ -309,61 +270,7 @@ class Lab:
 
         Processes are found by the lab's cgroup and namespaces by its run id, so none of another lab is touched.
         """
-        with contextlib.suppress(NotFound), self.file.locked():
-            state = None
-            with contextlib.suppress(NotFound):
-                state = self.file.load()
-                self.file.save(replace(state, phase=Phase.DESTROYING))
-            if state is not None:
-                cgroup.remove(state.cgroup)
-            for name in network.existing(f"{network.PREFIX}{self.run_id}-"):
-                network.remove_namespace(name)
-            if state is not None:
-                leftovers.remove_directory(state.data)
-                for lease in state.leases:
-                    lease.unlink(missing_ok=True)
-            shutil.rmtree(self.file.directory)
-
-    @classmethod
-    def _reserve(cls, run_id: str | None) -> "Lab":
-        """Take a run id for this lab alone: whoever makes the directory has it."""
-        labs_directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-        while True:
-            lab = cls(run_id or "".join(secrets.choice(string.ascii_lowercase) for _ in range(5)))
-            try:
-                lab.file.directory.mkdir(mode=0o700)
-            except FileExistsError as error:
-                if run_id is not None:
-                    raise Conflict(
-                        f"the run id {run_id} is taken",
-                        hint=f"end that lab with `larva demo down --run {run_id}`, or choose another id with --run",
-                    ) from error
-            else:
-                return lab
-
-    def _build(self, state: State) -> None:
-        self.file.save(state)  # first: whoever removes the lab learns from it what may be there
-        leftovers.remove_directory(state.data)  # of a lab of that name before a reboot
-        state.data.mkdir(mode=0o700)
-        owner = leftovers.Owner(run_id=self.run_id, directory=self.file.directory)
-        leftovers.mark(state.data / leftovers.OWNER, owner)
-        for lease in state.leases:
-            leftovers.mark(lease, owner)
-        state.cgroup.mkdir(parents=True)
-        access.make_key(self.file.directory, comment=f"lab {self.run_id}")
-        for name in self.names.lasting(state.topology):
-            network.add_namespace(name)
-        network.build(self.names, state.topology)
-        self.file.save(replace(state, phase=Phase.UP))
-
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[tuple[State, Callable[[State], None]]]:
-        """Give the state of a lab that is up and the function that saves it, while nobody else changes the lab."""
-        with self.file.locked():
-            state = self.file.load()
-            if state.phase is not Phase.UP:
-                raise Conflict(f"the lab {self.run_id} is {state.phase}", hint=f"`larva demo down --run {self.run_id}`")
-            yield state, self.file.save
+        construction.remove(self.file)
 
     def _machine(self, state: State, host: Host) -> Machine:
         place = Place(
@@ -384,27 +291,8 @@ class Lab:
             state="absent" if host.name not in state.launched else "on" if machine.on else "off",
         )  # fmt: skip
 
-    def _set_uplink(self, cloud: str, *, up: bool) -> None:
-        with self._changing() as (state, save):
-            state.topology.cloud(cloud)
-            others = tuple(name for name in state.cut if name != cloud)
-            save(replace(state, cut=others if up else (*others, cloud)))
-            network.set_uplink(self.names, cloud, up=up)
-
     def _log(self, name: str) -> Path:
         return self.file.directory / f"{name}.log"
-
-
-def _hypervisor(plan: Topology, image: Path | None) -> Hypervisor | None:
-    """Find out how virtual machines run best here; None where the topology has none."""
-    if not plan.virtual:
-        return None
-    if image is None:
-        raise InvalidInput("the topology has virtual machines, and no image's disk is given", hint="give its qcow2")
-    fastest = accelerator.best()
-    return Hypervisor(
-        image=image.resolve(strict=True), accelerator=fastest.accel_small, cpu=fastest.cpu, cpus=fastest.cpus
-    )
 
 
 def _discard(machine: Machine) -> None:

@@ -5,7 +5,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ from pathlib import Path
 from images.clouds.lab.qemu import Hypervisor
 from images.clouds.lab.topology import Topology
 from larva import codec, files, settings
-from larva.errors import InvalidInput, NotFound, TimedOut
+from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
 
 LOCK_TIMEOUT_S = 120.0
 _POLL_S = 0.02
@@ -113,6 +113,21 @@ class StateFile:
             yield
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[tuple[State, Callable[[State], None]]]:
+        """Give the state of a lab that is up and the function that saves it, while nobody else changes the lab.
+
+        Raises:
+            NotFound: the lab is gone.
+            Conflict: it is not up.
+            TimedOut: another one holds it for too long.
+        """
+        with self.locked():
+            state = self.load()
+            if state.phase is not Phase.UP:
+                raise Conflict(f"the lab {self.run_id} is {state.phase}", hint=f"`larva demo down --run {self.run_id}`")
+            yield state, self.save
 
     def _try_lock(self) -> int | None:
         """Return the open lock; None while another has it, or when the lab it belonged to went meanwhile."""
