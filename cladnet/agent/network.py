@@ -8,14 +8,14 @@ from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
-from cladnet import encryption, keys
+from cladnet import keys
+from cladnet.agent.datapath_keeper import DatapathKeeper
 from cladnet.agent.kept_peering import Delta, KeptPeering
 from cladnet.agent.keyring import KeyRing
-from cladnet.agent.peering import Wanted, doors, moved
+from cladnet.agent.peering import doors, moved
 from cladnet.agent.rule_cache import NetworkView, RuleCache
-from cladnet.datapath.choose import clear, take
 from cladnet.datapath.greeting import greet
-from cladnet.datapath.protocol import Datapath, Selective, Tunnel
+from cladnet.datapath.protocol import Datapath
 from cladnet.etcd.mirror import Mirror
 from cladnet.etcd.store import Store
 from cladnet.model import (
@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 RETRY_S = 5.0
 AHEAD_S = 20.0
 """How long this host uses a key that its own rule does not have yet; a controller takes milliseconds."""
-WHOLE_S = 30.0
-"""So often the data path is compared peer by peer, in case somebody else changed it."""
 SAVE_S = 2.0
 SAVE_S_PER_RULE = 0.002
 """The cache on disk is written whole: the more there is to write the less often, but every SAVE_S seconds. What came
@@ -80,7 +78,6 @@ class Network:
         """Since when the next key is used though this host's own rule has the present one."""
         self._greeted: set[IPv4Address] = set()
         """Peers that have another key now."""
-        self._choose = choose_datapath or take
         self._clock = clock
         self._rules: dict[str, NetworkingRule] = {}
         self._specification: CladnetSpecification | None = None
@@ -98,19 +95,13 @@ class Network:
         )
         self.prefixes = self._mirror.prefixes
         self.note = self._mirror.note
-        self.datapath: Datapath | None = None
         self.read_at: float | None = None
         """When etcd last said what is so."""
         self._from_etcd = False
         self._version = 0
         self._shown: tuple[int, NetworkView | None] = 0, None
         """The view and the version it is of: many ask for it more often than it changes."""
-        self._chosen: tuple[DatapathKind, Encryption] | None = None
-        self._tunnel: Tunnel | None = None
-        """What the data path has."""
-        self._whole_at: float | None = None
-        """When all of it was compared last; None: it has to be now."""
-        self._asked = threading.Event()
+        self._keeper = DatapathKeeper(interface, choose=choose_datapath, clock=clock)
         self._unsaved = False
         self._in_contact = True
         """Whether etcd was there at the last look; a watch that stands is silent about it."""
@@ -128,6 +119,11 @@ class Network:
             view = self._peering.view(self._specification, self._command)
             self._shown = version, view
         return view
+
+    @property
+    def datapath(self) -> Datapath | None:
+        """The driver of its interface; None while it has none."""
+        return self._keeper.datapath
 
     @property
     def is_active(self) -> bool:
@@ -153,7 +149,7 @@ class Network:
 
     def look_at_all(self) -> None:
         """Compare the whole data path at the next look; from any thread."""
-        self._asked.set()
+        self._keeper.ask_whole()
 
     def look(self) -> float | None:
         """Bring the data path and the cache up to what etcd says; return the seconds after which to look again."""
@@ -249,7 +245,7 @@ class Network:
             self._specification = None
             self._rules.clear()
             self._version += 1
-            self._down()
+            self._keeper.down()
             self._cache.forget()
 
     def _read(self) -> frozenset[str]:
@@ -257,13 +253,13 @@ class Network:
         mirror = self._mirror
         changed = mirror.catch_up()
         terms = self._specification, self._command
-        if not changed and (self._is_whole_due() or not self._in_contact):
+        if not changed and (self._keeper.is_whole_due or not self._in_contact):
             self._in_contact = False  # unless it answers
             self._store.exists(self._configuration_key)  # nothing new: is etcd there at all?
         self._in_contact = True
         self._read_terms()
         first, self._from_etcd = not self._from_etcd, True
-        if first or self._is_whole_due():
+        if first or self._keeper.is_whole_due:
             # What the cache said may be of hosts that are gone, and what counts may have become another.
             changed |= {*mirror.revisions(self._rules_prefix), *(self._rules_prefix + host for host in self._rules)}
         hosts = (host for key in changed if (host := keys.child(self._rules_prefix, key)) is not None)
@@ -313,56 +309,14 @@ class Network:
             command = self._mirror.get(self._command_key, ControlCommand)
             self._command = command.value.command if command is not None else Command.UP
 
-    def _is_whole_due(self) -> bool:
-        return self._whole_at is None or self._asked.is_set() or self._clock() - self._whole_at >= WHOLE_S
-
     def _apply(self, delta: Delta, *, alone: bool = False) -> None:
-        desired = self._peering.tunnel
-        if desired is None or self._specification is None:
-            self._down()
+        tunnel, specification = self._peering.tunnel, self._specification
+        if tunnel is None or specification is None:
+            self._keeper.down()
             return
-        asked = self._specification.datapath, self._specification.encryption
-        let_in = (
-            tuple(doors(self._peering.peers, self._rules.values()))
-            if alone and self._specification.encryption is Encryption.ON
-            else ()
-        )
-        if let_in:
-            self._whole_at = None
-        selective = self.datapath if isinstance(self.datapath, Selective) else None
-        if selective is not None and self._chosen == asked and self._tunnel == desired and not self._is_whole_due():
-            if delta.changed or delta.removed:
-                whole_at, self._whole_at = self._whole_at, None  # should it fail, nobody knows what was done
-                selective.change(delta.changed, delta.removed)
-                self._whole_at = whole_at
-            return
-        self._whole_at = None
-        self._asked.clear()
-        began = self._clock()
-        self._up(Wanted(desired, (*self._peering.peers.values(), *let_in)), asked)
-        self._whole_at = began
-
-    def _up(self, desired: Wanted, asked: tuple[DatapathKind, Encryption]) -> None:
-        if self.datapath is None or self._chosen != asked:
-            if self.datapath is not None and self.datapath.kind not in encryption.kinds(*asked):
-                self._down()
-            kind, encrypted = asked
-            chosen = self._choose(kind, self._interface, encrypted)
-            if self.datapath is not None and self.datapath.kind != chosen.kind:
-                self.datapath.down()
-            self.datapath, self._chosen = chosen, asked
-        self._tunnel = None
-        self.datapath.up(desired.tunnel)
-        self.datapath.sync(desired.peers)
-        self._tunnel = desired.tunnel
-
-    def _down(self) -> None:
-        """Take down whatever data path the interface has, also one that an earlier agent left."""
-        if self.datapath is not None:
-            self.datapath.down()
-        else:
-            clear(self._interface)
-        self.datapath = self._chosen = self._tunnel = self._whole_at = None
+        peers, encrypted = self._peering.peers, specification.encryption
+        let_in = tuple(doors(peers, self._rules.values())) if alone and encrypted is Encryption.ON else ()
+        self._keeper.keep(tunnel, peers.values(), delta, (specification.datapath, encrypted), besides=let_in)
 
     def _save_in_time(self) -> float | None:
         """Save what changed, or return the seconds until it is time."""

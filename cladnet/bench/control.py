@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from cladnet import keys
-from cladnet.agent import network
+from cladnet.agent import datapath_keeper
 from cladnet.bench import cost, original, site
 from cladnet.bench.figures import Measured, Original, results
 from cladnet.bench.fleet import Agent, Board, channels
@@ -35,7 +35,7 @@ def control(*, quick: bool) -> list[Result]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65_536)), hard))
     # No interface of this machine is a simulated host's: none is deleted.
-    with mock.patch.object(network, "clear"), site.running() as place:
+    with mock.patch.object(datapath_keeper, "clear"), site.running() as place:
         return asyncio.run(_measure(place, QUICK if quick else SIZES, quick=quick))
 
 

@@ -13,11 +13,11 @@ def main() -> None:
     from cladnet.agent import lean
 
     lean.without_openssl()
-    from cladnet.agent import launch, network, service
+    from cladnet.agent import datapath_keeper, launch, service
     from cladnet.bench.nowhere import Nowhere
     from larva import codec
 
-    vars(network).update(
+    vars(datapath_keeper).update(
         take=lambda _kind, interface, _encrypted: Nowhere(interface),
         clear=lambda _interface, **_: None,  # no interface of this machine is its own
     )

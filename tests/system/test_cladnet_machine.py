@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from cladnet import keys, network_hosts, networks, rules
-from cladnet.agent import agent, attachment, network, presence, publisher
+from cladnet.agent import agent, attachment, datapath_keeper, network, presence, publisher
 from cladnet.agent.agent import Agent
 from cladnet.agent.discovery import Metadata
 from cladnet.agent.peering import wanted
@@ -394,9 +394,9 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
         if hasattr(module, "Reconciler"):
             monkeypatch.setattr(module, "Reconciler", Stepped)
     monkeypatch.setattr(attachment, "Presence", SteppedPresence)
-    monkeypatch.setattr(network, "take", lambda kind, interface, _: Table(kind, interface))
+    monkeypatch.setattr(datapath_keeper, "take", lambda kind, interface, _: Table(kind, interface))
     monkeypatch.setattr(network, "SAVE_S", 0.0)  # what is written later would depend on how fast this machine is
-    monkeypatch.setattr(network, "clear", lambda interface: Process.acting.kernel.pop(interface, None))
+    monkeypatch.setattr(datapath_keeper, "clear", lambda interface: Process.acting.kernel.pop(interface, None))
     for name in ("StatusTest", "Watchman", "Reporter"):
         monkeypatch.setattr(agent if hasattr(agent, name) else attachment, name, Unmeasured)
     monkeypatch.setattr(agent.discovery, "Changes", deaf)

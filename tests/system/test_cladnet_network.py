@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from cladnet import keys
-from cladnet.agent.network import RETRY_S, SAVE_S_PER_RULE, WHOLE_S, Network
+from cladnet.agent.datapath_keeper import WHOLE_S
+from cladnet.agent.network import RETRY_S, SAVE_S_PER_RULE, Network
 from cladnet.agent.peering import wanted
 from cladnet.agent.rule_cache import NetworkView, RuleCache
 from cladnet.datapath.protocol import Peer, PeerStatus, Tunnel

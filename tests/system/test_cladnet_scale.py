@@ -5,7 +5,7 @@ from unittest import mock
 
 import pytest
 
-from cladnet.agent import network
+from cladnet.agent import datapath_keeper
 from cladnet.bench import control, original, site
 from cladnet.bench.control import Fleet
 from cladnet.bench.figures import Alone, Measured, Original, results
@@ -31,7 +31,7 @@ def test_a_join_costs_the_same_among_few_and_more_and_the_original_more_among_mo
             await fleet.close()
         return found, theirs
 
-    with mock.patch.object(network, "clear"), site.running() as place:
+    with mock.patch.object(datapath_keeper, "clear"), site.running() as place:
         (few, more), (theirs_few, theirs_more) = asyncio.run(measure(place))
     assert few.transactions == more.transactions == 2  # the host's own word, and the controller's rule and claim
     assert few.reads == more.reads

@@ -28,7 +28,7 @@ from cladnet import keys, network_hosts, networks, seal
 from cladnet.access.keeper import AccessKeeper
 from cladnet.access.revocation import RevocationKeeper
 from cladnet.access.root import root_tls
-from cladnet.agent import network
+from cladnet.agent import datapath_keeper, network
 from cladnet.agent.attachment import Attachment
 from cladnet.control.controller import Controller
 from cladnet.datapath.protocol import Peer, Tunnel
@@ -241,8 +241,8 @@ def watched(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         patch.setenv("LARVA_STATE", str(tmp_path_factory.mktemp("state-a")))
         datapath = Recorder()
-        patch.setattr(network, "take", lambda _kind, _interface, _encryption: datapath)
-        patch.setattr(network, "clear", lambda _interface: None)
+        patch.setattr(datapath_keeper, "take", lambda _kind, _interface, _encryption: datapath)
+        patch.setattr(datapath_keeper, "clear", lambda _interface: None)
         a, b, c = site.enrol("a", site.red), site.join("b", site.red), site.join("c", site.blue)
         memory = Memory(tmp_path_factory.mktemp("memory") / "revocations.json")
         agent = Attachment(a.store, Facts(a), site.red, 0, revoked=memory.serials)  # type: ignore[arg-type]

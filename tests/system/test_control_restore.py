@@ -35,7 +35,7 @@ AGENT = """
     import json, os, signal, sys, threading
     from ipaddress import IPv4Address, IPv4Interface
     from pathlib import Path
-    from cladnet.agent import agent, discovery, network
+    from cladnet.agent import agent, datapath_keeper, discovery
     from cladnet.etcd.store import Store
     from cladnet.member import Identity, Member
     from cladnet.model import CloudFacts, DatapathKind, NetworkInterface
@@ -64,8 +64,8 @@ AGENT = """
             files.write_whole(state / "datapath.json", json.dumps(self.told))
 
     datapath = Recorded()
-    network.take = lambda kind, interface, encryption: datapath
-    network.clear = lambda interface: None
+    datapath_keeper.take = lambda kind, interface, encryption: datapath
+    datapath_keeper.clear = lambda interface: None
     discovery.metadata = lambda: discovery.Metadata(public_address=None, cloud=CloudFacts(provider="test"))
     eth0 = NetworkInterface(name="eth0", mtu=1500, addresses=(IPv4Interface(f"192.0.2.{number}/24"),))
     discovery.interfaces = lambda: (eth0,)
