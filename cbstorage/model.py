@@ -330,6 +330,8 @@ class MountState:
     """The driver that mounted it: ceph-fuse or kernel."""
     key: Fingerprint = ""
     """Of the key on the host's disk, by which it is mounted the next time."""
+    used: Fingerprint = ""
+    """Of the key by which it is mounted."""
     in_use: bool = False
     """It should be mounted anew for that key, and somebody uses it."""
     problem: str = ""

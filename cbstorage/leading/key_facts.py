@@ -111,7 +111,7 @@ def facts(one: Owned, entry: AuthEntry, heard: Told) -> Facts:
 def _holder(one: Owned, host: str, sealed: SealedKeys, heard: Told) -> Holder:
     if one.kind is Kind.MOUNT:
         report = heard.mounts.get((host, one.volume or ""))
-        held, used = {report.key} if report is not None else set(), set[str]()
+        held, used = ({report.key}, {report.used}) if report is not None else (set[str](), set[str]())
     else:
         told = heard.daemons.get(host)
         has = [key for key in (told.keys if told is not None else ()) if key.entity == one.entity]

@@ -2,7 +2,8 @@
 
 The key that follows is made beside the present one (`auth get-or-create-pending`), and both are good until it is
 first used or committed. Ceph 18.2.7 also takes it for used when somebody fails to log in by a wrong key, so the old one
-may end at any time. Each step is found anew from what Ceph, etcd and the hosts say: any may be done twice.
+may end at any time; and it may forget that it was used, so it is committed where all who have it say that they use it.
+Each step is found anew from what Ceph, etcd and the hosts say: any may be done twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ class Holder:
     held: frozenset[str] = frozenset()
     """What it says lies on its disk."""
     used: frozenset[str] = frozenset()
-    """What it says its running daemon was started with."""
+    """What it says its daemon was started with, or its volume mounted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,8 @@ def _both(facts: Facts, state: KeyState, due: Sequence[KeyRotation], *, may_comm
     hurry = hurried and may_commit
     if facts.kind is Kind.ADMIN:  # whoever commits it has to have it, etcd away or not
         hurry = hurry and any(facts.pending in one.held for one in facts.holders.values())
-    if hurry or (held and facts.kind is Kind.ADMIN):
+    used = all(facts.pending in one.used for one in facts.holders.values())
+    if hurry or used or (held and facts.kind is Kind.ADMIN):
         # Said before as well: no other daemon may be cut off while this one is.
         return Step(act=Act.COMMIT, state=replace(state, phase=KeyPhase.ENDING), again=True)
     return Step(act=Act.NONE, state=state, again=bool(hurried))

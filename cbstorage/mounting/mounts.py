@@ -58,9 +58,9 @@ class MountKeeper:
         """By volume, on that clock."""
         self._rotations: Sequence[KeyRotation] = ()
         self._ended: set[str] = set()
+        """Volumes of which an earlier key is good no more, and was not to be waited for."""
         self._in_use: set[str] = set()
         """Volumes that should be mounted anew for their key, and that somebody uses."""
-        """Volumes of which an earlier key is good no more, and was not to be waited for."""
 
     def prefixes(self) -> list[str]:
         """What wakes the reconciler."""
@@ -233,6 +233,7 @@ class MountKeeper:
     def _report(
         self, specification: MountSpecification, phase: MountPhase, *, client: str = "", problem: str = ""
     ) -> None:
+        directory = local.private_directory("mount", self._group) / specification.volume
         report = MountState(
             volume=specification.volume,
             volume_id=specification.volume_id,
@@ -240,7 +241,8 @@ class MountKeeper:
             path=specification.path,
             phase=phase,
             client=client,
-            key=renewal.held(local.private_directory("mount", self._group) / specification.volume),
+            key=renewal.held(directory),
+            used=renewal.used(directory) if phase is MountPhase.MOUNTED else "",
             in_use=phase is MountPhase.MOUNTED and specification.volume in self._in_use,
             problem=problem,
         )

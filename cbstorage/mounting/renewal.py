@@ -40,10 +40,16 @@ def note_use(directory: Path) -> None:
     files.write_if_changed(directory / _USED, held(directory))
 
 
+def used(directory: Path) -> str:
+    """The fingerprint of the key by which a volume was mounted; empty where nobody knows."""
+    noted = directory / _USED
+    return noted.read_text() if noted.exists() else ""
+
+
 def is_stale(directory: Path) -> bool:
     """Whether what is mounted was mounted by another key than the one on disk."""
-    used = directory / _USED
-    return not used.exists() or used.read_text() != held(directory)
+    noted = directory / _USED
+    return not noted.exists() or noted.read_text() != held(directory)
 
 
 def wanted(wishes: Iterable[KeyRotation], host: str, volume: str) -> bool:

@@ -178,6 +178,22 @@ def test_whoever_dies_a_key_is_replaced_and_nobody_is_locked_out(
     rotation.finish()
 
 
+@pytest.mark.parametrize("kind", [Kind.MOUNT, Kind.DAEMON])
+def test_a_key_whose_use_ceph_forgot_is_committed(kind: Kind) -> None:
+    rotation = Rotation(kind, 1, patient=True)
+    while rotation.state is None or rotation.state.phase is not KeyPhase.HELD:
+        rotation.look(3)
+        rotation.take_up()
+    following = rotation.pending
+    for _ in range(5):
+        rotation.look(3)
+    assert rotation.key == "k1", "it waits for its next mount or start"
+    rotation.used["h0"] = following
+    for _ in range(5):
+        rotation.look(3)
+    assert (rotation.key, rotation.pending, rotation.state.phase) == (following, "", KeyPhase.CURRENT)
+
+
 def test_a_key_that_was_made_after_a_wish_is_not_replaced_for_it() -> None:
     facts = Facts(
         entity="client.new", kind=Kind.MOUNT, key="k", made_at=NOW + timedelta(seconds=1), wishes=(wish(),),
