@@ -21,6 +21,7 @@ pytestmark = [
     pytest.mark.image,
     pytest.mark.root,
     pytest.mark.slow,
+    pytest.mark.timeout(3600),  # whoever comes first builds what is not in the cache
     pytest.mark.skipif(os.geteuid() != 0, reason="building an image needs root"),
     pytest.mark.skipif(not CLOCK.exists(), reason="needs the package faketime"),
 ]
