@@ -2,7 +2,7 @@
 
 The key that follows is made beside the present one (`auth get-or-create-pending`), and both are good until it is
 first used or committed. Ceph 18.2.7 also takes it for used when somebody fails to log in by a wrong key, so the old one
-may end at any time; and it may forget that it was used, so it is committed where all who have it say that they use it.
+may end at any time; and it was seen to keep both though the next was in use, which is then committed here.
 Each step is found anew from what Ceph, etcd and the hosts say: any may be done twice.
 """
 
