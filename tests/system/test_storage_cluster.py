@@ -636,7 +636,7 @@ def test_a_gateway_serves_a_volume_as_a_unit_of_its_machine(demo: Demo, hosts: l
 
 def test_storage_hosts_update_one_after_the_other(demo: Demo, hosts: list[str], tmp_path: Path) -> None:
     """A library of monitors and OSDs is replaced on two hosts that start at once; never is more than one OSD down."""
-    tree = demo.lab.machine(hosts[0]).place.tree
+    tree = demo.lab.machine(hosts[0]).place.source
     newer = archive.make(tmp_path / "security", tree, "libsnappy1v5", label="Debian-Security")
     archive.make(tmp_path / "main", tree, "libaio1t64", label="Debian")
     sources = "".join(f"deb [trusted=yes] file:/srv/archive/{name} ./\n" for name in ("security", "main"))
