@@ -44,6 +44,9 @@ _OLD_RIGHTS = ("revision of auth store is old", "revision in header is old")
 
 _TRY_ELSEWHERE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.INTERNAL)
 
+_LATE = ("context deadline exceeded", "context canceled")
+"""What a member says, with code UNKNOWN, when its own clock ended a call just before the caller's did."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
@@ -207,7 +210,7 @@ class Cluster:
                     reasons[endpoint.url] = error.details()
                     self._closed.wait(random.uniform(0.0, 0.02))  # noqa: S311 - jitter
                     continue
-                if error.code() not in _TRY_ELSEWHERE:
+                if error.code() not in _TRY_ELSEWHERE and not _is_late(error):
                     raise _translated(doing, endpoint, error) from error
                 uncertain = True
                 reasons[endpoint.url] = error.details() or error.code().name
@@ -312,6 +315,10 @@ def _identity(tls: TlsFiles | None) -> tuple[int, int] | None:
 
 def _any_of(endpoints: Sequence[Endpoint]) -> Endpoint:
     return random.choice(endpoints)  # noqa: S311 - spreads load, protects nothing
+
+
+def _is_late(error: Any) -> bool:
+    return error.code() == grpc.StatusCode.UNKNOWN and error.details() in _LATE
 
 
 def _translated(doing: str, endpoint: Endpoint, error: Any) -> LarvaError:
