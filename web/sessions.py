@@ -82,8 +82,9 @@ def holds(store: Store, claims: dict[str, object], now: float) -> User | None:
 def require_user() -> None:
     """Let the request of a page pass for whoever is known and may do this.
 
-    Looking takes the right to read, changing that to operate, or to use where it is about volumes; a tenant gets only
-    what is of one CLADNet of its own.
+    Looking takes the right to read, changing that to operate, or to use where it is about volumes, in the CLADNet that
+    the path names. A page of several shows each caller what is theirs (`visible`); changing something of none is not
+    for a tenant.
 
     Raises:
         NotAuthenticated: no valid token and no valid session.
@@ -91,12 +92,14 @@ def require_user() -> None:
     """
     identify()
     name = (request.view_args or {}).get("cladnet")
-    about_volumes = (request.blueprint or "").endswith("volumes")
-    right = Right.READ if request.method in ("GET", "HEAD") else Right.USE if about_volumes else Right.OPERATE
+    looks = request.method in ("GET", "HEAD")
+    about_volumes = ".volumes" in (request.blueprint or "")
+    right = Right.READ if looks else Right.USE if about_volumes else Right.OPERATE
     caller: Caller = g.caller
-    if name is None or caller.allows(right):
-        caller.require(right)
-    else:
+    if name is None:
+        if not looks:
+            caller.require(right)
+    elif not caller.allows(right):
         caller.require(right, visible.cladnet(name).id)
 
 

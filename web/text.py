@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from flask import has_request_context, request
 
-from web.words import english, korean
+from web.words import english, english_volumes, korean, korean_volumes
 
 COOKIE = "larva-language"
 _SCRIPTS = "live."
@@ -19,7 +19,10 @@ class Language(StrEnum):
     KOREAN = "ko"
 
 
-CATALOGUE: Mapping[Language, Mapping[str, str]] = {Language.ENGLISH: english.WORDS, Language.KOREAN: korean.WORDS}
+CATALOGUE: Mapping[Language, Mapping[str, str]] = {
+    Language.ENGLISH: english.WORDS | english_volumes.WORDS,
+    Language.KOREAN: korean.WORDS | korean_volumes.WORDS,
+}
 NAMES: Mapping[Language, str] = {Language.ENGLISH: "English", Language.KOREAN: "한국어"}
 """Each in its own language."""
 

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from web import sessions
 from web.account_model import User
 from web.pages import cladnets, hosts, language, login, overview, storage, topology, volumes
+from web.roles import Caller, Right
 from web.text import NAMES, for_scripts, text
 from web.text import language as its_language
 
@@ -37,7 +38,14 @@ def words() -> dict[str, object]:
         "script_words": for_scripts(),
         "user_name": user.name if user else None,
         "csrf_field": _csrf_field,
+        "may": _may,
     }
+
+
+def _may(right: str, group: str | None = None) -> bool:
+    """Whether a page shows the caller what it may not do without this right."""
+    caller: Caller = g.caller
+    return caller.allows(Right(right), group)
 
 
 def _csrf_field() -> Markup:

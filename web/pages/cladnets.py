@@ -9,7 +9,7 @@ from cladnet import keys, network_hosts, networks, paths, status_tests
 from cladnet.model import CladnetSpecification, Role, RuleType, TestSpecification
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
-from web import join_material
+from web import join_material, visible
 from web.context import store
 from web.join_material import JoinMaterial
 from web.pages import forms
@@ -48,13 +48,13 @@ def create() -> AnyResponse | tuple[str, int]:
 @blueprint.get("/cladnets/<cladnet>")
 def show(cladnet: str) -> str:
     """One CLADNet."""
-    return _show(networks.find(store(), cladnet))
+    return _show(visible.cladnet(cladnet))
 
 
 @blueprint.post("/cladnets/<cladnet>/join")
 def join(cladnet: str) -> str | tuple[str, int]:
     """Make user-data for new hosts and show it, this once."""
-    specification = networks.find(store(), cladnet)
+    specification = visible.cladnet(cladnet)
     try:
         made = join_material.make(
             specification.id,
@@ -72,7 +72,7 @@ def join(cladnet: str) -> str | tuple[str, int]:
 @blueprint.post("/cladnets/<cladnet>/status-tests")
 def ask_status(cladnet: str) -> AnyResponse:
     """Ask for a status test, for pages without scripts."""
-    specification = networks.find(store(), cladnet)
+    specification = visible.cladnet(cladnet)
     status_tests.request(store(), specification.id, trials=forms.integer("trials", what=text("status.trials")))
     return redirect(f"/cladnets/{specification.id}#latency", 303)
 
@@ -80,7 +80,7 @@ def ask_status(cladnet: str) -> AnyResponse:
 @blueprint.post("/cladnets/<cladnet>/delete")
 def delete(cladnet: str) -> AnyResponse | tuple[str, int]:
     """Delete a CLADNet whose ID was typed as confirmation."""
-    specification = networks.find(store(), cladnet)
+    specification = visible.cladnet(cladnet)
     try:
         if forms.field("confirm") != specification.id:
             hint = text("delete.mismatch.hint", wanted=specification.id)
@@ -95,7 +95,7 @@ def delete(cladnet: str) -> AnyResponse | tuple[str, int]:
 def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
     return render_template(
         "cladnets.html",
-        data={"cladnets": codec.to_builtins(networks.list_all(store()))},
+        data={"cladnets": codec.to_builtins(visible.cladnets())},
         rule_types=[RuleType.COST_PRIORITIZED, RuleType.BASIC],
         typed=typed,
         problem=problem,

@@ -5,10 +5,11 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from cbstorage.wanted import mounting, promises, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
-from cladnet import network_hosts, networks
+from cladnet import network_hosts
 from cladnet.placement.model import Survive
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
+from web import visible
 from web.api.volumes import shown
 from web.context import store
 from web.pages import forms
@@ -30,7 +31,7 @@ def list_all() -> str:
 def create() -> AnyResponse | tuple[str, int]:
     """Create what the form says; refused, the form comes back as it was typed."""
     try:
-        group = networks.find(store(), forms.field("cladnet")).id
+        group = visible.cladnet(forms.field("cladnet")).id
         size_bytes = int(forms.decimal("size", what=text("volume.size")) * GIB)
         promise = promises.parse(forms.field("survive") or None, forms.field("home"))
         volume = volumes.create(store(), group, forms.field("name"), size_bytes, promise)
@@ -74,15 +75,16 @@ def delete(cladnet: str, name: str) -> AnyResponse | tuple[str, int]:
 
 
 def _find(cladnet: str, name: str) -> VolumeView:
-    return volumes.find(store(), networks.find(store(), cladnet).id, name)
+    return volumes.find(store(), visible.cladnet(cladnet).id, name)
 
 
 def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
-    cladnets = networks.list_all(store())
+    cladnets = visible.cladnets()
+    seen = {each.id for each in cladnets}
     return render_template(
         "volumes.html",
         data={
-            "volumes": [codec.to_builtins(shown(view)) for view in volumes.list_all(store())],
+            "volumes": [codec.to_builtins(shown(view)) for view in volumes.list_all(store()) if view.group in seen],
             "cladnets": codec.to_builtins(cladnets),
         },
         cladnets=cladnets,
@@ -99,7 +101,7 @@ def _show(
     mount_problem: Problem | None = None,
     delete_problem: Problem | None = None,
 ) -> str:
-    cladnet = networks.find(store(), view.group)
+    cladnet = visible.cladnet(view.group)
     return render_template(
         "volume.html",
         volume=view,

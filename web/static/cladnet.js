@@ -83,7 +83,7 @@ on("status", (message) => {
   showStatus();
 });
 
-document.getElementById("status-form").addEventListener("submit", async (event) => {
+document.getElementById("status-form")?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const box = document.getElementById("status-problem");
   try {
