@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from images import artifacts, seal
+from images import artifacts, layin, seal
 from images.artifact import describe
 from images.artifacts import Manifest
 from images.cli import image
-from images.export import exporting, targets
+from images.export import exporting, launch_page, targets
 from images.export.exporting import Exported
 from images.stages import Cache
 from larva import codec, settings
@@ -27,6 +28,7 @@ MIB = 1 << 20
 SIZE = 64 * MIB
 SECTOR = 512
 STEM = "larva-0.1.0-full-amd64"
+PORTS = re.compile(r"\b\d{2,5}\b")
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,16 @@ def test_targets_are_exported_with_their_pages(tmp_path: Path) -> None:
     exporting.export("full", chosen, tmp_path)
     assert {path.stat().st_mtime_ns for path in same} == made
     assert not left(tmp_path)
+
+
+def test_the_launch_page_names_every_port_that_a_role_opens() -> None:
+    """But ssh, which every machine has; the firewall's own files say which there are."""
+    firewall = layin.LAID_IN / "package/usr/share/larva/nftables"
+    opened = {file.stem: set(PORTS.findall(file.read_text())) for file in firewall.glob("*.nft")}
+    rows = [line.split("|") for line in launch_page.PAGE.read_text().splitlines() if line.startswith("| ")]
+    named = {port for row in rows for port in PORTS.findall(row[1])}
+    assert opened.keys() >= {"control", "gateway"}
+    assert set().union(*opened.values()) <= named
 
 
 def test_an_image_that_was_not_built_is_told(tmp_path: Path) -> None:
