@@ -63,10 +63,17 @@ class Ground:
         }
         return labels[survive] if told[survive] else ()
 
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """What a home may be called that this host is in: its provider, and the region of it."""
+        if not self.cloud.provider:
+            return ()
+        provider = word(self.cloud.provider)
+        return provider, f"{provider}/{word(self.cloud.region)}"
+
     def is_in(self, home: str) -> bool:
         """Whether this host is at home."""
-        provider = word(self.cloud.provider)
-        return bool(self.cloud.provider) and home in (provider, f"{provider}/{word(self.cloud.region)}")
+        return home in self.homes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

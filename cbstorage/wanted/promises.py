@@ -42,6 +42,8 @@ class Preview:
     measured_at: datetime | None
     """When the oldest of the distances was measured that the writes' costs are made of; None where none was."""
     remarks: tuple[str, ...]
+    homes: tuple[str, ...]
+    """Where a volume may be written from."""
 
     def option(self, survive: Survive) -> Option:
         """One of them."""
@@ -84,6 +86,7 @@ def preview(store: Store, group: str, home: str = "") -> Preview:
         home=home, options=options, copies=MOST_COPIES, needed=NEEDED,
         measured_at=ground.measured_at(store, group, {one.place.host for one in there.ground}),
         remarks=tuple(_remarks(store, seen, there, options)),
+        homes=tuple(sorted({home for one in there.ground for home in one.homes[: 2 if one.cloud.region else 1]})),
     )  # fmt: skip
 
 

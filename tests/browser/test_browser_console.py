@@ -76,8 +76,13 @@ def test_a_network_and_a_volume_come_to_life(page: Page, console_url: str, conso
         ),
     )  # fmt: skip
     page.get_by_role("link", name="Volumes").click()
+    page.get_by_role("link", name="Create a volume").click()
+    expect(page.get_by_text("the storage cluster is not up yet")).to_be_visible(timeout=SLOW_MS)
+    page.get_by_role("button", name="Next").click()
     page.get_by_label("Name").fill("photos")
     page.get_by_label("Size, GiB").fill("0.5")
+    page.get_by_role("button", name="Next").click()
+    expect(page.get_by_role("heading", name="Create photos?")).to_be_visible(timeout=SLOW_MS)
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_role("heading", name="photos")).to_contain_text("pending", timeout=SLOW_MS)
     volume = find_volume(console_store, group, "photos")

@@ -1,9 +1,7 @@
 """Every page, as people differ: in light and dark, in both languages, on a telephone; and what axe says of each."""
 
-from pathlib import Path
-
 import pytest
-from browsing import HOSTILE, SLOW_MS, choose_language, log_in, shot
+from browsing import HOSTILE, SLOW_MS, choose_language, log_in, shot, violations
 from playwright.sync_api import Page, expect
 
 from cbstorage import keys as storage_keys
@@ -16,7 +14,6 @@ from cladnet.quality import Alarm, AlarmKind
 
 pytestmark = pytest.mark.browser
 
-AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 HOSTS = ("aws-1", "gcp-1", "azure-1", "aws-2")
 
 
@@ -57,13 +54,6 @@ def pages(group: str) -> dict[str, str]:
         "hosts": "/hosts", "host": f"/hosts/{group}/aws-1", "storage": "/storage", "volumes": "/volumes",
         "volume": f"/volumes/{group}/photos",
     }  # fmt: skip
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds, by rule and place."""
-    page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
-    return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
 @pytest.mark.parametrize(

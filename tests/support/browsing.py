@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 PASSWORD = "correct-horse-battery"
 SLOW_MS = 30_000
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
@@ -29,3 +30,10 @@ def choose_language(page: Page, language: str) -> None:
     if page.locator("html").get_attribute("lang") != language:
         page.locator(f"button[name='language'][value='{language}']").click()
     expect(page.locator(f"html[lang='{language}']")).to_be_attached(timeout=SLOW_MS)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, by rule and place."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+    return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]

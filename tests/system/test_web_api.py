@@ -104,6 +104,7 @@ PAGES = [
     "/hosts/a/b",
     "/topology",
     "/volumes",
+    "/volumes/new",
     "/volumes/a/b",
     "/api",
 ]
@@ -128,7 +129,7 @@ def test_nobody_is_sent_to_the_login(client: FlaskClient, path: str) -> None:
 
 def test_every_route_is_described_or_a_page_that_these_tests_know(app: Flask) -> None:
     known = {"/v1/events", "/login", "/logout", "/language", "/static/<path:filename>"}
-    forms = {"/cladnets/?/join", "/cladnets/?/status-tests", "/cladnets/?/delete"}
+    forms = {"/cladnets/?/join", "/cladnets/?/status-tests", "/cladnets/?/delete", "/volumes/?"}
     forms |= {"/volumes/?/?/mount", "/volumes/?/?/delete"}
     pages = forms | {re.sub("(?<=/)[ab](?=/|$)", "?", path) for path in PAGES}
     for rule in app.url_map.iter_rules():
@@ -429,9 +430,9 @@ def test_forms_with_nonsense_say_so(client: FlaskClient, console_store: Store, a
     log_in(client)
     token = csrf_of(client, "/cladnets")
     for path, form, said in (
-        ("/volumes", {"name": "a", "size": "much", "cladnet": group}, "much"),
-        ("/volumes", {"name": "a", "size": "inf", "cladnet": group}, "inf"),
-        ("/volumes", {"name": "a", "size": "1", "cladnet": "nobody"}, "nobody"),
+        (f"/volumes/{group}", {"name": "a", "size": "much"}, "much"),
+        (f"/volumes/{group}", {"name": "a", "size": "inf"}, "inf"),
+        ("/volumes/nobody", {"name": "a", "size": "1"}, "nobody"),
         (f"/cladnets/{group}/join", {"uses": "x", "hours": "1", "roles": "member"}, "x"),
         (f"/cladnets/{group}/join", {"uses": "1", "hours": "nan", "roles": "member"}, "nan"),
         (f"/cladnets/{group}/join", {"uses": "1", "hours": "1", "roles": "king"}, "king"),

@@ -148,6 +148,12 @@ def test_pages_keep_to_the_roles_too(app: Flask, console_store: Store, role: Acc
     assert gone == (422 if operates else 403)
     used = client.post("/volumes/own/photos/mount", data={}).status_code
     assert used == (403 if role is AccountRole.VIEWER else 404), "there is no such volume"
+    for cladnet in ("own", "foreign"):
+        made = client.post(f"/volumes/{cladnet}", data={"name": "photos", "size": "1", "confirmed": "yes"}).status_code
+        hidden = cladnet == "foreign" and not looks
+        assert made == (403 if role is AccountRole.VIEWER else 404), "there is no storage, or no such CLADNet"
+        offered = client.get(f"/volumes/new?cladnet={cladnet}").status_code
+        assert offered == (404 if hidden else 403 if role is AccountRole.VIEWER else 200)
     old = client.get("/v1/control/cladnet/own/command/UP").status_code
     assert (old < 400) == operates, "which the old service does by GET"
 

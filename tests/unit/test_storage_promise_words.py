@@ -13,7 +13,9 @@ from cladnet.placement.model import Survive
 def preview(measured_at: datetime | None) -> Preview:
     cost = WriteLatency(expected_ms=20.0, worst_ms=40.0)
     option = Option(survive=Survive.CSP, missing="", write=cost, unwise=False)
-    return Preview(home="", options=(option,), copies=3, needed=2, measured_at=measured_at, remarks=("remark",))
+    return Preview(
+        home="", options=(option,), copies=3, needed=2, measured_at=measured_at, remarks=("remark",), homes=()
+    )
 
 
 def test_old_distances_are_told_with_their_time(capsys: pytest.CaptureFixture) -> None:

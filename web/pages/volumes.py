@@ -1,44 +1,38 @@
 """The list of volumes, and one volume with its mounts."""
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, g, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from cbstorage.wanted import mounting, promises, sizes, volumes
+from cbstorage.wanted import mounting, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import network_hosts
-from cladnet.placement.model import Survive
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
 from web import visible
 from web.api.volumes import shown
 from web.context import store
-from web.pages import forms
+from web.pages import forms, new_volume
 from web.problems import Problem, problem_of
+from web.roles import Right
 from web.text import text
 
 blueprint = Blueprint("volumes", __name__)
-
-GIB = 1 << 30
+blueprint.register_blueprint(new_volume.blueprint)
 
 
 @blueprint.get("/volumes")
 def list_all() -> str:
-    """Every volume, and the form for another."""
-    return _list(typed={}, problem=None)
-
-
-@blueprint.post("/volumes")
-def create() -> AnyResponse | tuple[str, int]:
-    """Create what the form says; refused, the form comes back as it was typed."""
-    try:
-        group = visible.cladnet(forms.field("cladnet")).id
-        size_bytes = int(forms.decimal("size", what=text("volume.size")) * GIB)
-        promise = promises.parse(forms.field("survive") or None, forms.field("home"))
-        volume = volumes.create(store(), group, forms.field("name"), size_bytes, promise)
-    except LarvaError as error:
-        problem = problem_of(error)
-        return _list(typed=request.form.to_dict(), problem=problem), problem.status
-    return redirect(f"/volumes/{group}/{volume.name}", 303)
+    """The volumes of every CLADNet that the caller sees."""
+    cladnets = visible.cladnets()
+    seen = {each.id for each in cladnets}
+    return render_template(
+        "volumes.html",
+        data={
+            "volumes": [codec.to_builtins(shown(view)) for view in volumes.list_all(store()) if view.group in seen],
+            "cladnets": codec.to_builtins(cladnets),
+        },
+        uses=any(g.caller.allows(Right.USE, each) for each in (None, *seen)),
+    )
 
 
 @blueprint.get("/volumes/<cladnet>/<name>")
@@ -76,22 +70,6 @@ def delete(cladnet: str, name: str) -> AnyResponse | tuple[str, int]:
 
 def _find(cladnet: str, name: str) -> VolumeView:
     return volumes.find(store(), visible.cladnet(cladnet).id, name)
-
-
-def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
-    cladnets = visible.cladnets()
-    seen = {each.id for each in cladnets}
-    return render_template(
-        "volumes.html",
-        data={
-            "volumes": [codec.to_builtins(shown(view)) for view in volumes.list_all(store()) if view.group in seen],
-            "cladnets": codec.to_builtins(cladnets),
-        },
-        cladnets=cladnets,
-        typed=typed,
-        policies=[each.value for each in Survive],
-        problem=problem,
-    )
 
 
 def _show(
