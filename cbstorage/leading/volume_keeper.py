@@ -1,31 +1,28 @@
 """The reconciler of volumes: the leading monitor's host makes, sizes, hands out and removes them."""
 
 import logging
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from cbstorage import ground, keys, mirror_records, records, view
-from cbstorage.ceph import cephx, sealed_keys
+from cbstorage.ceph import cephx
 from cbstorage.ceph.monitor import Monitors
-from cbstorage.host import local, services
-from cbstorage.leading import leadership, promise_pools, tree
+from cbstorage.host import local
+from cbstorage.leading import leadership, mount_keys, promise_pools, tree
 from cbstorage.leading.connection_keeper import ConnectionKeeper
 from cbstorage.leading.copy_access import CopyAccess
 from cbstorage.leading.copy_keeper import CopyKeeper
 from cbstorage.leading.metadata_servers import active_metadata_servers
 from cbstorage.leading.mirror_keeper import MirrorKeeper
+from cbstorage.leading.mount_keys import MountKeys
 from cbstorage.leading.patience import Patience
 from cbstorage.leading.snapshot_keeper import SnapshotKeeper
 from cbstorage.leading.trash_keeper import TrashKeeper
 from cbstorage.leading.volume_plan import Desired, is_made, lingering, plan
 from cbstorage.model import (
-    FILE_SYSTEM,
-    MountSpecification,
-    SealedKeys,
     VolumePhase,
     VolumeSpecification,
     VolumeState,
@@ -33,7 +30,7 @@ from cbstorage.model import (
 from cbstorage.view import View
 from cbstorage.volume_model import Trashed
 from cladnet.etcd.store import Condition, Delete, Put, Store, Versioned
-from larva.errors import Conflict, LarvaError, NotFound, Unavailable
+from larva.errors import Conflict, LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +39,6 @@ LOOK_S = 30.0
 UNSETTLED_S = 2.0
 LINGER_S = 120.0
 """How long a host may take to let go of a mount that nobody wants; then its key goes, and it is shut out."""
-
-
-def _is_mount_entity(entity: str, host: str, name: str) -> bool:
-    """Whether an identity is one by which this host mounts a volume of this name: what stands in etcd may say more."""
-    return re.fullmatch(rf"client\.{re.escape(name)}\.[0-9a-f]{{8}}\.{re.escape(host)}(\.ro)?", entity) is not None
 
 
 class VolumeKeeper:
@@ -63,6 +55,7 @@ class VolumeKeeper:
         self._snapshots = SnapshotKeeper(store, group, self._snap)
         self._trash = TrashKeeper(store, self._purge)
         self._connections = ConnectionKeeper(store, group, self._end_sessions)
+        self._keys = MountKeys(store, group, self._evict)
         self._patience = Patience[tuple[str, str]](LINGER_S)
 
     def prefixes(self) -> list[str]:
@@ -123,6 +116,7 @@ class VolumeKeeper:
     def _act(self, monitors: Monitors, seen: View, desired: Desired) -> bool:
         """Do what the plan says; True when nothing was left undone."""
         seal_keys = {host: information.seal_key for host, information in seen.hosts.items()}
+        desired = replace(desired, dead=mount_keys.dead(monitors, desired))
         leaving = lingering(desired, seal_keys)
         todo = plan(desired, seal_keys, self._patience.overdue(leaving))
         # What goes on with the next look: a removal that is not through, and what may be done once keys are back.
@@ -136,10 +130,10 @@ class VolumeKeeper:
         for mount in todo.hand_out:
             volume = volumes[mount.volume]
             given = desired.handed_out.get((mount.host, mount.volume))
-            settled &= self._apart(partial(self._hand_out, monitors, seen, volume, mount, given))
+            settled &= self._apart(partial(self._keys.hand_out, monitors, seen, volume, mount, given))
         if todo.take_back:
             back = {pair: desired.handed_out[pair] for pair in todo.take_back}
-            settled &= self._apart(partial(self._take_back, monitors, active, back))
+            settled &= self._apart(partial(self._keys.take_back, monitors, active, back))
         for item in todo.remove:
             settled &= self._try(item.value, partial(self._discard, item))
         whole = [
@@ -230,50 +224,6 @@ class VolumeKeeper:
         if not self._store.transact(still, [Put(keys.volume_state(self._group, volume.name), state)]):
             raise Conflict(f"volume {volume.name} became another's mirror meanwhile, or is one no longer")
         log.info("volume %s is ready: %s", volume.name, volume.path)
-
-    def _hand_out(
-        self,
-        monitors: Monitors,
-        seen: View,
-        volume: VolumeSpecification,
-        mount: MountSpecification,
-        given: Versioned[SealedKeys] | None,
-    ) -> None:
-        caps = cephx.volume_caps(
-            file_system=FILE_SYSTEM,
-            path=volume.path,
-            data_pool=volume.data_pool,
-            namespace=volume.namespace,
-            read_only=mount.read_only,
-        )
-        identity = services.get_or_create(monitors, volume.entity(mount.host, read_only=mount.read_only), caps)
-        sealed = sealed_keys.seal_keys(seen.hosts[mount.host].seal_key, [identity])
-        key = keys.mount_key(self._group, mount.host, volume.name)
-        if given is None:
-            self._store.create(key, sealed)
-        else:
-            self._store.replace(given, sealed)
-        log.info("gave %s its key for volume %s", mount.host, volume.name)
-
-    def _take_back(
-        self, monitors: Monitors, active: tuple[str, ...], back: Mapping[tuple[str, str], Versioned[SealedKeys]]
-    ) -> None:
-        """Remove identities and end what they still have open: a key that is gone leaves its sessions alive."""
-        ended = []
-        for (host, name), given in back.items():
-            for one in given.value.keys:
-                if not _is_mount_entity(one.entity, host, name):
-                    log.warning("%s is not taken back: %s names it", one.entity, given.key)
-                    continue
-                try:
-                    monitors.run("auth rm", entity=one.entity)
-                except NotFound:
-                    log.debug("%s was gone already", one.entity)
-                ended.append(one.entity)
-        self._evict(ended, active)
-        for (host, name), given in back.items():
-            self._store.delete(given.key, revision=given.revision)
-            log.info("took the key for volume %s back from %s", name, host)
 
     def _end_sessions(self, monitors: Monitors, entities: Sequence[str]) -> None:
         self._evict(entities, active_metadata_servers(monitors))

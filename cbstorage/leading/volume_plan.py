@@ -30,6 +30,8 @@ class Desired:
     """By the id of the volume that is filled."""
     shares: Mapping[str, VolumeShares] = field(default_factory=dict)
     """By the id of the volume that is kept for some hosts only."""
+    dead: frozenset[tuple[str, str]] = frozenset()
+    """Host and volume of the keys that were handed out and open nothing any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,10 @@ def plan(desired: Desired, seal_keys: Mapping[str, str], overdue: Collection[tup
             for (host, name), mount in wanted.items()
             if name not in filling
             if (host, name) not in desired.handed_out
-            or ((host, name) in held and desired.handed_out[host, name].value.seal_key != seal_keys[host])
+            or (
+                (host, name) in held
+                and (desired.handed_out[host, name].value.seal_key != seal_keys[host] or (host, name) in desired.dead)
+            )
         ),
         take_back=tuple(
             pair for pair in desired.handed_out if pair not in in_use or pair not in held or pair[1] in filling

@@ -30,10 +30,11 @@ result = codec.to_builtins(tree.run(order))
 
 
 KEEP = """
+from dataclasses import replace
 from unittest.mock import Mock
 from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import local
-from cbstorage.leading import volume_keeper, volume_plan
+from cbstorage.leading import metadata_servers, mount_keys, tree, volume_plan
 from cbstorage.model import MountPhase, MountSpecification, MountState, SealedKey, SealedKeys, VolumeSpecification
 from cbstorage.share_model import VolumeShares
 from cladnet.etcd.store import Versioned
@@ -54,12 +55,25 @@ desired = volume_plan.Desired(
     },
     shares={volume.id: record},
 )
+failed = replace(
+    desired,
+    reports={(host, volume.name): MountState(host=host, phase=MountPhase.FAILED, **about) for host in hosts},
+)
 back = volume_plan.plan(desired, {host: host for host in hosts}).take_back
-keeper = volume_keeper.VolumeKeeper(Mock(), volume.group, "aws-1")
+def evict(entities, servers):
+    ended = tuple(tree.Evict(entity=entity, servers=servers) for entity in entities)
+    order = tree.Order(entity="client.admin", keyring=local.keyring_of("client.admin"), evict=ended)
+    tree.carry_out(order)
+
+
+held = mount_keys.MountKeys(Mock(), volume.group, evict)
 with Monitors(local.CONFIGURATION, entity="client.admin", keyring=local.keyring_of("client.admin")) as monitors:
-    active = volume_keeper.active_metadata_servers(monitors)
-    keeper._take_back(monitors, active, {pair: desired.handed_out[pair] for pair in back})
-result = [host for host, _ in back]
+    before = mount_keys.dead(monitors, failed)
+    active = metadata_servers.active_metadata_servers(monitors)
+    held.take_back(monitors, active, {pair: desired.handed_out[pair] for pair in back})
+    dead = sorted(host for host, _ in mount_keys.dead(monitors, failed) - before)
+    assert mount_keys.dead(monitors, desired) == before == frozenset()
+result = {"back": [host for host, _ in back], "dead": dead}
 """
 
 
@@ -132,13 +146,15 @@ def test_a_live_mount_ends_with_its_share_and_others_go_on(small_ceph: SmallCeph
     with mounted(small_ceph, made, "aws-1") as lost, mounted(small_ceph, made, "gcp-1") as kept:
         lost.write("note", b"there")
         shares = [{"host": "gcp-1"}]
-        assert small_ceph.python(KEEP, volume=plain, hosts=["aws-1", "gcp-1"], shares=shares) == ["aws-1"]
+        done = small_ceph.python(KEEP, volume=plain, hosts=["aws-1", "gcp-1"], shares=shares)
+        assert done == {"back": ["aws-1"], "dead": ["aws-1"]}, "its key opens nothing, wherever it still is"
         with pytest.raises(LarvaError):
             lost.write("note", b"after")
         kept.write("note", b"still here")
         assert kept.read("note") == b"still here"
         shares[0]["read_only"] = True  # the key that can write goes; the next one cannot
-        assert small_ceph.python(KEEP, volume=plain, hosts=["gcp-1"], shares=shares) == ["gcp-1"]
+        done = small_ceph.python(KEEP, volume=plain, hosts=["gcp-1"], shares=shares)
+        assert done == {"back": ["gcp-1"], "dead": ["gcp-1"]}
         with pytest.raises(LarvaError):
             kept.write("note", b"after")
     assert not [one for one in small_ceph.ceph("auth", "ls")["auth_dump"] if made.id in one["entity"]]

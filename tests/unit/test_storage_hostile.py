@@ -14,10 +14,9 @@ from cbstorage.ceph import sealed_keys
 from cbstorage.ceph.cephx import Identity
 from cbstorage.host import claim, device, osd
 from cbstorage.host.device import Label
-from cbstorage.leading import tree as trees
 from cbstorage.leading import volume_plan as keeper
+from cbstorage.leading.mount_keys import MountKeys
 from cbstorage.leading.tree import Tree
-from cbstorage.leading.volume_keeper import VolumeKeeper
 from cbstorage.mirror_model import MirrorState, VolumeMirror
 from cbstorage.model import (
     ClusterSpecification,
@@ -112,15 +111,14 @@ class Deleting:
         ("osd.0", False),
     ],
 )
-def test_only_a_mount_s_own_key_is_ever_taken_back(entity: str, removed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_mount_s_own_key_is_ever_taken_back(entity: str, removed: bool) -> None:
     monitors, store = Recorder(), Deleting()
-    kept = VolumeKeeper(store, "g", "aws-1")  # type: ignore[arg-type]
     given = Versioned("k", SealedKeys(seal_key="", keys=(SealedKey(entity=entity, box=""),)), 1)
-    ended: list[trees.Evict] = []
-    monkeypatch.setattr(kept, "_order", lambda *, evict: ended.extend(evict))
-    kept._take_back(monitors, ("mds-1",), {("aws-1", "data"): given})  # type: ignore[arg-type]
+    ended: list[tuple[list[str], tuple[str, ...]]] = []
+    kept = MountKeys(store, "g", lambda entities, servers: ended.append((list(entities), servers)))  # type: ignore[arg-type]
+    kept.take_back(monitors, ("mds-1",), {("aws-1", "data"): given})  # type: ignore[arg-type]
     assert bool(monitors.told) is removed
-    assert [(one.entity, one.servers) for one in ended] == ([(entity, ("mds-1",))] if removed else [])
+    assert ended == [([entity] if removed else [], ("mds-1",))]
 
 
 def wish(name: str, path: str) -> MountSpecification:

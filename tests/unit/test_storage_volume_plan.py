@@ -88,6 +88,20 @@ def test_a_key_is_sealed_anew_for_a_host_that_was_installed_anew() -> None:
     assert [one.host for one in plan.hand_out] == ["aws-1"]
 
 
+def test_a_key_that_opens_nothing_any_more_is_made_anew() -> None:
+    """As of a host that came back while its key was being taken away; not that of one that has left."""
+    pair = ("aws-1", "data")
+    state = replace(
+        desired(mounts=("aws-1",), keys={"aws-1": given_key("aws-1", "seal-a")}), dead=frozenset({pair})
+    )  # fmt: skip
+    plan = keeper.plan(state, HOSTS)
+    assert [one.host for one in plan.hand_out] == ["aws-1"]
+    assert not plan.take_back
+    gone = keeper.plan(state, {})
+    assert not gone.hand_out
+    assert gone.take_back == (pair,)
+
+
 def test_no_key_for_a_host_that_left() -> None:
     assert not keeper.plan(desired(mounts=("gone",)), HOSTS).hand_out
 
