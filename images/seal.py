@@ -3,18 +3,16 @@
 minisign -V -p image-signing.pub -m SHA256SUMS && sha256sum -c SHA256SUMS
 """
 
-import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from images.artifact import describe
-from larva import files, process
+from larva import files, process, sealed
 from larva.errors import MalformedData, NotFound, ProgramFailed, Refused
 
-SUMS = "SHA256SUMS"
-SIGNATURE = "SHA256SUMS.minisig"
-LINE = re.compile(r"([0-9a-f]{64})  ([A-Za-z0-9._+-]+)")
+SUMS = sealed.SUMS
+SIGNATURE = sealed.SIGNATURE
 TIMEOUT_S = 30
 
 
@@ -71,7 +69,7 @@ def _without_comments(key: bytes) -> list[bytes]:
 
 def public_key(directory: Path) -> Path:
     """Return where the public key lies whose images are believed."""
-    return directory / "image-signing.pub"
+    return sealed.public_key(directory)
 
 
 def write(directory: Path, secret: Path, *, comment: str) -> None:
@@ -117,7 +115,7 @@ def check(directory: Path, public: Path, *, only: Iterable[str] = ()) -> str:
             f"{directory / SUMS} is not signed by the key {public}",
             hint="do not use this image: it was changed, or is signed by somebody else",
         ) from error
-    listed = read_sums(directory)
+    listed = sealed.parse((directory / SUMS).read_bytes(), source=str(directory / SUMS))
     wanted = set(only)
     if unknown := wanted - listed.keys():
         raise MalformedData(f"{directory / SUMS} does not list {', '.join(sorted(unknown))}")
@@ -128,21 +126,6 @@ def check(directory: Path, public: Path, *, only: Iterable[str] = ()) -> str:
             hint=f"remove {directory.resolve()}, then build or fetch it again",
         )
     return said.partition("Trusted comment: ")[2].strip()
-
-
-def read_sums(directory: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file that is listed; no name leads out of the directory.
-
-    Raises:
-        MalformedData: the list has another form.
-    """
-    listed = {}
-    for line in (directory / SUMS).read_text(errors="replace").splitlines():
-        found = LINE.fullmatch(line)
-        if found is None or found[2] in {".", ".."}:
-            raise MalformedData(f"{directory / SUMS} has a line that is no checksum: {line!r}")
-        listed[found[2]] = found[1]
-    return listed
 
 
 def _is_not(path: Path, sha256: str) -> bool:

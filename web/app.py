@@ -8,7 +8,7 @@ from flask import Flask
 from cladnet.enrol.authority import Authority
 from cladnet.etcd.store import Store
 from larva import settings
-from web import api, compression, events, pages, problems, security, sessions
+from web import api, compression, events, image_shelf, pages, problems, security, sessions
 from web.api import document
 from web.cbnetwork import routes as cbnetwork
 from web.context import EXTENSION, Console
@@ -27,6 +27,7 @@ def create_app(
     admit: Callable[[str], None] | None = None,
     hand_over: Callable[[str], str] | None = None,
     state_directory: Path | None = None,
+    images: Path | None = None,
     secure: bool = True,
 ) -> Flask:
     """Return the console; it opens etcd only when the first request needs it.
@@ -37,6 +38,7 @@ def create_app(
         admit: gives an enrolled host its rights in etcd; without it the controller does.
         hand_over: seals a further control node's secrets to its key; without it none can be enrolled here.
         state_directory: where the session key and the first password are kept; this host's own by default.
+        images: where the images are that are handed out; without it where this host's join file says.
         secure: whether it is served by TLS; without it cookies travel in the clear: for tests on loopback.
     """
     app = Flask("web", static_folder="static", template_folder="templates")
@@ -53,6 +55,7 @@ def create_app(
         state_directory=directory,
         hub=Hub(lambda: console.store()),
         login_guard=LoginGuard(),
+        images=lambda: images or image_shelf.place(directory),
     )
     app.extensions[EXTENSION] = console
     problems.register(app)

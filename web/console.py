@@ -41,6 +41,10 @@ def console() -> None:
     "--cb-network-listen", "local", metavar="ADDRESS:PORT", default="127.0.0.1:8053", show_default=True,
     help="Where the old cb-network service's API is served without a login: on loopback only. `off`: nowhere.",
 )  # fmt: skip
+@click.option(
+    "--images", type=click.Path(file_okay=False, path_type=Path),
+    help="Where the images are that it hands out; default: [control] images of join.toml, else /var/lib/larva/images.",
+)  # fmt: skip
 @click.option("--insecure-http", is_flag=True, help="Without TLS; on loopback only, for tests.")
 @click.option("--etcd", "endpoints", multiple=True, help="Plain etcd endpoint instead of this host's; for tests.")
 def serve_command(
@@ -49,6 +53,7 @@ def serve_command(
     certificate: Path | None,
     key: Path | None,
     local: str,
+    images: Path | None,
     insecure_http: bool,
     endpoints: tuple[str, ...],
 ) -> None:
@@ -78,6 +83,7 @@ def serve_command(
             open_authority=lambda: Authority.load(authority),
             admit=None if endpoints else _admit,
             hand_over=None if endpoints else handover.sealed_for,
+            images=images,
             secure=tls is not None,
         )
 

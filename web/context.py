@@ -9,6 +9,7 @@ from typing import cast
 from flask import current_app, g
 
 from cladnet.etcd.store import Store
+from web.checksums import Checksums
 from web.hub import Hub
 from web.login_guard import LoginGuard
 
@@ -17,12 +18,15 @@ EXTENSION = "larva"
 
 @dataclass(slots=True, kw_only=True)
 class Console:
-    """The process's connection to etcd, its event hub and its memory of failed logins."""
+    """The process's connection to etcd, its event hub, and its memory of failed logins and of files' checksums."""
 
     open_store: Callable[[], Store]
     state_directory: Path
     hub: Hub
     login_guard: LoginGuard
+    images: Callable[[], Path]
+    """Where the images are that are handed out."""
+    checksums: Checksums = field(default_factory=Checksums)
     _store: Store | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -14,6 +14,7 @@ from larva import __version__, codec
 from web import body, idempotency, problems
 from web.api.paging import Page
 from web.api.routing import IF_MATCH, IN_PATH, Operation, operation_of
+from web.downloads import Download
 from web.problems import Problem
 from web.roles import ALLOWED, Right
 
@@ -117,6 +118,7 @@ def _operation(route: Route, schema_of: Mapping[Any, Any], named: Mapping[str, A
         "description": "\n".join(filter(None, (rest.strip(), _who(operation.right)))),
         "parameters": [*_path(route), *_query(operation, schema_of, named), *_headers(operation)],
         "responses": {str(operation.status): _answer(operation, schema_of)}
+        | _parts(operation)
         | {str(status): {"$ref": f"#/components/responses/{_phrase(status)}"} for status in refusals(route)},
         "security": [] if operation.right is Right.PUBLIC else [{"token": []}, {"session": []}],
         "x-larva-right": operation.right.value,
@@ -137,11 +139,13 @@ def refusals(route: Route) -> tuple[int, ...]:
         found |= {*_BODY}
     if operation.resource is not None and route.method != "GET":
         found.add(412)
+    if operation.answer is Download:
+        found.add(416)
     return tuple(sorted(found))
 
 
 def _problems() -> tuple[int, ...]:
-    return tuple(sorted({*_ALWAYS, *_LOGIN, *_BODY, *_CHANGE, 412, 429}))
+    return tuple(sorted({*_ALWAYS, *_LOGIN, *_BODY, *_CHANGE, 412, 416, 429}))
 
 
 def _subject(route: Route) -> str:
@@ -168,7 +172,7 @@ def _answer(operation: Operation, schema_of: Mapping[Any, Any]) -> dict[str, Any
     told: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if operation.answer is not None:
         schema = schema_of[operation.answer] if operation.media_type == body.JSON else {"type": "string"}
-        told["content"] = {operation.media_type: {"schema": schema}}
+        told["content"] = {operation.media_type: {} if operation.answer is Download else {"schema": schema}}
     headers = {"Location": "Where it is."} if operation.located else {}
     if operation.resource is not None and operation.answer is not None:
         headers["ETag"] = "Its revision, for `If-Match`."
@@ -179,6 +183,14 @@ def _answer(operation: Operation, schema_of: Mapping[Any, Any]) -> dict[str, Any
     return told
 
 
+def _parts(operation: Operation) -> dict[str, Any]:
+    """How a file is answered of which the caller wants a part, or has it already."""
+    if operation.answer is not Download:
+        return {}
+    part = {"description": "The bytes that `Range` names.", "content": {operation.media_type: {}}}
+    return {"206": part, "304": {"description": "The caller has it: `If-None-Match` names its ETag."}}
+
+
 def _headers(operation: Operation) -> Iterator[dict[str, Any]]:
     asked = {}
     if operation.resource is not None and operation.method != "GET":
@@ -187,6 +199,8 @@ def _headers(operation: Operation) -> Iterator[dict[str, Any]]:
         asked[idempotency.HEADER] = (
             "Asked again under the same key within a day, it is answered as before and not done twice."
         )
+    if operation.answer is Download:
+        asked["Range"] = "The bytes that are wanted, as `bytes=1048576-`; all without it."
     for name, words in asked.items():
         yield {"name": name, "in": "header", "required": False, "description": words, "schema": {"type": "string"}}
 

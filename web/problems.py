@@ -63,7 +63,7 @@ def answer(error: Exception) -> Response:
     say_when(response, error)
     if isinstance(error, HTTPException):
         for name, value in error.get_headers():
-            if name == "Allow":
+            if name in ("Allow", "Content-Range"):
                 response.headers[name] = value
     return response
 

@@ -26,7 +26,7 @@ class Right(StrEnum):
     PUBLIC = "public"
     """Nothing: who has no login is to reach it."""
     OWN = "own"
-    """To be somebody: it is about the caller's own account, or answers each with what is theirs."""
+    """To be somebody: it is about the caller's own account, answers each with what is theirs, or is for everybody."""
     READ = "read"
     USE = "use"
     """Volumes of a CLADNet: to make, share, mount and delete them."""

@@ -45,6 +45,8 @@ class Control:
     """What other clouds reach; None leaves it to the provider's metadata."""
     admin_password: str | None = field(default=None, repr=False)
     """The console's first account; None has one generated."""
+    images: Path | None = None
+    """Where images lie that the console hands out, a sealed directory each; None is `/var/lib/larva/images`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +122,8 @@ class JoinFile:
                 )
             if not self.join.token:
                 raise wrong("join.token", "the token is empty", "`larva enrol token create` prints one")
+        if self.control.images is not None and not self.control.images.is_absolute():
+            raise wrong("control.images", f"{self.control.images} is not absolute", "start the path with /")
         for number, device in enumerate(self.storage.devices):
             if not device.is_absolute():
                 raise wrong(f"storage.devices[{number}]", f"{device} is not absolute", "start the path with /")

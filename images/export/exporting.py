@@ -7,6 +7,7 @@ from pathlib import Path
 from images import artifacts, recipe, seal
 from images.artifact import Artifact, describe
 from images.export import launch_page, source, writing
+from images.export.launch_page import Launch
 from images.export.targets import Target
 from images.formats.format import Disk
 from images.stages import Cache, Stage, digest, require_space
@@ -34,6 +35,7 @@ class Exported:
     source: str
     raw_sha256: str
     reader: str
+    launch: Launch
 
 
 def export(profile: str, targets: Mapping[str, Target], directory: Path) -> dict[Path, Exported]:
@@ -108,9 +110,9 @@ def stage(
             )
         exported = Exported(
             target=name, format=target.format, file=written.file, source=source, raw_sha256=written.raw_sha256,
-            reader=written.reader,
+            reader=written.reader, launch=launch_page.launch(target, written.file),
         )  # fmt: skip
-        (directory / PAGE).write_text(launch_page.render(target, written.file, source=source, epoch=epoch))
+        (directory / PAGE).write_text(launch_page.render(exported.launch, written.file, source=source, epoch=epoch))
         (directory / RECORD).write_bytes(codec.encode(exported) + b"\n")
         seal.write(directory, signing_key, comment=f"larva for {name}, {source}")
 

@@ -1,5 +1,6 @@
-"""The page that tells how an exported disk is launched, made from the table of targets."""
+"""How an exported disk is launched, made from the table of targets: as values, and as a page."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
@@ -10,7 +11,28 @@ from images.export.targets import Target
 PAGE = Path(__file__).parent / "launch.md"
 
 
-def render(target: Target, file: Artifact, *, source: str, epoch: int) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What somebody needs who launches the disk; in `commands`, words in capitals are his to fill in."""
+
+    title: str
+    system: str
+    user_data: str
+    commands: str
+    notes: tuple[str, ...]
+    sources: tuple[str, ...]
+
+
+def launch(target: Target, file: Artifact) -> Launch:
+    """Return how what is in `file` is launched."""
+    commands = Template(target.commands.strip()).safe_substitute(file=file.name, name=image_name(file.name))
+    return Launch(
+        title=target.title, system=target.system, user_data=target.user_data, commands=commands, notes=target.notes,
+        sources=target.sources,
+    )  # fmt: skip
+
+
+def render(how: Launch, file: Artifact, *, source: str, epoch: int) -> str:
     """Return the page as Markdown.
 
     Args:
@@ -18,12 +40,11 @@ def render(target: Target, file: Artifact, *, source: str, epoch: int) -> str:
         source: the stage that the disk came from.
         epoch: the image's time, Unix seconds.
     """
-    commands = Template(target.commands.strip()).safe_substitute(file=file.name, name=image_name(file.name))
     return Template(PAGE.read_text()).substitute(
-        title=target.title, file=file.name, sha256=file.sha256, source=source, system=target.system,
-        user_data=target.user_data, commands=commands, made=datetime.fromtimestamp(epoch, UTC).date().isoformat(),
-        notes="\n".join(f"- {note}" for note in target.notes),
-        sources="\n".join(f"- <{one}>" for one in target.sources),
+        title=how.title, file=file.name, sha256=file.sha256, source=source, system=how.system,
+        user_data=how.user_data, commands=how.commands, made=datetime.fromtimestamp(epoch, UTC).date().isoformat(),
+        notes="\n".join(f"- {note}" for note in how.notes),
+        sources="\n".join(f"- <{one}>" for one in how.sources),
     )  # fmt: skip
 
 

@@ -1,6 +1,9 @@
 """Every page, as people differ: in light and dark, in both languages, on a telephone; and what axe says of each."""
 
+from pathlib import Path
+
 import pytest
+import sealing
 from browsing import HOSTILE, SLOW_MS, choose_language, log_in, shot, violations
 from playwright.sync_api import Page, expect
 
@@ -18,8 +21,12 @@ HOSTS = ("aws-1", "gcp-1", "azure-1", "aws-2")
 
 
 @pytest.fixture
-def group(console_store: Store, agents) -> str:
-    """A CLADNet with something of everything, and with troubles."""
+def group(console_store: Store, agents, tmp_path: Path) -> str:
+    """A CLADNet with something of everything, and with troubles; images, one of which was changed."""
+    for target in ("aws", "kvm"):
+        sealing.exported(tmp_path / "state" / "images" / target, tmp_path / "config", target)
+    changed = sealing.built(tmp_path / "state" / "images" / "changed", tmp_path / "config")
+    (changed / f"{sealing.STEM}.qcow2").write_text("another disk")
     group = networks.create(console_store, name="shop", cidr="10.77.0.0/24", description="The shop's own network").id
     for number, host in enumerate(HOSTS):
         agents.join(group, host, number)
@@ -52,7 +59,7 @@ def pages(group: str) -> dict[str, str]:
     return {
         "overview": "/", "cladnets": "/cladnets", "cladnet": f"/cladnets/{group}", "topology": "/topology",
         "hosts": "/hosts", "host": f"/hosts/{group}/aws-1", "storage": "/storage", "volumes": "/volumes",
-        "volume": f"/volumes/{group}/photos",
+        "volume": f"/volumes/{group}/photos", "images": "/images",
     }  # fmt: skip
 
 
@@ -155,3 +162,19 @@ def test_what_a_host_says_of_its_cloud_is_text_and_breaks_no_page(
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, f"{path} sticks out"
     expect(page.get_by_role("navigation", name="Hosts")).to_contain_text(HOSTILE)
     shot(page, "topology-hostile")
+
+
+def test_an_image_is_downloaded_and_the_page_says_how_it_is_launched(
+    page: Page, console_url: str, group: str, tmp_path: Path
+) -> None:  # fmt: skip
+    log_in(page, console_url)
+    page.get_by_role("link", name="Images").click()
+    expect(page.locator("#live")).to_have_text("live", timeout=SLOW_MS)
+    with page.expect_download() as downloading:
+        page.get_by_role("link", name=f"{sealing.STEM}.aws").click()
+    assert Path(downloading.value.path()).read_bytes() == b"a disk"
+    page.get_by_text("Launch it: Amazon Web Services").click()
+    expect(page.get_by_text("coldsnap upload larva-0.1.0-full-amd64.aws")).to_be_visible()
+    expect(page.get_by_role("region", name="Image full 0.1.0")).to_have_count(0)
+    expect(page.get_by_role("region", name="changed")).to_contain_text("larva-0.1.0-full-amd64.qcow2 was changed")
+    shot(page, "images-launch")

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sealing
 import stage
 from click.testing import CliRunner
 from contract import Contract, checked_client
@@ -103,7 +104,11 @@ LOOKS = [
 ]  # fmt: skip
 
 
-def test_everything_can_be_looked_at(app: Flask, program: FlaskClient, console_store: Store) -> None:
+def test_everything_can_be_looked_at(
+    app: Flask, program: FlaskClient, console_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LARVA_CONFIG", str(tmp_path))
+    sealing.exported(tmp_path / "images" / "aws", tmp_path, "aws")
     group = networks.create(console_store, name="shop").id
     stage.set_up(console_store, group)
     for host in stage.HOSTS:
@@ -114,8 +119,9 @@ def test_everything_can_be_looked_at(app: Flask, program: FlaskClient, console_s
         answer = program.get(f"/v1/cladnets/shop/{look}")
         assert answer.status_code == 200, answer.text
     for path in ("/v1/hosts", "/v1/recommended-range?hosts=300", "/v1/users", "/v1/me", "/v1/access-tokens",
-                 "/v1/enrolment-tokens", "/v1/volumes", "/v1/cladnets", "/v1/cladnets/shop", "/v1/audit"):  # fmt: skip
-        assert program.get(path).status_code == 200, path
+                 "/v1/enrolment-tokens", "/v1/volumes", "/v1/cladnets", "/v1/cladnets/shop", "/v1/audit", "/v1/images",
+                 "/v1/images/aws", "/v1/images/aws/files/launch.md"):  # fmt: skip
+        assert program.get(path, buffered=True).status_code == 200, path
     looked = {held for held in app.test_client_class.contract.held if held.startswith("GET ")}
     there = {f"GET {route.path}" for route in openapi.routes(app) if route.method == "GET"}
     assert there - looked <= {"GET /v1/openapi.json", "GET /v1/users/{user}"}

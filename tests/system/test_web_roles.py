@@ -126,6 +126,7 @@ def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: A
         "/topology?cladnet=own",
         "/storage?cladnet=own",
         "/hosts/own/a",
+        "/images",
     ):
         page = client.get(path)
         assert (page.status_code, page.mimetype) == (200, "text/html"), path

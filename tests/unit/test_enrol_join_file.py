@@ -67,6 +67,7 @@ def test_there_is_none(config: Path) -> None:
         (JOIN.replace('token = "t"', ""), r"token.*\$\.join"),
         ('join = "https://x"\n', r"\$\.join"),
         (JOIN + '[storage]\ndevices = ["sdb"]\n', r"storage.devices\[0\]"),
+        ('roles = ["control"]\n[control]\nimages = "images"\n', "control.images: images is not absolute"),
         ('roles = ["control"]\n[control]\npublic_address = "example.org"\n', r"\$\.control\.public_address"),
     ],
 )

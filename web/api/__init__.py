@@ -10,6 +10,7 @@ from web.api import (
     connections,
     enrolment_tokens,
     hosts,
+    images,
     mirrors,
     osds,
     paths,
@@ -24,7 +25,7 @@ from web.api import (
 
 PARTS = (
     cladnets, hosts, status, paths, storage, osds, volumes, trash, shares, snapshots, mirrors, connections, smb,
-    enrolment_tokens, accounts, audit,
+    enrolment_tokens, accounts, audit, images,
 )  # fmt: skip
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")

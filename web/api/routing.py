@@ -10,10 +10,11 @@ from flask import Blueprint, Response, g, request
 
 from larva import codec
 from larva.errors import InvalidInput
-from web import body, idempotency, recording, visible
+from web import body, downloads, idempotency, recording, visible
 from web.api import paging
 from web.api.paging import Page
 from web.context import console, store
+from web.downloads import Download
 from web.roles import Caller, Right
 
 T = TypeVar("T")
@@ -254,6 +255,8 @@ def _answer(operation: Operation, result: Any, page: Page | None) -> Response:
         return body.created(result.value, result.location)
     if result is None:
         return body.done()
+    if isinstance(result, Download):
+        return downloads.answer(result)
     if operation.media_type != body.JSON:
         return Response(result, operation.status, mimetype=operation.media_type)
     return body.answer(result, operation.status)

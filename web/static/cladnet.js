@@ -2,6 +2,7 @@
 
 import { followAlarms } from "./alarms.js";
 import { get, post } from "./api.js";
+import { copyButtons } from "./copying.js";
 import { make, showProblem, showRows, tag } from "./dom.js";
 import { coalesced, connect, on } from "./events.js";
 import { showLegend, showMatrix, showMesh } from "./latency.js";
@@ -94,12 +95,6 @@ document.getElementById("status-form")?.addEventListener("submit", async (event)
   }
 });
 
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    button.textContent = word("copied");
-  });
-}
-
+copyButtons();
 followAlarms(data.cladnet.id, data.alarms);
 connect();
