@@ -7,6 +7,7 @@ from cladnet.etcd.store import Store
 from cladnet.placement import candidates, recommend
 from cladnet.placement.candidates import Candidates
 from cladnet.placement.model import Recommendation, Survive
+from larva.errors import InvalidInput
 
 
 def of(found: Candidates, *, nodes: int, survive: Survive) -> Recommendation:
@@ -26,6 +27,24 @@ def of_cladnet(store: Store, cladnet: str, *, nodes: int, survive: Survive) -> R
         NotFound: no such CLADNet.
         InvalidInput: as of(), or its hosts have told of no cloud.
     """
+    return of(_hosts_of(store, cladnet), nodes=nodes, survive=survive)
+
+
+def widest_of_cladnet(store: Store, cladnet: str, *, nodes: int) -> Recommendation:
+    """As of_cladnet(), for the widest failure that these hosts can survive.
+
+    Raises:
+        NotFound, InvalidInput: as of_cladnet(); the latter where not even a host's failure is survived.
+    """
+    found = _hosts_of(store, cladnet)
+    for survive in reversed(Survive):
+        try:
+            return of(found, nodes=nodes, survive=survive)
+        except InvalidInput as error:
+            refusal = error
+    raise refusal
+
+
+def _hosts_of(store: Store, cladnet: str) -> Candidates:
     group = networks.find(store, cladnet).id
-    found = candidates.of_cladnet(network_hosts.views(store, group), status_tests.matrix(store, group))
-    return of(found, nodes=nodes, survive=survive)
+    return candidates.of_cladnet(network_hosts.views(store, group), status_tests.matrix(store, group))

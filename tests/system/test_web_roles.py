@@ -87,6 +87,7 @@ def test_no_refusal_tells_a_tenant_what_others_have(app: Flask, console_store: S
             tenant.post("/v1/access-tokens", json={"role": "tenant", "cladnets": [name]}),
             tenant.get(f"/cladnets/{name}"),
             tenant.get(f"/topology?cladnet={name}"),
+            tenant.get(f"/placement?cladnet={name}"),
             tenant.get(f"/storage?cladnet={name}"),
             tenant.get(f"/hosts/{name}/a"),
             tenant.post(f"/volumes/{name}/photos/delete", data={"confirm": "photos"}),
@@ -123,7 +124,9 @@ def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: A
         "/storage",
         "/cladnets",
         "/volumes",
+        "/placement",
         "/topology?cladnet=own",
+        "/placement?cladnet=own",
         "/storage?cladnet=own",
         "/hosts/own/a",
         "/images",
@@ -131,7 +134,12 @@ def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: A
         page = client.get(path)
         assert (page.status_code, page.mimetype) == (200, "text/html"), path
         assert (foreign.id in page.text) == (foreign.id in seen and path not in ("/", "/hosts/own/a")), path
-    for path in ("/topology?cladnet=foreign", "/storage?cladnet=foreign", "/hosts/foreign/a"):
+    for path in (
+        "/topology?cladnet=foreign",
+        "/placement?cladnet=foreign",
+        "/storage?cladnet=foreign",
+        "/hosts/foreign/a",
+    ):
         assert (client.get(path).status_code == 200) == (foreign.id in seen), path
     assert client.get("/topology?cladnet=none").status_code == 404
 

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from web import sessions
 from web.account_model import User
-from web.pages import cladnets, hosts, images, language, login, overview, storage, topology, volumes
+from web.pages import cladnets, hosts, images, language, login, overview, placement, storage, topology, volumes
 from web.roles import Caller, Right
 from web.text import NAMES, for_scripts, text
 from web.text import language as its_language
@@ -19,6 +19,7 @@ for part_of_seen in (
     overview,
     hosts,
     topology,
+    placement,
     storage,
     images,
 ):  # each shows what the caller sees (`visible`), and changes nothing
