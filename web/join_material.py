@@ -7,7 +7,9 @@ from cladnet import networks
 from cladnet.enrol import enrolment
 from cladnet.enrol.join_file import Join, JoinFile
 from cladnet.model import Role
+from web import launches
 from web.context import store
+from web.launches import Launch
 
 JOIN_FILE = "/etc/larva/join.toml"
 
@@ -27,6 +29,10 @@ class JoinMaterial:
     join_toml: str
     user_data: str
     """cloud-init user-data, as it is pasted into a cloud's form."""
+    launches: tuple[Launch, ...]
+    """How VMs with this user-data are launched at each provider."""
+    tumblebug: str
+    """A request to CB-Tumblebug that does the same."""
 
 
 def make(cladnet: str, *, roles: tuple[Role, ...], ttl_s: int, uses: int) -> JoinMaterial:
@@ -56,6 +62,8 @@ def make(cladnet: str, *, roles: tuple[Role, ...], ttl_s: int, uses: int) -> Joi
         token=token,
         join_toml=join_toml,
         user_data=user_data(join_toml),
+        launches=launches.of_providers(uses),
+        tumblebug=launches.tumblebug(join_toml, JOIN_FILE, uses),
     )
 
 

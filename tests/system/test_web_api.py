@@ -103,6 +103,7 @@ PAGES = [
     "/hosts",
     "/hosts/a/b",
     "/topology",
+    "/placement",
     "/volumes",
     "/volumes/new",
     "/volumes/a/b",
@@ -382,6 +383,8 @@ def test_user_data_holds_all_that_a_host_needs(program: FlaskClient, console_sto
     assert made.json["user_data"].startswith("#cloud-config\n")
     for part in (made.json["token"], plane.server, plane.ca, 'roles = ["member", "storage"]', '"0600"'):
         assert part in made.json["user_data"]
+    assert {"aws", "gcp", "azure", "openstack"} <= {way["provider"] for way in made.json["launches"]}
+    assert '"nodeGroupSize": 3' in made.json["tumblebug"]
     wrong = program.post("/v1/cladnets/shop/enrolment-tokens", json={"roles": ["control"]})
     assert_problem(wrong, 422, "invalid-input", "control")
 

@@ -1,4 +1,4 @@
-"""Every word that people read of placement in the console, in English."""
+"""Every word that people read of placement and of launching VMs in the console, in English."""
 
 WORDS = {
     "nav.placement": "Placement",
@@ -65,4 +65,14 @@ WORDS = {
     "live.failing.region": "region",
     "live.failing.area": "area",
     "live.failing.csp": "CSP",
+    "launch.title": "Launch it",
+    "launch.help": (
+        "Save the user-data as user-data.yaml, readable by you only: it holds the token. Words in "
+        "capitals are yours to fill in; IMAGE and AMI are the appliance's image at that provider."
+    ),
+    "launch.command": "Command",
+    "launch.tumblebug": (
+        "Sent to POST /ns/NS/infraDynamic. Tumblebug has no field for user-data: it puts the "
+        "join file in place by SSH, and keeps the request with the token in it."
+    ),
 }

@@ -1,4 +1,4 @@
-"""Every word that people read of placement in the console, in Korean."""
+"""Every word that people read of placement and of launching VMs in the console, in Korean."""
 
 WORDS = {
     "nav.placement": "배치",
@@ -65,4 +65,14 @@ WORDS = {
     "live.failing.region": "리전",
     "live.failing.area": "지역",
     "live.failing.csp": "CSP",
+    "launch.title": "띄우기",
+    "launch.help": (
+        "사용자 데이터를 user-data.yaml로 저장하되 본인만 읽게 하세요. 토큰이 들어 있습니다. 대문자로 된 "
+        "말은 직접 채우세요. IMAGE와 AMI는 그 사업자에 올린 어플라이언스 이미지입니다."
+    ),
+    "launch.command": "명령",
+    "launch.tumblebug": (
+        "POST /ns/NS/infraDynamic으로 보냅니다. Tumblebug에는 사용자 데이터 "
+        "항목이 없어 SSH로 참여 파일을 넣고, 토큰이 든 요청을 보관합니다."
+    ),
 }
