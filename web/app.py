@@ -15,6 +15,7 @@ from web.context import EXTENSION, Console
 from web.enrolment import enrolment_blueprint
 from web.hub import Hub
 from web.login_guard import LoginGuard
+from web.open_pages import OpenPages
 
 MOST_BODY_BYTES = 64 * 1024
 MOST_FORM_PARTS = 200
@@ -47,13 +48,14 @@ def create_app(
         MAX_CONTENT_LENGTH=MOST_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=MOST_BODY_BYTES,
         MAX_FORM_PARTS=MOST_FORM_PARTS,
-        SOCK_SERVER_OPTIONS=events.SERVER_OPTIONS,
     )
     sessions.set_up(app, key=sessions.session_key(directory), secure=secure)
+    open_pages = OpenPages(lambda claims: events.caller_of(console.store, claims))
     console = Console(
         open_store=open_store,
         state_directory=directory,
-        hub=Hub(lambda: console.store()),
+        hub=Hub(lambda: console.store(), open_pages.publish),
+        pages=open_pages,
         login_guard=LoginGuard(),
         images=lambda: images or image_shelf.place(directory),
     )

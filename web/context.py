@@ -12,6 +12,7 @@ from cladnet.etcd.store import Store
 from web.checksums import Checksums
 from web.hub import Hub
 from web.login_guard import LoginGuard
+from web.open_pages import OpenPages
 
 EXTENSION = "larva"
 
@@ -23,6 +24,7 @@ class Console:
     open_store: Callable[[], Store]
     state_directory: Path
     hub: Hub
+    pages: OpenPages
     login_guard: LoginGuard
     images: Callable[[], Path]
     """Where the images are that are handed out."""
@@ -44,6 +46,7 @@ class Console:
     def close(self) -> None:
         """End the watch, every page's connection and the one to etcd."""
         self.hub.close()
+        self.pages.close()
         with self._lock:
             if self._store is not None:
                 self._store.close()

@@ -1,70 +1,63 @@
-"""The WebSocket of a page: typed JSON messages from the hub, for whoever is logged in, from our own pages only."""
+"""The WebSocket of a page: typed JSON messages, for whoever is logged in, from our own pages only."""
 
 import time
+from collections.abc import Callable
 
 from flask import Blueprint, Response, g, request, session
-from flask_sock import Sock
-from simple_websocket import ConnectionClosed, Server
+from wsproto.utilities import generate_accept_token
 
-from larva import codec
-from larva.errors import Refused, Unavailable
+from cladnet.etcd.store import Store
+from larva.errors import InvalidInput, Refused
 from web import accounts, sessions
 from web.context import console
-from web.duplex import DuplexSocket
-from web.messages import Resync
+from web.open_page import OpenPage, Session
 from web.roles import Caller
 from web.security import from_our_pages
+from web.takeover import Taken, take
 
 PATH = "/v1/events"
-PING_S = 25
-STALLED_S = 20.0
-"""A page that takes nothing for this long is cut off."""
-RECHECK_S = 20.0
-"""How often an open page's session is checked again."""
-SERVER_OPTIONS = {"ping_interval": PING_S, "max_message_size": 4096}
+VERSION = "13"  # RFC 6455, §4.1
 
 blueprint = Blueprint("events", __name__)
-sock = Sock()
 
 
 @blueprint.before_request
 def admit() -> None:
-    """Check session and origin before the handshake is answered, and make its socket fit for two threads.
+    """Check session and origin before the handshake is answered.
 
     Raises:
         NotAuthenticated: nobody is logged in.
         Refused: a page of another site asks.
+        Unavailable: too many pages are open.
     """
     sessions.identify()
     if not from_our_pages(request):
         raise Refused("live events are for this console's own pages", hint="programs read /v1/cladnets instead")
-    console().hub.admit()
-    for name in ("gunicorn.socket", "werkzeug.socket"):
-        if name in request.environ:
-            request.environ[name] = DuplexSocket(request.environ[name], STALLED_S)
+    console().pages.admit()
 
 
-@sock.route(PATH, bp=blueprint)  # type: ignore[untyped-decorator] # flask-sock has no annotations
-def events(socket: Server) -> Response | None:
-    """Send what changes until the page goes, its session ends or the server stops."""
-    claims = dict(session)
-    caller: Caller = g.caller
-    try:
-        with console().hub.subscription() as outbox:
-            checked = time.monotonic()
-            while socket.connected and not outbox.closed:
-                for message in outbox.take(timeout_s=2.0):
-                    if isinstance(message, Resync) or caller.sees(message.cladnet):
-                        socket.send(codec.encode(message).decode())
-                if time.monotonic() - checked > RECHECK_S:
-                    checked = time.monotonic()
-                    try:
-                        user = sessions.holds(console().store(), claims, time.time())
-                        if user is None:
-                            return None
-                        caller = accounts.caller(user)
-                    except Unavailable:
-                        continue  # etcd is away: nothing secret flows meanwhile
-    except (ConnectionClosed, OSError):
-        return None  # the page went away, or reads nothing
-    return None
+@blueprint.route(PATH, websocket=True)
+def events() -> Response:
+    """Tell what changes until the page goes, its session ends or the server stops."""
+    greeting = _greeting()
+    claims: Session = tuple(item for item in session.items() if isinstance(item[1], str | int | float))
+    page = OpenPage(take(request.environ), greeting, caller=g.caller, session=claims, now=time.monotonic())
+    console().hub.begin()
+    console().pages.adopt(page)
+    return Taken()
+
+
+def caller_of(store: Callable[[], Store], claims: Session) -> Caller | None:
+    """Say who a session is of; None when it has ended."""
+    user = sessions.holds(store(), dict(claims), time.time())
+    return accounts.caller(user) if user is not None else None
+
+
+def _greeting() -> bytes:
+    """The server's half of the opening handshake (RFC 6455, §4.2.2)."""
+    key = request.headers.get("Sec-WebSocket-Key", "")
+    if not key or request.headers.get("Sec-WebSocket-Version") != VERSION:
+        raise InvalidInput("this is no handshake of a WebSocket", hint=f"version {VERSION} with a key is understood")
+    accepted = generate_accept_token(key.encode("latin-1")).decode()
+    head = ("HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade")
+    return "\r\n".join((*head, f"Sec-WebSocket-Accept: {accepted}", "", "")).encode("latin-1")

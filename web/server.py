@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import resource
 import socket
 import ssl
 import time
@@ -16,10 +17,13 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.workers.gthread import ThreadWorker
 
 from web.context import EXTENSION, Console
-from web.hub import MOST_PAGES
+from web.open_pages import MOST_PAGES
+from web.takeover import TAKE
 
-THREADS = MOST_PAGES + 32
-"""Each open page holds one thread for its events; the rest answer requests."""
+THREADS = 64
+"""For requests; open pages need none."""
+FILES = MOST_PAGES + 4 * THREADS + 512
+"""Open at once at most; the unit asks for more, and what a shell gives is often 1,024."""
 GRACE_S = 5
 UNFINISHED_S = 15.0
 """Who has not said by then what he wants is hung up on: anybody could hold every thread otherwise."""
@@ -69,6 +73,8 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._listened_to: dict[Any, float] = {}
+        self._taken: set[Any] = set()
+        """Connections that are not the server's any more."""
         self._plain: Any = None
         """Where the plain listener listens."""
 
@@ -92,6 +98,7 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
         if plain is not None:
             self._plain_wsgi = plain.make_app(self.app.callable)
             self.wsgi = self._by_listener(self.wsgi)
+        self.wsgi = self._giving_connections(self.wsgi)
 
     def _by_listener(self, main: Any) -> Any:
         """Which listener a connection came by decides, nothing that its request says."""
@@ -101,6 +108,25 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
             return (self._plain_wsgi if here else main)(environ, start_response)
 
         return serve
+
+    def _giving_connections(self, wsgi: Any) -> Any:
+        def serve(environ: Any, start_response: Any) -> Any:
+            def take() -> Any:
+                self._taken.add(environ["gunicorn.socket"])
+                return environ["gunicorn.socket"]
+
+            environ[TAKE] = take
+            return wsgi(environ, start_response)
+
+        return serve
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """Called in the main thread after `handle`."""
+        if conn.sock in self._taken:
+            self._taken.discard(conn.sock)
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
 
     def handle(self, conn: Any) -> Any:
         """Serve one request of a connection, in a thread of the pool."""
@@ -178,6 +204,9 @@ def serve(
         ready: called in the serving process once the application is there.
         plain: a second listener without TLS; when its port is taken, a line in the log says so.
     """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES:  # not so in the unit, which forbids this call
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, FILES), hard))
     settings: dict[str, object] = {
         "bind": [listen],
         "worker_class": ConsoleWorker,

@@ -21,11 +21,13 @@ from cladnet.etcd.store import Store
 from cladnet.model import TestSpecification
 from cladnet.quality import Alarm, AlarmKind
 from web import accounts, server
+from web.outbox import OUTBOX_MESSAGES
 from web.roles import AccountRole
 from web.server import THREADS
 
 PASSWORD = "correct-horse-battery"
 PATIENCE_S = 30
+PAGES = 500
 LISTEN_S = 0.3  # less than the pause between two pings, so that silence is noticed
 
 
@@ -51,12 +53,15 @@ class Console:
         assert found
         return found[1]
 
-    def listen(self, *, origin: str | None = None, cookie: bool = True) -> websocket.WebSocket:
-        """Open the page's WebSocket as a browser would."""
+    def listen(
+        self, *, origin: str | None = None, cookie: bool = True, buffer: int | None = None
+    ) -> websocket.WebSocket:
+        """Open the page's WebSocket as a browser would; `buffer`: so many bytes are kept unread."""
         cookies = "; ".join(f"{each.name}={each.value}" for each in self.session.cookies) if cookie else None
         return websocket.create_connection(
             self.url.replace("https", "wss") + "/v1/events", origin=origin or self.url, cookie=cookies,
             timeout=LISTEN_S, sslopt={"ca_certs": str(self.ca), "cert_reqs": ssl.CERT_REQUIRED},
+            sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, buffer),) if buffer else (),
         )  # fmt: skip
 
 
@@ -227,11 +232,43 @@ def test_a_page_that_never_reads_costs_nobody_else(console: Console, console_sto
     row = {f"host-{number}": 1.0 for number in range(200)}
     for number in range(300):
         agents.answer(group, test, {f"host-{number}": row})
-    agents.join(group, "last", 1)
-    while until(awake, "hosts")["cladnet"] != group:
-        pass
+    deadline, heard_of = time.monotonic() + PATIENCE_S, None
+    while heard_of != group:  # it is behind itself: what it is not told yet may become "read everything"
+        assert time.monotonic() < deadline, "no news arrived"
+        console_store.put(keys.presence(group, "last"), "last")
+        with contextlib.suppress(websocket.WebSocketTimeoutException):
+            message = json.loads(awake.recv())
+            heard_of = message["cladnet"] if message["type"] == "hosts" else None
     lazy.close()
     awake.close()
+
+
+def test_more_pages_than_the_console_has_threads_hear_the_same(console: Console, console_store: Store) -> None:
+    with contextlib.ExitStack() as stack:
+        pages = [stack.enter_context(contextlib.closing(console.listen())) for _ in range(PAGES)]
+        wait_until_watching(pages[-1], console_store)
+        group = networks.create(console_store, name="shop").id
+        assert [until(page, "cladnets")["cladnet"] for page in pages] == [group] * PAGES
+
+
+def test_a_page_that_reads_late_is_told_to_read_everything_and_then_the_news(
+    console: Console, console_store: Store, agents
+) -> None:
+    group = networks.create(console_store, name="shop").id
+    test = TestSpecification(id="t", trials=1, asked_at=status_tests.request(console_store, group).asked_at)
+    row = {f"host-{number}": 1.0 for number in range(200)}
+    with contextlib.closing(console.listen(buffer=4096)) as late:
+        wait_until_watching(late, console_store)
+        for number in range(OUTBOX_MESSAGES + 100):
+            agents.answer(group, test, {f"host-{number}": row})
+        heard_first = []
+        for message in heard(late):
+            heard_first.append(message["type"])
+            if message["type"] == "resync" and "status" in heard_first:
+                break
+        assert heard_first.count("status") < OUTBOX_MESSAGES
+        networks.create(console_store, name="second")
+        assert until(late, "cladnets")
 
 
 @pytest.mark.parametrize(

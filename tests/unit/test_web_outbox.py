@@ -11,7 +11,6 @@ from cladnet.etcd.store import Event
 from cladnet.model import HostStatus, TestSpecification
 from cladnet.quality import Alarm, AlarmKind, HostQuality
 from larva import codec
-from web.hub import Outbox
 from web.messages import (
     AlarmsTold,
     CladnetsChanged,
@@ -25,6 +24,7 @@ from web.messages import (
     VolumesChanged,
     message_of,
 )
+from web.outbox import Note, Outbox
 
 ROW = HostStatus(host="a", test_id="t", measured_at=datetime.now(UTC), interface="cbnet0", datapath="x", latencies=())
 TEST = TestSpecification(id="t", trials=3, asked_at=datetime.now(UTC))
@@ -40,39 +40,56 @@ messages = st.one_of(
 )
 
 
+def put(outbox: Outbox, *sent: Message) -> None:
+    for message in sent:
+        outbox.put(Note.of(message))
+
+
+def taken(outbox: Outbox) -> tuple[Message, ...]:
+    return tuple(note.message for note in outbox.take())
+
+
 @given(st.lists(messages, max_size=40))
 def test_it_is_bounded_and_holds_the_last_word_on_every_subject_or_asks_for_everything(sent: list[Message]) -> None:
     outbox = Outbox(limit=LIMIT)
-    for message in sent:
-        outbox.put(message)
-    taken = outbox.take(timeout_s=0)
-    assert len(taken) <= LIMIT
-    if Resync() in taken:
-        assert taken == (Resync(),)
+    put(outbox, *sent)
+    found = taken(outbox)
+    assert len(found) <= LIMIT
+    if Resync() in found:
+        assert found == (Resync(),)
     else:
-        assert {message.subject: message for message in taken} == {message.subject: message for message in sent}
-    assert outbox.take(timeout_s=0) == ()
+        assert {message.subject: message for message in found} == {message.subject: message for message in sent}
+    assert taken(outbox) == ()
 
 
 def test_a_burst_on_one_subject_is_one_message() -> None:
     outbox = Outbox()
-    for _ in range(1000):
-        outbox.put(HostsChanged(cladnet="shop"))
-    assert outbox.take(timeout_s=0) == (HostsChanged(cladnet="shop"),)
+    put(outbox, *[HostsChanged(cladnet="shop")] * 1000)
+    assert taken(outbox) == (HostsChanged(cladnet="shop"),)
 
 
 def test_more_subjects_than_the_bound_become_one_resync() -> None:
     outbox = Outbox(limit=LIMIT)
-    for number in range(LIMIT + 1):
-        outbox.put(HostsChanged(cladnet=f"shop-{number}"))
-    assert outbox.take(timeout_s=0) == (Resync(),)
+    put(outbox, *[HostsChanged(cladnet=f"shop-{number}") for number in range(LIMIT + 1)])
+    assert taken(outbox) == (Resync(),)
 
 
-def test_closing_wakes_who_takes() -> None:
-    outbox = Outbox()
-    outbox.close()
-    assert outbox.take(timeout_s=60) == ()
-    assert outbox.closed
+@given(st.lists(messages, max_size=20), st.integers(min_value=1, max_value=6))
+def test_more_bytes_than_the_bound_become_one_resync(sent: list[Message], frames: int) -> None:
+    """Whatever was taken and replaced before: only what waits counts."""
+    bound = frames * len(Note.of(StatusArrived(cladnet="a", row=ROW)).frame)
+    outbox = Outbox(limit_bytes=bound)
+    put(outbox, *sent)
+    found = outbox.take()
+    assert sum(len(note.frame) for note in found) <= bound
+    put(outbox, StatusArrived(cladnet="a", row=ROW))
+    assert taken(outbox) == (StatusArrived(cladnet="a", row=ROW),)
+    for number in range(frames):
+        put(outbox, StatusArrived(cladnet=f"{number}", row=ROW))
+    assert len(taken(outbox)) == frames
+    for number in range(frames + 1):
+        put(outbox, StatusArrived(cladnet=f"{number}", row=ROW))
+    assert taken(outbox) == (Resync(),)
 
 
 @pytest.mark.parametrize(
