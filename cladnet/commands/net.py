@@ -10,12 +10,14 @@ from cladnet.enrol import membership
 from cladnet.etcd.store import Store
 from cladnet.member import Member
 from cladnet.model import ADDRESS_QUARANTINE_S, Command, DatapathKind, Encryption, RuleType
+from cladnet.reach.networks import TABLE
+from cladnet.reach.system import Reach, ReachingGroup, reaching
 from larva import output
 
 _NET = click.argument("cladnet", metavar="CLADNET")
 
 
-@click.group()
+@click.group(cls=ReachingGroup)
 def net() -> None:
     """Create, watch and delete CLADNets; CLADNET is an id or a name."""
 
@@ -45,7 +47,9 @@ def net() -> None:
     help="Give every host an IPv6 address too, in a private /64; one is drawn without PREFIX.",
 )  # fmt: skip
 @output.json_option
+@reaching(TABLE)
 def create(
+    reach: Reach,
     *,
     cidr: str | None,
     name: str,
@@ -58,9 +62,9 @@ def create(
     as_json: bool,
 ) -> None:
     """Create a CLADNet with the address range CIDR; a free one is chosen without it."""
-    with Store.of_this_host() as store:
-        specification = networks.create(
-            store, name=name, cidr=cidr, ipv6=ipv6, description=description, rule_type=RuleType(rule_type),
+    with reach() as system:
+        specification = system(
+            networks.create, name=name, cidr=cidr, ipv6=ipv6, description=description, rule_type=RuleType(rule_type),
             datapath=DatapathKind(datapath), encryption=Encryption(encryption), quarantine_s=quarantine_s,
         )  # fmt: skip
     show_one(specification, as_json=as_json)
@@ -68,10 +72,11 @@ def create(
 
 @net.command("list")
 @output.json_option
-def list_command(*, as_json: bool) -> None:
+@reaching(TABLE)
+def list_command(reach: Reach, *, as_json: bool) -> None:
     """List the CLADNets."""
-    with Store.of_this_host() as store:
-        found = networks.list_all(store)
+    with reach() as system:
+        found = system(networks.list_all)
     if as_json:
         output.show_json(found)
         return
@@ -98,19 +103,21 @@ def list_command(*, as_json: bool) -> None:
 @net.command()
 @_NET
 @output.json_option
-def show(*, cladnet: str, as_json: bool) -> None:
+@reaching(TABLE)
+def show(reach: Reach, *, cladnet: str, as_json: bool) -> None:
     """Show one CLADNet."""
-    with Store.of_this_host() as store:
-        show_one(networks.find(store, cladnet), as_json=as_json)
+    with reach() as system:
+        show_one(system(networks.find, cladnet), as_json=as_json)
 
 
 @net.command()
 @_NET
 @output.json_option
-def hosts(*, cladnet: str, as_json: bool) -> None:
+@reaching(TABLE)
+def hosts(reach: Reach, *, cladnet: str, as_json: bool) -> None:
     """List the hosts of a CLADNet."""
-    with Store.of_this_host() as store:
-        views = network_hosts.views(store, cladnet)
+    with reach() as system:
+        views = system(network_hosts.views, cladnet)
     if as_json:
         output.show_json(views)
         return
@@ -134,33 +141,36 @@ def hosts(*, cladnet: str, as_json: bool) -> None:
 @click.option(
     "--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait until it is emptied; 0 does not."
 )
-def delete(*, cladnet: str, yes: bool, wait_s: float) -> None:
+@reaching(TABLE)
+def delete(reach: Reach, *, cladnet: str, yes: bool, wait_s: float) -> None:
     """Delete a CLADNet: its hosts lose their interfaces and addresses."""
-    with Store.of_this_host() as store:
-        specification = networks.find(store, cladnet)
+    with reach() as system:
+        specification = system(networks.find, cladnet)
         if not yes:
             click.confirm(
                 f"Delete CLADNet {specification.name} ({specification.cidr}) and cut its hosts off?", abort=True
             )
-        networks.delete(store, specification.id)
+        system(networks.delete, specification.id)
         if wait_s > 0:
-            networks.wait_deleted(store, specification.id, wait_s=wait_s)
+            system(networks.wait_deleted, specification.id, wait_s=wait_s)
 
 
 @net.command()
 @_NET
 @click.argument("host")
-def up(*, cladnet: str, host: str) -> None:
+@reaching(TABLE)
+def up(reach: Reach, *, cladnet: str, host: str) -> None:
     """Have HOST take its interface up again."""
-    _control(cladnet, host, Command.UP)
+    _control(reach, cladnet, host, Command.UP)
 
 
 @net.command()
 @_NET
 @click.argument("host")
-def down(*, cladnet: str, host: str) -> None:
+@reaching(TABLE)
+def down(reach: Reach, *, cladnet: str, host: str) -> None:
     """Have HOST take its interface down; it keeps its address."""
-    _control(cladnet, host, Command.DOWN)
+    _control(reach, cladnet, host, Command.DOWN)
 
 
 @net.command()
@@ -183,9 +193,9 @@ def leave(*, cladnet: str, host: str | None) -> None:
         membership.leave_group(store, host=host or Member.load().host, group=group)
 
 
-def _control(cladnet: str, host: str, command: Command) -> None:
-    with Store.of_this_host() as store:
-        network_hosts.control(store, networks.find(store, cladnet).id, host, command)
+def _control(reach: Reach, cladnet: str, host: str, command: Command) -> None:
+    with reach() as system:
+        system(network_hosts.control, system(networks.find, cladnet).id, host, command)
 
 
 for _command in (recommend, update, status, quality, alarms):

@@ -4,8 +4,9 @@ import click
 
 from cladnet import networks
 from cladnet.encryption import WARNING
-from cladnet.etcd.store import Store
 from cladnet.model import CladnetSpecification, DatapathKind, Encryption, RuleType
+from cladnet.reach.networks import TABLE
+from cladnet.reach.system import Reach, reaching
 from larva import output
 from larva.errors import InvalidInput
 
@@ -13,10 +14,11 @@ from larva.errors import InvalidInput
 @click.command()
 @click.option("--hosts", type=int, help="How many hosts it should hold; 254 or fewer take a /24.")
 @output.json_option
-def recommend(*, hosts: int | None, as_json: bool) -> None:
+@reaching(TABLE)
+def recommend(reach: Reach, *, hosts: int | None, as_json: bool) -> None:
     """Propose an address range for a new CLADNet and say what it keeps away from."""
-    with Store.of_this_host() as store:
-        found = networks.recommend(store, hosts=hosts)
+    with reach() as system:
+        found = system(networks.recommend, hosts=hosts)
     if as_json:
         output.show_json(found)
         return
@@ -49,7 +51,9 @@ def recommend(*, hosts: int | None, as_json: bool) -> None:
     help="Give every host an IPv6 address too, in a private /64 that is drawn without PREFIX; off takes it away.",
 )  # fmt: skip
 @output.json_option
+@reaching(TABLE)
 def update(
+    reach: Reach,
     *,
     cladnet: str,
     name: str | None,
@@ -65,9 +69,10 @@ def update(
     """Change a CLADNet while traffic flows; what is not given stays."""
     if all(each is None for each in (name, description, rule_type, cidr, datapath, encryption, quarantine_s, ipv6)):
         raise InvalidInput("nothing to change", hint="`larva net update --help` shows what can be")
-    with Store.of_this_host() as store:
-        changed = networks.update(
-            store, cladnet, name=name, description=description, cidr=cidr, quarantine_s=quarantine_s, ipv6=ipv6,
+    with reach() as system:
+        changed = system(
+            networks.update, cladnet, name=name, description=description, cidr=cidr, ipv6=ipv6,
+            quarantine_s=quarantine_s,
             rule_type=RuleType(rule_type) if rule_type is not None else None,
             datapath=DatapathKind(datapath) if datapath is not None else None,
             encryption=Encryption(encryption) if encryption is not None else None,

@@ -8,9 +8,10 @@ import click
 from cladnet import networks, paths
 from cladnet.alarm_summary import Summary
 from cladnet.commands.net_status import csv_lines
-from cladnet.etcd.store import Store
 from cladnet.paths import PathView
 from cladnet.quality import AlarmKind, Window
+from cladnet.reach.networks import TABLE
+from cladnet.reach.system import Reach, System, reaching
 from larva import output
 from larva.codec import to_builtins
 from larva.errors import InvalidInput
@@ -29,12 +30,13 @@ _NET = click.argument("cladnet", metavar="CLADNET")
 )  # fmt: skip
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV for each pair.")
 @output.json_option
-def quality(*, cladnet: str, window_name: str, as_csv: bool, as_json: bool) -> None:
+@reaching(TABLE)
+def quality(reach: Reach, *, cladnet: str, window_name: str, as_csv: bool, as_json: bool) -> None:
     """Show what the hosts measure all the time: round trip in milliseconds, loss, age."""
     if as_csv and as_json:
         raise InvalidInput("--csv and --json exclude each other", hint="give one of them")
-    with Store.of_this_host() as store:
-        found = paths.views(store, networks.find(store, cladnet).id, Window(window_name))
+    with reach() as system:
+        found = system(paths.views, system(networks.find, cladnet).id, Window(window_name))
     if as_json:
         output.show_json(found)
     elif as_csv:
@@ -67,14 +69,15 @@ def _ms(value: float | None) -> str:
 @_NET
 @click.option("--watch", is_flag=True, help="Go on: print what is raised and cleared; with --json one object a line.")
 @output.json_option
-def alarms(*, cladnet: str, watch: bool, as_json: bool) -> None:
+@reaching(TABLE)
+def alarms(reach: Reach, *, cladnet: str, watch: bool, as_json: bool) -> None:
     """List the paths that are bad now, a cloud that is cut off as one."""
-    with Store.of_this_host() as store:
-        group = networks.find(store, cladnet).id
+    with reach() as system:
+        group = system(networks.find, cladnet).id
         if watch:
-            _watch(store, group, as_json=as_json)
+            _watch(system, group, as_json=as_json)
             return
-        found = paths.alarms(store, group)
+        found = system(paths.alarms, group)
     if as_json:
         output.show_json(found)
         return
@@ -91,9 +94,9 @@ def alarms(*, cladnet: str, watch: bool, as_json: bool) -> None:
     )  # fmt: skip
 
 
-def _watch(store: Store, group: str, *, as_json: bool) -> None:
+def _watch(system: System, group: str, *, as_json: bool) -> None:
     before: dict[tuple[AlarmKind, str, tuple[str, ...]], Summary] = {}
-    for found in paths.following(store, group):
+    for found in system(paths.following, group):
         now = {(each.kind, each.destination, each.sources): each for each in found.summary}
         raised = [each for key, each in now.items() if key not in before]
         cleared = [each for key, each in before.items() if key not in now]

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 import click
 
 from cladnet import networks, status_tests
-from cladnet.etcd.store import Store
 from cladnet.model import HostStatus
+from cladnet.reach.networks import TABLE
+from cladnet.reach.system import Reach, reaching
 from larva import output
 from larva.codec import to_builtins
 from larva.errors import InvalidInput
@@ -28,16 +29,19 @@ CSV_COLUMNS = (
 @click.option("--watch", is_flag=True, help="Print each host's row as it arrives; with --json one object a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print one line of CSV for each pair.")
 @output.json_option
-def status(*, cladnet: str, trials: int, wait_s: float | None, watch: bool, as_csv: bool, as_json: bool) -> None:
+@reaching(TABLE)
+def status(
+    reach: Reach, *, cladnet: str, trials: int, wait_s: float | None, watch: bool, as_csv: bool, as_json: bool
+) -> None:
     """Have every host measure the latency to every other: source, destination, milliseconds."""
     if as_csv and as_json:
         raise InvalidInput("--csv and --json exclude each other", hint="give one of them")
-    with Store.of_this_host() as store:
-        specification = networks.find(store, cladnet)
-        test = status_tests.request(store, specification.id, trials=trials)
+    with reach() as system:
+        specification = system(networks.find, cladnet)
+        test = system(status_tests.request, specification.id, trials=trials)
         if wait_s is None:
-            wait_s = status_tests.longest_s(store, specification.id, test)
-        rows = status_tests.arriving(store, specification.id, test, wait_s=wait_s)
+            wait_s = system(status_tests.longest_s, specification.id, test)
+        rows = system(status_tests.arriving, specification.id, test, wait_s=wait_s)
         if not watch:
             rows = iter(sorted(rows, key=lambda row: row.host))
         if as_csv:

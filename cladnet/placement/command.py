@@ -4,14 +4,15 @@ from pathlib import Path
 
 import click
 
-from cladnet.etcd.store import Store
 from cladnet.placement import advice, candidates, words
 from cladnet.placement.model import Recommendation, Survive
+from cladnet.reach.networks import TABLE
+from cladnet.reach.system import Reach, ReachingGroup, reaching
 from larva import output
 from larva.errors import InvalidInput
 
 
-@click.group()
+@click.group(cls=ReachingGroup)
 def placement() -> None:
     """Find the best hosts for the members of a clustered service."""
 
@@ -28,15 +29,18 @@ def placement() -> None:
 )  # fmt: skip
 @click.option("--net", "cladnet", metavar="CLADNET", help="The hosts of a CLADNet and its last status test.")
 @output.json_option
-def recommend_command(*, nodes: int, survive: str, file: Path | None, cladnet: str | None, as_json: bool) -> None:
+@reaching(TABLE)
+def recommend_command(
+    reach: Reach, *, nodes: int, survive: str, file: Path | None, cladnet: str | None, as_json: bool
+) -> None:
     """Say which of the five models fits, on which hosts, what they survive and what a write costs."""
     if (file is None) == (cladnet is None):
         raise InvalidInput("candidates come from one place", hint="give either --candidates FILE or --net CLADNET")
     if file is not None:
         recommended = advice.of(candidates.read(file), nodes=nodes, survive=Survive(survive))
     else:
-        with Store.of_this_host() as store:
-            recommended = advice.of_cladnet(store, str(cladnet), nodes=nodes, survive=Survive(survive))
+        with reach() as system:
+            recommended = system(advice.of_cladnet, str(cladnet), nodes=nodes, survive=Survive(survive))
     if as_json:
         output.show_json(recommended)
     else:
