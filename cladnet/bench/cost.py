@@ -65,13 +65,13 @@ def _run(place: Site, state: Path, peers: int, idle_s: float) -> Alone:
             return len(codec.decode(cache.read_bytes(), NetworkView, source=str(cache)).rules) > peers
 
         wait_until("the agent has every rule", has_all)
-        before = _cpu_s(agent.pid)
+        before = cpu_s(agent.pid)
         time.sleep(idle_s)
-        cpu, resident = 100 * (_cpu_s(agent.pid) - before) / idle_s, _resident_mb(agent.pid)
+        cpu, resident = 100 * (cpu_s(agent.pid) - before) / idle_s, resident_mb(agent.pid)
         for _ in range(READINGS):
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
                 answer.read()
-        return Alone(resident_mb=resident, read_mb=_resident_mb(agent.pid), cpu_percent=cpu)
+        return Alone(resident_mb=resident, read_mb=resident_mb(agent.pid), cpu_percent=cpu)
 
 
 def _compiled(directory: Path) -> Path:
@@ -116,14 +116,15 @@ def _measured(peers: int) -> SavedPath:
     return SavedPath(history=deflated(history), state=PathState())
 
 
-def _cpu_s(pid: int) -> float:
-    """Its own, and that of the programs it has started and that ended."""
+def cpu_s(pid: int) -> float:
+    """The processor time of a process, its own and that of the programs it has started and that ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf(
         "SC_CLK_TCK"
     )  # proc(5): utime, stime, cutime, cstime: from the 14th
 
 
-def _resident_mb(pid: int) -> float:
+def resident_mb(pid: int) -> float:
+    """What a process has in memory, programs' files included (proc(5), VmRSS)."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
