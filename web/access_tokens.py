@@ -127,11 +127,12 @@ def bearer(store: Store, secret: str) -> tuple[User, Caller]:
     """Return the account that an access token acts for, and what it may do.
 
     Raises:
-        NotAuthenticated: nobody issued it, it has expired, or its account is gone.
+        NotAuthenticated: nobody issued it, it has expired, or its account is gone or disabled.
     """
     found = store.get(_key(secret), AccessToken)
-    user = accounts.find(store, found.value.user) if found else None
-    if found is None or user is None or _expired(found.value, datetime.now(UTC)):
+    account = accounts.find(store, found.value.user) if found else None
+    user = account.value if account else None
+    if found is None or user is None or user.disabled or _expired(found.value, datetime.now(UTC)):
         raise NotAuthenticated("the access token is not valid", hint="make one with `larva console token`")
     token = found.value
     narrower = () if token.role is None else (Grant(role=token.role, cladnets=token.cladnets),)

@@ -25,14 +25,13 @@ def user_key(name: str) -> str:
     return USERS + keys.segment(name, what="user name")
 
 
-def find(store: Store, name: str) -> User | None:
+def find(store: Store, name: str) -> Versioned[User] | None:
     """Return the account, or None; a name that no account can have is None too."""
     try:
         key = user_key(name)
     except InvalidInput:
         return None
-    found = store.get(key, User)
-    return found.value if found else None
+    return store.get(key, User)
 
 
 def anybody(store: Store) -> bool:
@@ -87,7 +86,8 @@ def set_password(store: Store, name: str, password: str, role: AccountRole | Non
     passwords.check(password)
     before = store.get(user_key(name), User)
     if before is not None:
-        store.replace(before, _user(name, password, before.value.role, before.value.cladnets))
+        hashed = passwords.hashed(password)
+        store.replace(before, replace(before.value, password_hash=hashed, password_set_at=datetime.now(UTC)))
     elif role is not None:
         store.create(user_key(name), _user(name, password, role, ()))
     else:
@@ -95,7 +95,7 @@ def set_password(store: Store, name: str, password: str, role: AccountRole | Non
 
 
 def set_role(store: Store, name: str, role: AccountRole, cladnets: Sequence[str] = ()) -> User:
-    """Give an account another role, which holds from its next request on.
+    """Give an account another role, which holds from its next request on; its sessions are over.
 
     Raises:
         NotFound: there is no such account.
@@ -107,6 +107,32 @@ def set_role(store: Store, name: str, role: AccountRole, cladnets: Sequence[str]
     changed = replace(current.value, role=role, cladnets=tuple(dict.fromkeys(cladnets)))
     stays = [] if role is AccountRole.ADMIN else [_another_admin(store, name)]
     _write(store, current, Put(current.key, changed), stays)
+    return changed
+
+
+def disable(store: Store, name: str) -> User:
+    """Let nobody in to an account: its sessions are over, and its access tokens are refused until enable().
+
+    Raises:
+        NotFound: there is no such account.
+        Conflict: it is the last administrator's, or somebody else changed it meanwhile.
+    """
+    current = require(store, name)
+    changed = replace(current.value, disabled=True)
+    _write(store, current, Put(current.key, changed), [_another_admin(store, name)])
+    return changed
+
+
+def enable(store: Store, name: str) -> User:
+    """Let people in to an account again, and its access tokens count.
+
+    Raises:
+        NotFound: there is no such account.
+        Conflict: somebody else changed it meanwhile.
+    """
+    current = require(store, name)
+    changed = replace(current.value, disabled=False)
+    _write(store, current, Put(current.key, changed), [])
     return changed
 
 
@@ -127,7 +153,7 @@ def delete(store: Store, name: str) -> None:
 def _another_admin(store: Store, name: str) -> Condition:
     """That an administrator stays: two who take each other's role away at the same time do not both succeed."""
     for item in store.children(USERS, User).values():
-        if item.value.role is AccountRole.ADMIN and item.value.name != name:
+        if item.value.role is AccountRole.ADMIN and item.value.name != name and not item.value.disabled:
             return Condition(item.key, item.revision)
     raise Conflict(f"{name} is the only administrator", hint="make another account an administrator's first")
 
@@ -144,17 +170,19 @@ def _user(name: str, password: str, role: AccountRole, cladnets: Sequence[str]) 
     )  # fmt: skip
 
 
-def authenticate(store: Store, name: str, password: str) -> User:
+def authenticate(store: Store, name: str, password: str) -> Versioned[User]:
     """Return the account whose password this is.
 
     Raises:
-        NotAuthenticated: unknown name or wrong password; it does not say which.
+        NotAuthenticated: unknown name or wrong password, it does not say which; or the account is disabled.
         Unavailable: too many wait for the same.
     """
-    user = find(store, name)
-    if not passwords.verifies(user.password_hash if user else None, password) or user is None:
+    found = find(store, name)
+    if not passwords.verifies(found.value.password_hash if found else None, password) or found is None:
         raise NotAuthenticated("user name or password is wrong")
-    return user
+    if found.value.disabled:
+        raise NotAuthenticated("this account is disabled", hint="ask an administrator to enable it")
+    return found
 
 
 def caller(user: User) -> Caller:

@@ -49,7 +49,7 @@ def events() -> Response:
 
 def caller_of(store: Callable[[], Store], claims: Session) -> Caller | None:
     """Say who a session is of; None when it has ended."""
-    user = sessions.holds(store(), dict(claims), time.time())
+    user = sessions.holds(store(), dict(claims))
     return accounts.caller(user) if user is not None else None
 
 

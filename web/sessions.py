@@ -1,22 +1,20 @@
 """Who is asking: a login session in a signed cookie, or an access token in the Authorization header."""
 
 import secrets
-import time
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 
 from flask import Flask, g, request, session
 from flask_wtf.csrf import CSRFProtect
 
-from cladnet.etcd.store import Store
+from cladnet.etcd.store import Store, Versioned
 from larva import files
-from web import access_tokens, accounts, recording, visible
+from web import access_tokens, accounts, logins, recording, visible
 from web.account_model import User
 from web.accounts import NotAuthenticated
 from web.context import console
 from web.roles import Caller, Right
 
-LONGEST_SESSION_S = 12 * 3600.0
 KEY_BYTES = 32
 
 csrf = CSRFProtect()
@@ -48,35 +46,39 @@ def set_up(app: Flask, *, key: bytes, secure: bool) -> None:
     csrf.init_app(app)
 
 
-def begin(user: User) -> None:
+def begin(store: Store, user: Versioned[User]) -> None:
     """Start a session; whatever the browser had before is dropped, against fixation."""
+    secret = logins.begin(store, user, request.remote_addr or "?", request.user_agent.string)
     session.clear()
-    session["user"] = user.name
-    session["password_set_at"] = user.password_set_at.isoformat()
-    session["began"] = time.time()
+    session["user"] = user.value.name
+    session["secret"] = secret
 
 
-def end() -> None:
-    """End the session of this browser."""
+def end(store: Store) -> None:
+    """End the session of this browser, here and in etcd."""
+    claims = dict(session)
     session.clear()
+    user = holds(store, claims)
+    if user is not None:
+        logins.forget(store, user.name, str(claims["secret"]))
 
 
-def holds(store: Store, claims: dict[str, object], now: float) -> User | None:
-    """Return the account of a session that is not too old and whose account and password still stand.
+def own_id() -> str | None:
+    """The id of this browser's session; None for who has none."""
+    secret = session.get("secret")
+    return logins.digest(secret)[: logins.ID_LENGTH] if isinstance(secret, str) else None
+
+
+def holds(store: Store, claims: Mapping[str, object]) -> User | None:
+    """Return the account of a session that stands; None where it is over.
 
     Args:
         claims: what the signed cookie says.
-        now: Unix time, seconds.
     """
-    name, began, password_set_at = claims.get("user"), claims.get("began"), claims.get("password_set_at")
-    if not isinstance(name, str) or not isinstance(began, int | float) or not isinstance(password_set_at, str):
+    name, secret = claims.get("user"), claims.get("secret")
+    if not isinstance(name, str) or not isinstance(secret, str):
         return None
-    if not 0 <= now - began < LONGEST_SESSION_S:
-        return None
-    user = accounts.find(store, name)
-    if user is None or user.password_set_at != datetime.fromisoformat(password_set_at):
-        return None
-    return user
+    return logins.holds(store, name, secret)
 
 
 def require_user() -> None:
@@ -103,6 +105,13 @@ def require_user() -> None:
         caller.require(right, visible.cladnet(name).id)
 
 
+def require(right: Right) -> None:
+    """Let the request of a page pass for whoever is known and may do this; raises as require_user()."""
+    identify()
+    caller: Caller = g.caller
+    caller.require(right)
+
+
 def identify() -> None:
     """Let the request pass only for somebody known; a cookie must come with its CSRF token when it changes things.
 
@@ -117,7 +126,7 @@ def identify() -> None:
         g.user, g.caller = access_tokens.bearer(store, authorization.token)
         _record(store)
         return
-    user = holds(store, dict(session), time.time())
+    user = holds(store, session)
     if user is None:
         raise NotAuthenticated("log in first", hint="log in, or send `Authorization: Bearer TOKEN`")
     g.user, g.caller = user, accounts.caller(user)

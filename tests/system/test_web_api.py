@@ -2,7 +2,6 @@
 
 import re
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -453,7 +452,7 @@ def test_without_etcd_the_console_says_what_is_missing(tmp_path: Path, monkeypat
     app = create_app(lambda: Store(["http://127.0.0.1:9"], timeout=0.3), state_directory=tmp_path, secure=False)
     client = app.test_client()
     with client.session_transaction() as session:
-        session.update(user="admin", began=time.time(), password_set_at=datetime.now(UTC).isoformat())
+        session.update(user="admin", secret="x")
     assert_problem(client.get("/v1/cladnets"), 503, "unavailable")
     page = client.get("/cladnets")
     assert page.status_code == 503

@@ -1,7 +1,6 @@
 """Every role at every route: what it may is done or refused for another reason, what it may not is refused for that."""
 
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from cladnet import keys, networks
 from cladnet.etcd.store import Condition, Operation, Store
 from cladnet.model import CloudFacts, NetworkingRule
 from larva.errors import Conflict, NotFound
-from web import access_tokens, accounts, openapi
+from web import access_tokens, accounts, logins, openapi
 from web.account_model import ACCESS_TOKENS, AccessToken
 from web.app import create_app
 from web.openapi import Route
@@ -223,7 +222,7 @@ def test_the_life_of_an_account(app: Flask, console_store: Store) -> None:
     assert kim.post("/v1/cladnets", json={"name": "more"}).status_code == 201, "from the next request on"
     assert kim.put("/v1/me/password", json={"present": "wrong", "password": PASSWORD}).status_code == 401
     assert kim.put("/v1/me/password", json={"present": PASSWORD, "password": "another-good-one"}).status_code == 204
-    assert accounts.authenticate(console_store, "kim", "another-good-one").role is AccountRole.OPERATOR
+    assert accounts.authenticate(console_store, "kim", "another-good-one").value.role is AccountRole.OPERATOR
     assert admin.delete("/v1/users/kim").status_code == 204
     assert kim.get("/v1/me").status_code == 401
     assert access_tokens.list_all(console_store, "kim") == ()
@@ -234,9 +233,9 @@ def test_a_new_password_ends_sessions_and_leaves_tokens_that_are_listed(
     app: Flask, console_store: Store, by: str
 ) -> None:
     browser, admin = app.test_client(), client_of(app, console_store, AccountRole.ADMIN)
+    secret = logins.begin(console_store, accounts.require(console_store, "viewer"), "127.0.0.1", "")
     with browser.session_transaction() as session:
-        user = accounts.require(console_store, "viewer").value
-        session.update(user=user.name, began=time.time(), password_set_at=user.password_set_at.isoformat())
+        session.update(user="viewer", secret=secret)
     assert browser.get("/v1/me").status_code == 200
     program = client_of(app, console_store, AccountRole.VIEWER)
     if by == "owner":
@@ -267,7 +266,7 @@ def test_a_mistyped_name_makes_no_account(console_store: Store) -> None:
     assert not accounts.anybody(console_store)
     accounts.set_password(console_store, "kim", PASSWORD, AccountRole.VIEWER)
     accounts.set_password(console_store, "kim", "another-good-one", AccountRole.ADMIN)
-    assert accounts.authenticate(console_store, "kim", "another-good-one").role is AccountRole.VIEWER
+    assert accounts.authenticate(console_store, "kim", "another-good-one").value.role is AccountRole.VIEWER
 
 
 @pytest.mark.parametrize(

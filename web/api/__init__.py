@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from web import sessions
+from web import sessions as browser_sessions
 from web.api import (
     accounts,
     audit,
@@ -14,6 +14,7 @@ from web.api import (
     mirrors,
     osds,
     paths,
+    sessions,
     shares,
     smb,
     snapshots,
@@ -25,10 +26,10 @@ from web.api import (
 
 PARTS = (
     cladnets, hosts, status, paths, storage, osds, volumes, trash, shares, snapshots, mirrors, connections, smb,
-    enrolment_tokens, accounts, audit, images,
+    enrolment_tokens, accounts, sessions, audit, images,
 )  # fmt: skip
 
 blueprint = Blueprint("api", __name__, url_prefix="/v1")
-blueprint.before_request(sessions.identify)
+blueprint.before_request(browser_sessions.identify)
 for part in PARTS:
     blueprint.register_blueprint(part.routes.blueprint)

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import g, request, url_for
+from flask import g, url_for
 
-from web import access_tokens, accounts, passwords, visible
+from web import access_tokens, accounts, own_password, passwords, visible
 from web.access_tokens import TokenView
 from web.account_model import User
-from web.accounts import NotAuthenticated
 from web.api.routing import Created, Listing, Routes
-from web.context import console, store
+from web.context import store
 from web.roles import AccountRole, Caller, Right
 
 routes = Routes("accounts")
@@ -24,6 +23,8 @@ class Account:
     role: AccountRole
     cladnets: tuple[str, ...]
     password_set_at: datetime
+    disabled: bool
+    """Nobody gets in, and its tokens are refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,10 @@ class NewAccessToken:
 
 
 def _account(user: User) -> Account:
-    return Account(name=user.name, role=user.role, cladnets=user.cladnets, password_set_at=user.password_set_at)
+    return Account(
+        name=user.name, role=user.role, cladnets=user.cladnets, password_set_at=user.password_set_at,
+        disabled=user.disabled,
+    )  # fmt: skip
 
 
 def _ids(cladnets: tuple[str, ...]) -> tuple[str, ...]:
@@ -98,23 +102,10 @@ def me() -> Account:
     return _account(g.user)
 
 
-def _check_guesses() -> None:
-    console().login_guard.check(_source(), g.user.name)
-
-
-def _source() -> str:
-    return request.remote_addr or "?"
-
-
-@routes.put("/me/password", Right.OWN, first=_check_guesses)
+@routes.put("/me/password", Right.OWN, first=own_password.check_guesses)
 def change_own_password(wish: OwnPasswordWish) -> None:
     """Change one's own password, and end one's sessions; access tokens stay good until they are revoked."""
-    try:
-        accounts.authenticate(store(), g.user.name, wish.present)
-    except NotAuthenticated:
-        console().login_guard.failed(_source(), g.user.name)
-        raise
-    accounts.set_password(store(), g.user.name, wish.password)
+    own_password.change(wish.present, wish.password)
 
 
 @routes.get("/users", Right.ADMINISTER, listing=Listing(name="users", order=lambda account: (account.name,)))
@@ -139,7 +130,7 @@ def show(user: str) -> Account:
 
 @routes.patch("/users/<user>", Right.ADMINISTER, resource=_key)
 def change_role(user: str, wish: RoleWish) -> Account:
-    """Give an account another role; it holds from the next request on."""
+    """Give an account another role; it holds from the next request on, and its sessions are over."""
     return _account(accounts.set_role(store(), user, wish.role, _ids(wish.cladnets)))
 
 
@@ -147,6 +138,18 @@ def change_role(user: str, wish: RoleWish) -> Account:
 def set_password(user: str, wish: PasswordWish) -> None:
     """Give an account another password, and end its sessions; its access tokens stay good until they are revoked."""
     accounts.set_password(store(), user, wish.password)
+
+
+@routes.post("/users/<user>/disable", Right.ADMINISTER, status=200, resource=_key)
+def disable(user: str) -> Account:
+    """Let nobody in to an account: its sessions are over, and its access tokens are refused until it is enabled."""
+    return _account(accounts.disable(store(), user))
+
+
+@routes.post("/users/<user>/enable", Right.ADMINISTER, status=200, resource=_key)
+def enable(user: str) -> Account:
+    """Let people in to an account again; its access tokens count again."""
+    return _account(accounts.enable(store(), user))
 
 
 @routes.delete("/users/<user>", Right.ADMINISTER, resource=_key)

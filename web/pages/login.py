@@ -44,15 +44,15 @@ def log_in() -> AnyResponse:
             guard.failed(address, name)
             log.warning("login of %r from %s failed", name[:80], address)
             raise
+        sessions.begin(store, user)
     except LarvaError as error:
         problem = problem_of(error)
         page = render_template("login.html", typed={"user": name}, problem=problem, next=wanted)
         response: Response = make_response(page, problem.status)
         say_when(response, error)
         return response
-    first_account.used(console().state_directory, user.name)
-    sessions.begin(user)
-    log.info("%s logged in from %s", user.name, address)
+    first_account.used(console().state_directory, user.value.name)
+    log.info("%s logged in from %s", user.value.name, address)
     return redirect(wanted or "/", 303)
 
 
@@ -60,6 +60,6 @@ def log_in() -> AnyResponse:
 def log_out() -> AnyResponse:
     """End the session."""
     sessions.csrf.protect()
-    sessions.end()
+    sessions.end(console().store())
     g.pop("user", None)
     return redirect("/login", 303)
