@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from cladnet.etcd.store import Delete, Operation, Store
@@ -105,13 +106,48 @@ def shown(value: Any) -> Any:
     return value
 
 
-def newest_first(store: Store, *, before: str | None = None) -> Iterator[Entry]:
-    """Yield the entries, the newest first, read from etcd as they are taken.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which entries; all of them without anything."""
 
-    Args:
-        before: only those that are older than the one of this id.
-    """
-    found = sorted((name for name in _ids(store) if before is None or name < before), reverse=True)
+    user: str | None = None
+    action: str = ""
+    """The beginning of it."""
+    since: datetime | None = None
+    """Not before then."""
+    until: datetime | None = None
+    """Before then."""
+    before: str | None = None
+    """Older than the one of this id."""
+
+    def in_time(self, entry_id: str) -> bool:
+        """Whether it was made when it has to be."""
+        return (
+            (self.before is None or entry_id < self.before)
+            and (self.since is None or entry_id >= _moment(self.since))
+            and (self.until is None or entry_id < _moment(self.until))
+        )
+
+    def told(self, entry: Entry) -> bool:
+        """Whether it tells what is asked for."""
+        return self.user in (None, entry.user) and entry.action.startswith(self.action)
+
+
+def part(store: Store, wanted: Wanted, limit: int) -> tuple[tuple[Entry, ...], str | None]:
+    """Return so many entries, the newest first, and the id after which there are more; None without more."""
+    matching = (entry for entry in newest_first(store, wanted) if wanted.told(entry))
+    found = tuple(islice(matching, limit + 1))
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def _moment(at: datetime) -> str:
+    """How the ids of that time begin."""
+    return f"{max(0, int(at.timestamp() * 1000)):013x}"
+
+
+def newest_first(store: Store, wanted: Wanted | None = None) -> Iterator[Entry]:
+    """Yield the entries of a time, the newest first, read from etcd as they are taken."""
+    found = sorted((name for name in _ids(store) if wanted is None or wanted.in_time(name)), reverse=True)
     for start in range(0, len(found), _AT_ONCE):
         part = found[start : start + _AT_ONCE]
         end = key(part[0]).encode() + b"\0"

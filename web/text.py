@@ -5,7 +5,16 @@ from enum import StrEnum
 
 from flask import has_request_context, request
 
-from web.words import english, english_networks, english_volumes, korean, korean_networks, korean_volumes
+from web.words import (
+    english,
+    english_networks,
+    english_people,
+    english_volumes,
+    korean,
+    korean_networks,
+    korean_people,
+    korean_volumes,
+)
 
 COOKIE = "larva-language"
 _SCRIPTS = "live."
@@ -20,8 +29,8 @@ class Language(StrEnum):
 
 
 CATALOGUE: Mapping[Language, Mapping[str, str]] = {
-    Language.ENGLISH: english.WORDS | english_networks.WORDS | english_volumes.WORDS,
-    Language.KOREAN: korean.WORDS | korean_networks.WORDS | korean_volumes.WORDS,
+    Language.ENGLISH: english.WORDS | english_networks.WORDS | english_volumes.WORDS | english_people.WORDS,
+    Language.KOREAN: korean.WORDS | korean_networks.WORDS | korean_volumes.WORDS | korean_people.WORDS,
 }
 NAMES: Mapping[Language, str] = {Language.ENGLISH: "English", Language.KOREAN: "한국어"}
 """Each in its own language."""

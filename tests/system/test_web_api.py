@@ -106,6 +106,11 @@ PAGES = [
     "/volumes",
     "/volumes/new",
     "/volumes/a/b",
+    "/users",
+    "/users/a",
+    "/tokens",
+    "/audit",
+    "/account",
     "/api",
 ]
 
@@ -131,6 +136,8 @@ def test_every_route_is_described_or_a_page_that_these_tests_know(app: Flask) ->
     known = {"/v1/events", "/login", "/logout", "/language", "/static/<path:filename>"}
     forms = {"/cladnets/?/join", "/cladnets/?/status-tests", "/cladnets/?/delete", "/volumes/?"}
     forms |= {"/volumes/?/?/mount", "/volumes/?/?/delete"}
+    forms |= {f"/users/?/{what}" for what in ("role", "password", "sessions/end", "disable", "enable", "delete")}
+    forms |= {"/tokens/?/revoke", "/account/password", "/account/sessions/end", "/account/sessions/?/end"}
     pages = forms | {re.sub("(?<=/)[ab](?=/|$)", "?", path) for path in PAGES}
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith("cb_network.") or rule.rule in known:  # which test_web_cbnetwork.py tries

@@ -1,18 +1,20 @@
 """Who changed what, for administrators."""
 
 from dataclasses import dataclass
-from itertools import islice
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
 
 from web import audit
 from web.api.routing import Routes
-from web.audit import Entry
+from web.audit import Entry, Wanted
 from web.context import store
 from web.roles import Right
 
 routes = Routes("audit")
+
+Aware = Annotated[datetime, Meta(tz=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,10 @@ class AuditQuery:
     user: str | None = None
     action: str | None = None
     """As `volumes.create`, or the beginning of that."""
+    since: Aware | None = None
+    """Not before then."""
+    until: Aware | None = None
+    """Before then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +44,8 @@ class AuditLog:
 @routes.get("/audit", Right.ADMINISTER)
 def show(query: AuditQuery) -> AuditLog:
     """Who changed what, and how it was before and after; the newest first."""
-    wanted = (
-        entry
-        for entry in audit.newest_first(store(), before=query.cursor)
-        if query.user in (None, entry.user) and entry.action.startswith(query.action or "")
+    wanted = Wanted(
+        user=query.user, action=query.action or "", since=query.since, until=query.until, before=query.cursor
     )
-    found = tuple(islice(wanted, query.limit + 1))
-    more = len(found) > query.limit
-    return AuditLog(entries=found[: query.limit], next=found[query.limit - 1].id if more else None)
+    found, following = audit.part(store(), wanted, query.limit)
+    return AuditLog(entries=found, next=following)
