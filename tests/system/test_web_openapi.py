@@ -120,7 +120,8 @@ def test_everything_can_be_looked_at(
         assert answer.status_code == 200, answer.text
     for path in ("/v1/hosts", "/v1/recommended-range?hosts=300", "/v1/users", "/v1/me", "/v1/access-tokens",
                  "/v1/enrolment-tokens", "/v1/volumes", "/v1/cladnets", "/v1/cladnets/shop", "/v1/audit", "/v1/images",
-                 "/v1/images/aws", "/v1/images/aws/files/launch.md"):  # fmt: skip
+                 "/v1/images/aws", "/v1/images/aws/files/launch.md", "/v1/me/sessions", "/v1/users/admin/sessions",
+                 "/v1/audit?since=2020-01-01T00:00:00Z"):  # fmt: skip
         assert program.get(path, buffered=True).status_code == 200, path
     looked = {held for held in app.test_client_class.contract.held if held.startswith("GET ")}
     there = {f"GET {route.path}" for route in openapi.routes(app) if route.method == "GET"}
