@@ -3,9 +3,11 @@
 import click
 
 from cbstorage.osd_model import OsdGoal, OsdPhase, OsdProgress, OsdWish
+from cbstorage.reach import TABLE
 from cbstorage.wanted import osd_additions, osds, sizes
 from cbstorage.wanted.osds import OsdView
 from cladnet.etcd.store import Store
+from cladnet.reach.system import Reach, reaching
 from larva import codec, output
 from larva.errors import InvalidInput
 
@@ -26,10 +28,11 @@ def osd() -> None:
 @osd.command("list")
 @_GROUP
 @output.json_option
-def list_osds(*, group: str | None, as_json: bool) -> None:
+@reaching(TABLE)
+def list_osds(reach: Reach, *, group: str | None, as_json: bool) -> None:
     """List the OSDs with their addresses, and what is being done with them."""
-    with Store.of_this_host() as store:
-        found = osds.views(store, group)
+    with reach() as system:
+        found = system(osds.views, group)
     if as_json:
         output.show_json([_as_json(view) for view in found])
     else:

@@ -14,6 +14,7 @@ from cbstorage.commands.place import place
 from cbstorage.commands.rotate_keys import rotate_keys, show_keys
 from cbstorage.metrics import collectors
 from cbstorage.model import Rates
+from cbstorage.reach import TABLE
 from cbstorage.wanted import cluster, health_words, sizes
 from cbstorage.wanted.cluster import ClusterView
 from cbstorage.wanted.monitor_plan import MonitorPlan
@@ -23,6 +24,7 @@ from cladnet.following import FollowingStore
 from cladnet.member import Member
 from cladnet.placement import words
 from cladnet.placement.model import Survive
+from cladnet.reach.system import Reach, ReachingGroup, reaching
 from larva import codec, metrics_server, output
 from larva.errors import InvalidInput
 from larva.metrics import REGISTRY
@@ -32,7 +34,7 @@ METRICS = "127.0.0.1:9103"
 _GROUP = click.option("--group", metavar="CLADNET", help="Id or name; not needed while there is one storage cluster.")
 
 
-@click.group()
+@click.group(cls=ReachingGroup)
 def storage() -> None:
     """One Ceph cluster on the storage hosts of a CLADNet."""
 
@@ -97,12 +99,13 @@ def init(
 @click.option("--wait", "wait_s", type=float, default=0.0, help="Seconds to wait until volumes can be used.")
 @click.option("--osds", type=int, help="With --wait: how many OSDs have to be up and in.")
 @output.json_option
-def status(*, group: str | None, wait_s: float, osds: int | None, as_json: bool) -> None:
+@reaching(TABLE)
+def status(reach: Reach, *, group: str | None, wait_s: float, osds: int | None, as_json: bool) -> None:
     """Show how the storage cluster is: health, quorum, OSDs and whether their addresses lie on the CLADNet."""
-    with Store.of_this_host() as store:
-        view = cluster.find(store, group)
+    with reach() as system:
+        view = system(cluster.find, group)
         if wait_s > 0:
-            view = cluster.wait_ready(store, group, timeout_s=wait_s, osds=osds)
+            view = system(cluster.wait_ready, group, timeout_s=wait_s, osds=osds)
     if as_json:
         output.show_json(plain(view))
     else:

@@ -13,18 +13,19 @@ from cbstorage.commands import (
 )
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
 from cbstorage.model import MountPhase
+from cbstorage.reach import TABLE
 from cbstorage.wanted import mounting, promises, resizing, room, sizes, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet import networks
-from cladnet.etcd.store import Store
 from cladnet.placement.model import Survive
+from cladnet.reach.system import Reach, ReachingGroup, System, reaching
 from larva import codec, output
 from larva.errors import InvalidInput
 
 _HOSTS = click.option("--on", "hosts", metavar="HOST", multiple=True, help="A host; may be given several times.")
 
 
-@click.group()
+@click.group(cls=ReachingGroup)
 def volume() -> None:
     """Volumes: directories of one POSIX file system that reach every cloud."""
 
@@ -47,7 +48,9 @@ def volume() -> None:
 @GROUP
 @WAIT
 @output.json_option
+@reaching(TABLE)
 def create(
+    reach: Reach,
     *,
     name: str,
     size: str,
@@ -64,31 +67,32 @@ def create(
     promise = promises.parse(survive, home)
     if promise and as_json and not yes:
         raise InvalidInput("what a promise costs is shown and asked about, which is no JSON", hint="give --yes too")
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
+    with reach() as system:
+        chosen = system(group_of, group)
         if promise and not yes:
-            promises.check(store, chosen, promise)
-            shown = promises.preview(store, chosen, promise.home)
+            system(promises.check, chosen, promise)
+            shown = system(promises.preview, chosen, promise.home)
             promise_words.show(shown)
             if warning := promises.unwise(shown.option(promise.survive)):
                 output.note(f"note: {warning}")
                 output.note(promise_words.mirror_offer(name))
             click.confirm(f"Promise for good that {name} survives: {promise}?", abort=True)
-        volumes.create(store, chosen, name, size_bytes, promise, kept_for=kept_for or None)
+        system(volumes.create, chosen, name, size_bytes, promise, kept_for=kept_for or None)
         if wait_s > 0:
-            volumes.wait_ready(store, chosen, name, timeout_s=wait_s)
-        _show(volumes.find(store, chosen, name), as_json=as_json)
-        _warn(store, chosen)
+            system(volumes.wait_ready, chosen, name, timeout_s=wait_s)
+        _show(system(volumes.find, chosen, name), as_json=as_json)
+        _warn(system, chosen)
 
 
 @volume.command("promises")
 @click.option("--home", default="", metavar="CSP[/REGION]", help="Where a volume would be written from.")
 @GROUP
 @output.json_option
-def list_promises(*, home: str, group: str | None, as_json: bool) -> None:
+@reaching(TABLE)
+def list_promises(reach: Reach, *, home: str, group: str | None, as_json: bool) -> None:
     """List what a volume can be promised to survive, and what a write costs then."""
-    with Store.of_this_host() as store:
-        found = promises.preview(store, group_of(store, group), home)
+    with reach() as system:
+        found = system(promises.preview, system(group_of, group), home)
     if as_json:
         output.show_json(found)
     else:
@@ -98,10 +102,11 @@ def list_promises(*, home: str, group: str | None, as_json: bool) -> None:
 @volume.command("list")
 @GROUP
 @output.json_option
-def list_volumes(*, group: str | None, as_json: bool) -> None:
+@reaching(TABLE)
+def list_volumes(reach: Reach, *, group: str | None, as_json: bool) -> None:
     """List the volumes."""
-    with Store.of_this_host() as store:
-        found = volumes.list_all(store, networks.find(store, group).id if group else None)
+    with reach() as system:
+        found = system(volumes.list_all, system(networks.find, group).id if group else None)
     if as_json:
         output.show_json([_plain(view) for view in found])
         return
@@ -122,10 +127,11 @@ def list_volumes(*, group: str | None, as_json: bool) -> None:
 @click.argument("name")
 @GROUP
 @output.json_option
-def show(*, name: str, group: str | None, as_json: bool) -> None:
+@reaching(TABLE)
+def show(reach: Reach, *, name: str, group: str | None, as_json: bool) -> None:
     """Show the volume NAME and its mounts."""
-    with Store.of_this_host() as store:
-        _show(volumes.find(store, group_of(store, group), name), as_json=as_json)
+    with reach() as system:
+        _show(system(volumes.find, system(group_of, group), name), as_json=as_json)
 
 
 @volume.command()
@@ -135,16 +141,17 @@ def show(*, name: str, group: str | None, as_json: bool) -> None:
 @GROUP
 @WAIT
 @output.json_option
-def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: float, as_json: bool) -> None:
+@reaching(TABLE)
+def resize(reach: Reach, *, name: str, size: str, force: bool, group: str | None, wait_s: float, as_json: bool) -> None:
     """Make the volume NAME larger or smaller, while it is mounted."""
     size_bytes = sizes.parse(size)
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
-        resizing.resize(store, chosen, name, size_bytes, force=force)
+    with reach() as system:
+        chosen = system(group_of, group)
+        system(resizing.resize, chosen, name, size_bytes, force=force)
         if wait_s > 0:
-            resizing.wait_resized(store, chosen, name, timeout_s=wait_s)
-        _show(volumes.find(store, chosen, name), as_json=as_json)
-        _warn(store, chosen)
+            system(resizing.wait_resized, chosen, name, timeout_s=wait_s)
+        _show(system(volumes.find, chosen, name), as_json=as_json)
+        _warn(system, chosen)
 
 
 @volume.command()
@@ -158,7 +165,9 @@ def resize(*, name: str, size: str, force: bool, group: str | None, wait_s: floa
 @GROUP
 @WAIT
 @output.json_option
+@reaching(TABLE)
 def mount(
+    reach: Reach,
     *,
     name: str,
     hosts: tuple[str, ...],
@@ -170,13 +179,13 @@ def mount(
     as_json: bool,
 ) -> None:
     """Mount the volume NAME on hosts and keep it mounted, over reboots too."""
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
+    with reach() as system:
+        chosen = system(group_of, group)
         where = _hosts(hosts, everywhere=everywhere)
-        asked = mounting.mount(store, chosen, name, where, path, read_only=read_only)
+        asked = system(mounting.mount, chosen, name, where, path, read_only=read_only)
         if wait_s > 0:
-            volumes.wait_mounted(store, chosen, name, [one.host for one in asked], timeout_s=wait_s)
-        _show(volumes.find(store, chosen, name), as_json=as_json)
+            system(volumes.wait_mounted, chosen, name, [one.host for one in asked], timeout_s=wait_s)
+        _show(system(volumes.find, chosen, name), as_json=as_json)
 
 
 @volume.command()
@@ -186,16 +195,24 @@ def mount(
 @GROUP
 @WAIT
 @output.json_option
+@reaching(TABLE)
 def unmount(
-    *, name: str, hosts: tuple[str, ...], everywhere: bool, group: str | None, wait_s: float, as_json: bool
+    reach: Reach,
+    *,
+    name: str,
+    hosts: tuple[str, ...],
+    everywhere: bool,
+    group: str | None,
+    wait_s: float,
+    as_json: bool,
 ) -> None:
     """Take the volume NAME away from hosts; its data stays."""
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
-        asked = mounting.unmount(store, chosen, name, _hosts(hosts, everywhere=everywhere))
+    with reach() as system:
+        chosen = system(group_of, group)
+        asked = system(mounting.unmount, chosen, name, _hosts(hosts, everywhere=everywhere))
         if wait_s > 0:
-            volumes.wait_unmounted(store, chosen, name, asked, timeout_s=wait_s)
-        _show(volumes.find(store, chosen, name), as_json=as_json)
+            system(volumes.wait_unmounted, chosen, name, asked, timeout_s=wait_s)
+        _show(system(volumes.find, chosen, name), as_json=as_json)
 
 
 volume.add_command(volume_connection.connection)
@@ -233,8 +250,8 @@ def _where(view: VolumeView) -> str:
     return " ".join(f"{mount.host}:{mount.path}" for mount in view.mounts)
 
 
-def _warn(store: Store, group: str) -> None:
-    if warning := room.warning(store, group):
+def _warn(system: System, group: str) -> None:
+    if warning := system(room.warning, group):
         output.note(f"note: {warning}")
 
 

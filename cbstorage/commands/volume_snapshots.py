@@ -3,10 +3,11 @@
 import click
 
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
+from cbstorage.reach import TABLE
 from cbstorage.volume_model import SnapshotSchedule
 from cbstorage.wanted import snapshots
 from cladnet.commands.enrol import duration_s
-from cladnet.etcd.store import Store
+from cladnet.reach.system import Reach, reaching
 from larva import codec, output
 from larva.errors import InvalidInput
 
@@ -22,13 +23,14 @@ def snapshot() -> None:
 @GROUP
 @WAIT
 @output.json_option
-def create(*, volume: str, name: str | None, group: str | None, wait_s: float, as_json: bool) -> None:
+@reaching(TABLE)
+def create(reach: Reach, *, volume: str, name: str | None, group: str | None, wait_s: float, as_json: bool) -> None:
     """Make a snapshot of VOLUME, called NAME or by the time."""
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
-        wish = snapshots.create(store, chosen, volume, name)
+    with reach() as system:
+        chosen = system(group_of, group)
+        wish = system(snapshots.create, chosen, volume, name)
         if wait_s > 0:
-            snapshots.wait_made(store, chosen, volume, wish.name, timeout_s=wait_s)
+            system(snapshots.wait_made, chosen, volume, wish.name, timeout_s=wait_s)
         else:
             output.note("a storage host makes it in a moment: what is written until then is in it, too (--wait waits)")
     if as_json:
@@ -41,10 +43,11 @@ def create(*, volume: str, name: str | None, group: str | None, wait_s: float, a
 @click.argument("volume")
 @GROUP
 @output.json_option
-def list_snapshots(*, volume: str, group: str | None, as_json: bool) -> None:
+@reaching(TABLE)
+def list_snapshots(reach: Reach, *, volume: str, group: str | None, as_json: bool) -> None:
     """List the snapshots of VOLUME, the oldest first."""
-    with Store.of_this_host() as store:
-        found = snapshots.list_all(store, group_of(store, group), volume)
+    with reach() as system:
+        found = system(snapshots.list_all, system(group_of, group), volume)
     if as_json:
         output.show_json(codec.to_builtins(found))
         return
@@ -65,13 +68,14 @@ def list_snapshots(*, volume: str, group: str | None, as_json: bool) -> None:
 @click.argument("name")
 @GROUP
 @WAIT
-def delete(*, volume: str, name: str, group: str | None, wait_s: float) -> None:
+@reaching(TABLE)
+def delete(reach: Reach, *, volume: str, name: str, group: str | None, wait_s: float) -> None:
     """Remove the snapshot NAME of VOLUME; the volume stays as it is."""
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
-        snapshots.delete(store, chosen, volume, name)
+    with reach() as system:
+        chosen = system(group_of, group)
+        system(snapshots.delete, chosen, volume, name)
         if wait_s > 0:
-            snapshots.wait_gone(store, chosen, volume, name, timeout_s=wait_s)
+            system(snapshots.wait_gone, chosen, volume, name, timeout_s=wait_s)
 
 
 @click.command()
@@ -80,17 +84,18 @@ def delete(*, volume: str, name: str, group: str | None, wait_s: float) -> None:
 @click.option("--keep", type=int, default=24, show_default=True, help="How many of them stay.")
 @click.option("--off", is_flag=True, help="Make no more; those that are there stay.")
 @GROUP
-def schedule(*, volume: str, every: str | None, keep: int, off: bool, group: str | None) -> None:
+@reaching(TABLE)
+def schedule(reach: Reach, *, volume: str, every: str | None, keep: int, off: bool, group: str | None) -> None:
     """Make snapshots of VOLUME from time to time."""
     if off == bool(every):
         raise InvalidInput("say either --every TIME or --off")
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
+    with reach() as system:
+        chosen = system(group_of, group)
         if every:
             every_s = int(duration_s(every))
-            click.echo(_words(snapshots.schedule(store, chosen, volume, every_s=every_s, keep=keep)))
+            click.echo(_words(system(snapshots.schedule, chosen, volume, every_s=every_s, keep=keep)))
         else:
-            snapshots.unschedule(store, chosen, volume)
+            system(snapshots.unschedule, chosen, volume)
 
 
 def _words(schedule: SnapshotSchedule) -> str:

@@ -3,10 +3,11 @@
 import click
 
 from cbstorage.commands.volume_options import GROUP, WAIT, group_of
+from cbstorage.reach import TABLE
 from cbstorage.wanted import sizes, volumes
 from cbstorage.wanted import trash as trashcan
 from cladnet.commands.enrol import duration_s
-from cladnet.etcd.store import Store
+from cladnet.reach.system import Reach, reaching
 from larva import codec, output
 
 
@@ -17,20 +18,21 @@ from larva import codec, output
 @click.option("--keep", default="7d", show_default=True, help="How long it can be taken back; 0s destroys it at once.")
 @GROUP
 @WAIT
-def delete(*, name: str, yes: bool, force: bool, keep: str, group: str | None, wait_s: float) -> None:
+@reaching(TABLE)
+def delete(reach: Reach, *, name: str, yes: bool, force: bool, keep: str, group: str | None, wait_s: float) -> None:
     """Delete the volume NAME: it goes into the trash, from which `larva volume undelete` takes it back."""
     keep_s = int(duration_s(keep))
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
-        view = volumes.find(store, chosen, name)
+    with reach() as system:
+        chosen = system(group_of, group)
+        view = system(volumes.find, chosen, name)
         if not yes:
             end = f"It can be taken back for {keep}." if keep_s else "There is no way back."
             click.confirm(f"Delete {name} and the {sizes.show(view.used_bytes)} in it? {end}", abort=True)
-        volumes.delete(store, chosen, name, force=force, keep_s=keep_s)
+        system(volumes.delete, chosen, name, force=force, keep_s=keep_s)
         if wait_s > 0:
-            volumes.wait_deleted(store, chosen, name, timeout_s=wait_s)
+            system(volumes.wait_deleted, chosen, name, timeout_s=wait_s)
             if keep_s == 0:
-                trashcan.wait_purged(store, chosen, view.id, timeout_s=wait_s)
+                system(trashcan.wait_purged, chosen, view.id, timeout_s=wait_s)
 
 
 @click.group()
@@ -41,10 +43,11 @@ def trash() -> None:
 @trash.command("list")
 @GROUP
 @output.json_option
-def list_trash(*, group: str | None, as_json: bool) -> None:
+@reaching(TABLE)
+def list_trash(reach: Reach, *, group: str | None, as_json: bool) -> None:
     """List what is in the trash."""
-    with Store.of_this_host() as store:
-        found = trashcan.list_all(store, group_of(store, group))
+    with reach() as system:
+        found = system(trashcan.list_all, system(group_of, group))
     if as_json:
         output.show_json([codec.to_builtins(view) for view in found])
         return
@@ -67,14 +70,15 @@ def list_trash(*, group: str | None, as_json: bool) -> None:
 @GROUP
 @WAIT
 @output.json_option
-def undelete(*, wanted: str, name: str | None, group: str | None, wait_s: float, as_json: bool) -> None:
+@reaching(TABLE)
+def undelete(reach: Reach, *, wanted: str, name: str | None, group: str | None, wait_s: float, as_json: bool) -> None:
     """Take a volume back from the trash, with all that was in it."""
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
-        back = trashcan.undelete(store, chosen, wanted, name=name)
+    with reach() as system:
+        chosen = system(group_of, group)
+        back = system(trashcan.undelete, chosen, wanted, name=name)
         if wait_s > 0:
-            volumes.wait_ready(store, chosen, back.name, timeout_s=wait_s)
-        view = volumes.find(store, chosen, back.name)
+            system(volumes.wait_ready, chosen, back.name, timeout_s=wait_s)
+        view = system(volumes.find, chosen, back.name)
     if as_json:
         output.show_json({**codec.to_builtins(view), "status": view.status})
         return
@@ -86,15 +90,16 @@ def undelete(*, wanted: str, name: str | None, group: str | None, wait_s: float,
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @GROUP
 @WAIT
-def purge(*, wanted: str, yes: bool, group: str | None, wait_s: float) -> None:
+@reaching(TABLE)
+def purge(reach: Reach, *, wanted: str, yes: bool, group: str | None, wait_s: float) -> None:
     """Destroy a volume in the trash now."""
-    with Store.of_this_host() as store:
-        chosen = group_of(store, group)
+    with reach() as system:
+        chosen = system(group_of, group)
         if not yes:
             click.confirm(f"Destroy {wanted}? There is no way back.", abort=True)
-        view = trashcan.purge(store, chosen, wanted)
+        view = system(trashcan.purge, chosen, wanted)
         if wait_s > 0:
-            trashcan.wait_purged(store, chosen, view.id, timeout_s=wait_s)
+            system(trashcan.wait_purged, chosen, view.id, timeout_s=wait_s)
 
 
 def _span(seconds: int) -> str:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -146,7 +146,11 @@ def find(store: Store, cladnet: str | None = None) -> ClusterView:
 
 def only_group(store: Store) -> str:
     """Return the id of the only CLADNet with a storage cluster; an error that says what to do otherwise."""
-    groups = list(store.children(keys.CLUSTER, ClusterSpecification))
+    return the_only(list(store.children(keys.CLUSTER, ClusterSpecification)))
+
+
+def the_only(groups: Sequence[str]) -> str:
+    """Return the only one of the CLADNets that have a storage cluster; errors as only_group()."""
     if not groups:
         raise NotFound("there is no storage cluster yet", hint="larva storage init --group CLADNET makes one")
     if len(groups) > 1:
@@ -175,8 +179,13 @@ def ready(view: ClusterView, osds: int | None = None) -> str:
 
 def wait_ready(store: Store, cladnet: str | None, *, timeout_s: float, osds: int | None = None) -> ClusterView:
     """Wait until volumes can be used; TimedOut with what is missing otherwise."""
+    return await_ready(lambda: find(store, cladnet), timeout_s=timeout_s, osds=osds)
+
+
+def await_ready(find: Callable[[], ClusterView], *, timeout_s: float, osds: int | None = None) -> ClusterView:
+    """Wait until volumes can be used in the cluster that `find` finds."""
     deadline = time.monotonic() + timeout_s
-    while missing := ready(view := find(store, cladnet), osds):
+    while missing := ready(view := find(), osds):
         if time.monotonic() > deadline:
             raise TimedOut(
                 f"the storage cluster is not ready after {timeout_s:g} s: {missing}",

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from cbstorage import records
 from cbstorage.model import VolumePhase, VolumeSpecification
-from cbstorage.wanted import mirror_guards, sizes, volumes
+from cbstorage.wanted import mirror_guards, sizes, until, volumes
 from cbstorage.wanted.volumes import VolumeView
 from cladnet.etcd.store import Store
 from larva.errors import Conflict
@@ -43,13 +43,5 @@ def resize(store: Store, group: str, name: str, size_bytes: int, *, force: bool 
 
 def wait_resized(store: Store, group: str, name: str, *, timeout_s: float) -> VolumeView:
     """Wait until the quota in force is the one wanted."""
-
-    def look() -> tuple[VolumeView, bool, str]:
-        view = volumes.find(store, group, name)
-        return (
-            view,
-            view.ready and view.quota_bytes == view.size_bytes,
-            view.problem or "no storage host has set it yet",
-        )
-
-    return volumes.wait(look, f"volume {name} is not resized", timeout_s)
+    what = f"volume {name} is not resized"
+    return volumes.wait(lambda: until.resized(volumes.find(store, group, name)), what, timeout_s)

@@ -14,8 +14,12 @@ def warning(store: Store, group: str) -> str:
     state = store.get(keys.cluster_state(group), ClusterState)
     if state is None or not state.value.room_bytes:
         return ""
-    room = state.value.room_bytes
     promised = sum(item.value.size_bytes for item in records.volumes(store, group).values())
+    return words(promised, state.value.room_bytes)
+
+
+def words(promised: int, room: int) -> str:
+    """What to say where so many bytes are promised and there is room for so many; empty where that is enough."""
     if promised <= room:
         return ""
     return (

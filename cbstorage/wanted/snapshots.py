@@ -18,6 +18,8 @@ is about to go, and six those of the mirrors that follow it. Ceph makes no more 
 (`mds_max_snaps_per_dir`)."""
 SHORTEST_S, LONGEST_S = 300, 366 * 86400
 _NOW = "larva volume mirror-now"
+NOT_MADE = "no storage host has made it yet"
+NOT_GONE = "no storage host has removed it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ def wait_made(store: Store, group: str, volume: str, name: str, *, timeout_s: fl
 
     def look() -> tuple[None, bool, str]:
         phases = {one.name: one.phase for one in list_all(store, group, volume).snapshots}
-        words = volumes.find(store, group, volume).problem or "no storage host has made it yet"
+        words = volumes.find(store, group, volume).problem or NOT_MADE
         return None, phases.get(name) is SnapshotPhase.MADE, words
 
     volumes.wait(look, f"snapshot {name} of volume {volume} is not made", timeout_s)
@@ -138,7 +140,7 @@ def wait_gone(store: Store, group: str, volume: str, name: str, *, timeout_s: fl
 
     def look() -> tuple[None, bool, str]:
         there = {one.name for one in list_all(store, group, volume).snapshots}
-        return None, name not in there, volumes.find(store, group, volume).problem or "no storage host has removed it"
+        return None, name not in there, volumes.find(store, group, volume).problem or NOT_GONE
 
     volumes.wait(look, f"snapshot {name} of volume {volume} is not removed", timeout_s)
 

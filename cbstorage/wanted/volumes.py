@@ -20,7 +20,7 @@ from cbstorage.model import (
 from cbstorage.promise import Promise
 from cbstorage.share_model import Share, VolumeShares
 from cbstorage.volume_model import CopyWish
-from cbstorage.wanted import members, promises, sizes
+from cbstorage.wanted import members, promises, sizes, until
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store, Versioned
 from cladnet.keys import is_segment
 from larva.errors import Conflict, InvalidInput, LarvaError, NotFound, TimedOut
@@ -198,44 +198,32 @@ def remove(store: Store, mounts: Sequence[str]) -> None:
 
 def wait_ready(store: Store, group: str, name: str, *, timeout_s: float) -> VolumeView:
     """Wait until the volume can be mounted; the storage hosts' own words in the error when it cannot."""
-
-    def look() -> tuple[VolumeView, bool, str]:
-        view = find(store, group, name)
-        return view, view.ready, view.problem or "no storage host has taken it up yet"
-
-    return wait(look, f"volume {name} is not ready", timeout_s)
+    return wait(lambda: until.ready(find(store, group, name)), f"volume {name} is not ready", timeout_s)
 
 
 def wait_mounted(store: Store, group: str, name: str, hosts: Sequence[str], *, timeout_s: float) -> VolumeView:
     """Wait until every host of `hosts` has the volume mounted; the hosts' own words in the error otherwise."""
-
-    def look() -> tuple[VolumeView, bool, str]:
-        view = find(store, group, name)
-        mounts = {mount.host: mount for mount in view.mounts if not mount.leaving}
-        behind = [host for host in hosts if host not in mounts or mounts[host].phase is not MountPhase.MOUNTED]
-        words = [f"{host}: {mounts[host].problem or 'has not answered yet' if host in mounts else 'not wanted there'}" for host in behind]  # fmt: skip  # noqa: E501
-        return view, not behind, "\n".join([*words, *([view.problem] if view.problem else [])])
-
-    return wait(look, f"volume {name} is not mounted everywhere", timeout_s)
+    what = f"volume {name} is not mounted everywhere"
+    return wait(lambda: until.mounted(find(store, group, name), hosts), what, timeout_s)
 
 
 def wait_unmounted(store: Store, group: str, name: str, hosts: Sequence[str], *, timeout_s: float) -> VolumeView:
     """Wait until no host of `hosts` has the volume mounted any more."""
-
-    def look() -> tuple[VolumeView, bool, str]:
-        view = find(store, group, name)
-        behind = [mount for mount in view.mounts if mount.host in hosts]
-        return view, not behind, "\n".join(f"{mount.host}: {mount.problem or 'still mounted'}" for mount in behind)
-
-    return wait(look, f"volume {name} is still mounted", timeout_s)
+    what = f"volume {name} is still mounted"
+    return wait(lambda: until.unmounted(find(store, group, name), hosts), what, timeout_s)
 
 
 def wait_deleted(store: Store, group: str, name: str, *, timeout_s: float) -> None:
     """Wait until the volume is in the trash, and its name free."""
+    await_deleted(lambda: find(store, group, name), name, timeout_s=timeout_s)
+
+
+def await_deleted(find: Callable[[], VolumeView], name: str, *, timeout_s: float) -> None:
+    """Wait until `find` does not find the volume."""
 
     def look() -> tuple[None, bool, str]:
         try:
-            view = find(store, group, name)
+            view = find()
         except NotFound:
             return None, True, ""
         return None, False, view.problem or "the storage hosts have not removed it yet"

@@ -77,29 +77,29 @@ class Api:
         if ca is not None:
             self._context.verify_flags |= ssl.VERIFY_X509_STRICT
 
-    def get(self, path: str, wanted: type[T], **query: object) -> T:
+    def get(self, path: str, wanted: type[T], /, **query: object) -> T:
         """Return what is there; a query's None is left out."""
         return self._call("GET", path, wanted, query=query)
 
-    def items(self, path: str, name: str, item: type[T], **query: object) -> tuple[T, ...]:
+    def items(self, path: str, name: str, item: type[T], /, **query: object) -> tuple[T, ...]:
         """Return a whole list, in its order."""
         page = self.get(path, dict[str, Any], **query)
         return codec.convert(page.get(name), tuple[item, ...], source=path)  # type: ignore[valid-type]
 
-    def post(self, path: str, wanted: type[T], **body: object) -> T:
+    def post(self, path: str, wanted: type[T], /, **body: object) -> T:
         """Have something made or done."""
         return self._call("POST", path, wanted, body=body)
 
-    def patch(self, path: str, wanted: type[T], **body: object) -> T:
+    def patch(self, path: str, wanted: type[T], /, **body: object) -> T:
         """Have something changed; a body's None is left out, and leaves what is there."""
         told = {name: value for name, value in body.items() if value is not None}
         return self._call("PATCH", path, wanted, body=told)
 
-    def put(self, path: str, wanted: type[T], **body: object) -> T:
+    def put(self, path: str, wanted: type[T], /, **body: object) -> T:
         """Have something set."""
         return self._call("PUT", path, wanted, body=body or None)
 
-    def delete(self, path: str, **query: object) -> None:
+    def delete(self, path: str, /, **query: object) -> None:
         """Have something taken away."""
         self._call("DELETE", path, None, query=query)
 

@@ -12,6 +12,9 @@ import pytest
 import stage
 from click.testing import CliRunner, Result
 
+from cbstorage import keys as storage_keys
+from cbstorage.model import VolumeState
+from cbstorage.wanted import mounting, snapshots, volumes
 from cladnet import keys, networks
 from cladnet.enrol.authority import Authority, key_pem, new_key
 from cladnet.etcd.store import Store
@@ -101,6 +104,85 @@ LOOKS = [
 ]  # fmt: skip
 
 
+STORAGE_LOOKS = [
+    ["storage", "status"], ["storage", "status", "--group", "shop"], ["storage", "osd", "list"], ["volume", "list"],
+    ["volume", "list", "--group", "shop"], ["volume", "show", "photos"], ["volume", "promises"],
+    ["volume", "snapshot", "list", "photos"], ["volume", "trash", "list"],
+]  # fmt: skip
+
+
+def test_every_look_at_storage_is_the_same_as_over_etcd(
+    client: Client, console_store: Store, console_etcd: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = networks.create(console_store, name="shop", cidr="192.168.10.0/26").id
+    networks.create(console_store, name="without-storage")
+    stage.set_up(console_store, group)
+    volumes.create(console_store, group, "photos", 1 << 30)
+    volumes.create(console_store, group, "old", 1 << 30)
+    snapshots.create(console_store, group, "photos", "before")
+    snapshots.schedule(console_store, group, "photos", every_s=3600, keep=5)
+    mounting.mount(console_store, group, "photos", ["aws-1", "gcp-1"], "/srv/photos")
+    monkeypatch.setattr(Store, "of_this_host", classmethod(lambda cls: Store([console_etcd])))
+    for look in STORAGE_LOOKS:
+        for more in ([], ["--json"]):
+            over_etcd = CliRunner().invoke(larva, [*look, *more])
+            through_api = client.run(*look, *more)
+            assert over_etcd.exit_code == through_api.exit_code == 0, (look, through_api.exception)
+            assert over_etcd.stdout == through_api.stdout
+            assert over_etcd.stdout.strip()
+
+
+def test_a_volume_lives_through_the_api(client: Client, console_store: Store) -> None:
+    group = networks.create(console_store, name="shop", cidr="192.168.10.0/26").id
+    stage.set_up(console_store, group)
+    made = client.json("volume", "create", "photos", "--size", "1G", "--for", "aws-1", "--for", "gcp-1")
+    assert (made["size_bytes"], made["status"], len(made["shares"])) == (1 << 30, "pending", 2)
+    waited = client.failing("volume", "resize", "photos", "--size", "2G", "--wait", "0.1")
+    assert (waited.exit_code, "no storage host has set it yet" in waited.message) == (ExitCode.TEMPORARY, True)
+    state = VolumeState(id=made["id"], ready=True, size_bytes=2 << 30, used_bytes=7)
+    console_store.put(storage_keys.volume_state(group, "photos"), state)
+    assert client.json("volume", "resize", "photos", "--size", "2G", "--wait", "9")["status"] == "ready"
+    mounted = client.json("volume", "mount", "photos", "--on", "aws-1", "--at", "/srv/photos", "--read-only")
+    assert [(one["host"], one["read_only"]) for one in mounted["mounts"]] == [("aws-1", True)]
+    assert (
+        client.failing("volume", "mount", "photos", "--on", "azure-1", "--at", "/srv/x").exit_code is ExitCode.CONFLICT
+    )
+    waited = client.failing("volume", "mount", "photos", "--all", "--at", "/srv/photos", "--read-only", "--wait", "0.1")
+    assert "gcp-1: has not answered yet" in waited.message
+    assert client.failing("volume", "delete", "photos", "--yes").exit_code is ExitCode.CONFLICT
+    assert client.json("volume", "unmount", "photos", "--all", "--wait", "9")["mounts"] == []
+    assert client.json("volume", "snapshot", "create", "photos", "one")["name"] == "one"
+    assert (
+        client.failing("volume", "snapshot", "create", "photos", "two", "--wait", "0.1").exit_code is ExitCode.TEMPORARY
+    )
+    assert client.run("volume", "schedule", "photos", "--every", "1h", "--keep", "3").exit_code == 0
+    assert client.json("volume", "snapshot", "list", "photos")["schedule"]["keep"] == 3
+    assert client.run("volume", "schedule", "photos", "--off").exit_code == 0
+    assert client.json("volume", "snapshot", "list", "photos")["schedule"] is None
+    assert client.run("volume", "snapshot", "delete", "photos", "one").exit_code == 0
+    assert client.run("volume", "delete", "photos", "--yes", "--keep", "1h").exit_code == 0
+    assert volumes.find(console_store, group, "photos").status == "deleting"
+    assert client.failing("volume", "undelete", "photos").exit_code is ExitCode.NOT_FOUND
+    assert client.failing("volume", "purge", "photos", "--yes").exit_code is ExitCode.NOT_FOUND
+
+
+def test_without_storage_or_with_too_much_of_it_what_to_do_is_told(client: Client, console_store: Store) -> None:
+    assert client.failing("volume", "show", "photos").exit_code is ExitCode.NOT_FOUND
+    for name, cidr in (("shop", "192.168.10.0/26"), ("lab", "192.168.11.0/26")):
+        stage.set_up(console_store, networks.create(console_store, name=name, cidr=cidr).id, cidr=cidr)
+    told = client.failing("storage", "status")
+    assert "several storage clusters" in told.message
+    assert "lab-" in told.hint
+    assert client.run("storage", "status", "--group", "lab").exit_code == 0
+
+
+def test_a_promise_that_cannot_be_kept_is_refused_before_it_is_shown(client: Client, console_store: Store) -> None:
+    stage.set_up(console_store, networks.create(console_store, name="shop", cidr="192.168.10.0/26").id)
+    refused = client.failing("volume", "create", "photos", "--size", "1G", "--survive", "csp", "--home", "ibm")
+    assert refused.exit_code is ExitCode.USAGE
+    assert client.json("volume", "list") == []
+
+
 def test_every_look_is_the_same_as_over_etcd(
     client: Client, console_store: Store, console_etcd: str, agents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,11 +259,19 @@ def test_a_ca_or_an_address_that_is_none_is_told(client: Client) -> None:
     assert isinstance(client.failing("net", "list", server=None), InvalidInput)
 
 
-@pytest.mark.parametrize("command", [["net", "join", "shop", "aws-1"], ["net", "leave", "shop"]])
-def test_a_command_without_a_route_says_so(client: Client, command: list[str]) -> None:
-    refused = client.failing(*command)
+WITHOUT = [
+    ["net", "join", "shop", "aws-1"], ["net", "leave", "shop"], ["volume", "connections", "photos"],
+    ["volume", "share", "photos", "--with", "aws-1"], ["storage", "init", "--group", "shop"],
+    ["storage", "osd", "drain", "0"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WITHOUT)
+def test_a_command_without_a_route_says_so_and_asks_nobody(command: list[str], tmp_path: Path) -> None:
+    refused = Client(tmp_path, "https://127.0.0.1:1").failing(*command)
     assert isinstance(refused, InvalidInput)
-    assert f"`larva {command[0]} {command[1]}` does not go through the API" in refused.message.replace("root", "larva")
+    words = " ".join(command[: 3 if command[1] == "osd" else 2])
+    assert f"{words}` does not go through the API" in refused.message
     assert "control node" in refused.hint
 
 

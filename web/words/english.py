@@ -291,6 +291,7 @@ WORDS = {
     "images.ports.tunnels": "every VM, the CLADNets' tunnels",
     "images.ports.etcd": "control nodes, etcd with certificates of its own",
     "images.ports.console": "control nodes, console, API and enrolment",
+    "images.ports.smb": "gateways, volumes for Windows by encrypted SMB 3",
     "images.notes": "To know",
     "images.sources": "Sources",
     "images.none": "No image lies here yet. Where images are built:",

@@ -280,6 +280,7 @@ WORDS = {
     "images.ports.tunnels": "모든 VM, CLADNet 터널",
     "images.ports.etcd": "제어 노드, 자체 인증서를 쓰는 etcd",
     "images.ports.console": "제어 노드, 콘솔과 API와 등록",
+    "images.ports.smb": "게이트웨이, 암호화된 SMB 3으로 Windows에 볼륨 제공",
     "images.notes": "알아 둘 것",
     "images.sources": "출처",
     "images.none": "아직 이미지가 없습니다. 이미지를 만드는 곳에서:",
