@@ -157,7 +157,8 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
     def handle_exit(self, sig: int, frame: Any) -> None:
         """On SIGTERM: no new connections, and the hub closes those that last."""
         super().handle_exit(sig, frame)
-        self.method_queue.defer(_console(self.app.callable).close)
+        if self.app.callable is not None:  # else it is told to end while it begins, and has nothing open yet
+            self.method_queue.defer(_console(self.app.callable).close)
 
     handle_quit = handle_exit
 
