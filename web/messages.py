@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 
 VOLUMES = (
     storage_keys.VOLUME, storage_keys.VOLUME_STATE, storage_keys.MOUNT, storage_keys.MOUNT_EVERYWHERE,
-    storage_keys.MOUNT_STATE, storage_keys.VOLUME_SHARES, storage_keys.MIRROR,
+    storage_keys.MOUNT_STATE, storage_keys.VOLUME_SHARES, storage_keys.MIRROR, storage_keys.MIRROR_STATE,
+    storage_keys.SNAPSHOT, storage_keys.SNAPSHOT_SCHEDULE, storage_keys.COPY, storage_keys.TRASH,
+    storage_keys.CONNECTION,
 )  # fmt: skip
 STORAGE = (storage_keys.CLUSTER, storage_keys.CLUSTER_STATE, storage_keys.DAEMONS)
 WATCHED = (
@@ -124,7 +126,7 @@ class AlarmsTold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VolumesChanged:
-    """Volumes or mounts of the CLADNet changed."""
+    """Volumes of the CLADNet, their mounts, snapshots or mirrors, or its trash changed."""
 
     cladnet: str
     type: Literal["volumes"] = "volumes"

@@ -91,9 +91,10 @@ def test_a_network_and_a_volume_come_to_life(page: Page, console_url: str, conso
     )
     expect(page.get_by_role("heading", name="photos")).to_contain_text("ready", timeout=SLOW_MS)
 
-    page.get_by_label("aws-1").check()
-    page.get_by_label("gcp-1").check()
-    page.get_by_role("button", name="Mount").click()
+    form = page.locator("#mount")
+    form.get_by_label("aws-1").check()
+    form.get_by_label("gcp-1").check()
+    form.get_by_role("button", name="Mount", exact=True).click()
     mounts = page.get_by_role("region", name="Where this volume is mounted")
     expect(mounts.get_by_role("row", name="aws-1")).to_contain_text("pending", timeout=SLOW_MS)
     console_store.put(

@@ -60,7 +60,8 @@ def pages(group: str) -> dict[str, str]:
         "overview": "/", "cladnets": "/cladnets", "cladnet": f"/cladnets/{group}", "topology": "/topology",
         "placement": "/placement?nodes=3&survive=region",
         "hosts": "/hosts", "host": f"/hosts/{group}/aws-1", "storage": "/storage", "volumes": "/volumes",
-        "volume": f"/volumes/{group}/photos", "images": "/images",
+        "volume": f"/volumes/{group}/photos", "trash": "/volumes/trash", "new-volume": "/volumes/new",
+        "images": "/images",
     }  # fmt: skip
 
 

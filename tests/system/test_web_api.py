@@ -103,8 +103,10 @@ PAGES = [
     "/hosts/a/b",
     "/topology",
     "/placement",
+    "/images",
     "/volumes",
     "/volumes/new",
+    "/volumes/trash",
     "/volumes/a/b",
     "/users",
     "/users/a",
@@ -135,9 +137,10 @@ def test_nobody_is_sent_to_the_login(client: FlaskClient, path: str) -> None:
 def test_every_route_is_described_or_a_page_that_these_tests_know(app: Flask) -> None:
     known = {"/v1/events", "/login", "/logout", "/language", "/static/<path:filename>"}
     forms = {"/cladnets/?/join", "/cladnets/?/status-tests", "/cladnets/?/delete", "/volumes/?"}
-    forms |= {"/volumes/?/?/mount", "/volumes/?/?/delete"}
     forms |= {f"/users/?/{what}" for what in ("role", "password", "sessions/end", "disable", "enable", "delete")}
     forms |= {"/tokens/?/revoke", "/account/password", "/account/sessions/end", "/account/sessions/?/end"}
+    of_a_volume = ("mount", "shares", "snapshots", "schedule", "size", "mirrors", "delete")
+    forms |= {f"/volumes/?/?/{path}" for path in of_a_volume}
     pages = forms | {re.sub("(?<=/)[ab](?=/|$)", "?", path) for path in PAGES}
     for rule in app.url_map.iter_rules():
         if rule.endpoint.startswith("cb_network.") or rule.rule in known:  # which test_web_cbnetwork.py tries

@@ -124,6 +124,8 @@ def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: A
         "/cladnets",
         "/volumes",
         "/placement",
+        "/volumes/trash",
+        "/volumes/own/photos",
         "/topology?cladnet=own",
         "/placement?cladnet=own",
         "/storage?cladnet=own",
@@ -132,12 +134,21 @@ def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: A
     ):
         page = client.get(path)
         assert (page.status_code, page.mimetype) == (200, "text/html"), path
-        assert (foreign.id in page.text) == (foreign.id in seen and path not in ("/", "/hosts/own/a")), path
+        assert (foreign.id in page.text) == (
+            foreign.id in seen and path not in ("/", "/hosts/own/a", "/volumes/own/photos", "/images")
+        ), path
+    uses = role is not AccountRole.VIEWER
+    assert ('action="/volumes/' in client.get("/volumes/own/photos").text) == uses
+    for cladnet in (own, foreign):
+        wish = {"everywhere": "on", "path": "/srv/photos"}
+        mounted = client.post(f"/volumes/{cladnet.name}/photos/mount", data=wish).status_code
+        assert mounted == (404 if cladnet.id not in seen else 303 if uses else 403), cladnet
     for path in (
         "/topology?cladnet=foreign",
         "/placement?cladnet=foreign",
         "/storage?cladnet=foreign",
         "/hosts/foreign/a",
+        "/volumes/foreign/photos",
     ):
         assert (client.get(path).status_code == 200) == (foreign.id in seen), path
     assert client.get("/topology?cladnet=none").status_code == 404
