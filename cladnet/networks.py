@@ -4,16 +4,17 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network
 
 from cladnet import cidr as ranges
 from cladnet import encryption as encrypting
-from cladnet import keys, ula
+from cladnet import keys
+from cladnet import network_checks as checks
 from cladnet.etcd.store import Condition, Put, Store, Versioned
-from cladnet.free_ranges import Recommendation, read_ranges, recommendation
+from cladnet.free_ranges import Avoided, Recommendation, avoidable, read_ranges, recommendation
 from cladnet.model import (
     ADDRESS_QUARANTINE_S,
     CladnetSpecification,
@@ -22,15 +23,13 @@ from cladnet.model import (
     Encryption,
     RuleType,
 )  # fmt: skip
-from larva.errors import Conflict, InvalidInput, NotFound, TimedOut
+from larva.errors import Conflict, NotFound, TimedOut
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS = 5
 _POLL_S = 0.2
 _ID_BYTES = 4
-_LONGEST_DESCRIPTION = 1000
-LONGEST_QUARANTINE_S = 30 * 86400.0
 
 
 def create(
@@ -60,29 +59,12 @@ def create(
         InvalidInput: the name or the range cannot be used.
         Conflict: the name is taken, or the range overlaps a CLADNet's or a host's own network.
     """
-    _check_words(name, description)
-    _check_quarantine(quarantine_s)
-    encrypting.check(datapath, encryption)
-    wanted = ranges.parse(cidr) if cidr is not None else None
     for _ in range(_ATTEMPTS):
         generation = store.get(keys.CLADNET_GENERATION, int)  # read before the list: nothing can come in between unseen
-        existing = _all(store)
-        _check_name_free(name, existing)
-        if group is not None:
-            _check_name_free(keys.segment(group, what="CLADNet id"), existing)
-        specification = CladnetSpecification(
-            id=group or f"{name[:40].rstrip('-')}-{secrets.token_hex(_ID_BYTES)}",
-            name=name,
-            cidr=_range(store, wanted, existing),
-            cidr6=_range6(store, ipv6, None, existing),
-            description=description,
-            rule_type=rule_type,
-            datapath=datapath,
-            encryption=encryption,
-            address_quarantine_s=quarantine_s,
-            created_at=datetime.now(UTC),
-            version=next_version(0, datetime.now(UTC)),
-        )
+        specification = draft(
+            store, name=name, group=group, cidr=cidr, ipv6=ipv6, description=description, rule_type=rule_type,
+            datapath=datapath, encryption=encryption, quarantine_s=quarantine_s,
+        )  # fmt: skip
         key = keys.configuration(specification.id)
         if store.transact(
             [Condition(key, 0), Condition(keys.CLADNET_GENERATION, generation.revision if generation else 0)],
@@ -92,35 +74,42 @@ def create(
     raise Conflict("other CLADNets are being created right now", hint="try again")
 
 
-def _range(store: Store, wanted: IPv4Network | None, existing: Iterable[CladnetSpecification]) -> IPv4Network:
-    """The range that is wanted if it is free, a free one if none is."""
+def draft(
+    store: Store,
+    *,
+    name: str,
+    group: str | None = None,
+    cidr: str | None = None,
+    ipv6: str | None = None,
+    description: str = "",
+    rule_type: RuleType = RuleType.COST_PRIORITIZED,
+    datapath: DatapathKind = DatapathKind.AUTO,
+    encryption: Encryption = Encryption.ON,
+    quarantine_s: float = ADDRESS_QUARANTINE_S,
+) -> CladnetSpecification:
+    """Return what create() would create of the same arguments, and create nothing; it raises what create() raises."""
+    checks.words(name, description)
+    checks.quarantine(quarantine_s)
+    encrypting.check(datapath, encryption)
+    wanted = ranges.parse(cidr) if cidr is not None else None
+    existing = _all(store)
+    checks.name_free(name, existing)
+    if group is not None:
+        checks.name_free(keys.segment(group, what="CLADNet id"), existing)
     in_use = read_ranges(store, existing)
-    if wanted is None:
-        return ranges.recommend(in_use.all())
-    try:
-        hint = f"{ranges.recommend(in_use.all())} is free"
-    except Conflict:  # the range that was asked for may be free all the same
-        hint = "choose another range"
-    ranges.check_free(wanted, cladnets=in_use.cladnets, host_networks=in_use.host_networks, hint=hint)
-    return wanted
-
-
-def _range6(
-    store: Store, wanted: str | None, present: IPv6Network | None, others: Iterable[CladnetSpecification]
-) -> IPv6Network | None:
-    """The IPv6 prefix that is wanted if it is free; `present` when nothing is said of it."""
-    if wanted is None or (wanted == ula.AUTO and present is not None):
-        return present
-    if wanted == ula.OFF:
-        return None
-    prefix = ula.draw() if wanted == ula.AUTO else ula.parse(wanted)
-    if prefix == present:
-        return present
-    if present is not None:
-        raise InvalidInput(f"the IPv6 prefix is {present}", hint="turn it off first: larva net update --ipv6 off")
-    in_use = read_ranges(store, others)
-    ula.check_free(prefix, cladnets=in_use.cladnets6, host_networks=in_use.host_networks6)
-    return prefix
+    return CladnetSpecification(
+        id=group or f"{name[:40].rstrip('-')}-{secrets.token_hex(_ID_BYTES)}",
+        name=name,
+        cidr=checks.network(in_use, wanted),
+        cidr6=checks.prefix6(in_use, ipv6, None),
+        description=description,
+        rule_type=rule_type,
+        datapath=datapath,
+        encryption=encryption,
+        address_quarantine_s=quarantine_s,
+        created_at=datetime.now(UTC),
+        version=next_version(0, datetime.now(UTC)),
+    )
 
 
 def recommend(store: Store, *, hosts: int | None = None) -> Recommendation:
@@ -134,6 +123,11 @@ def recommend(store: Store, *, hosts: int | None = None) -> Recommendation:
         Conflict: nothing of that size is free.
     """
     return recommendation(read_ranges(store, _all(store)), hosts=hosts)
+
+
+def overlapped(store: Store, network: IPv4Network) -> tuple[Avoided, ...]:
+    """Return what `network` overlaps of all that is in use, reserved or usual: whose each is, and why it counts."""
+    return tuple(each for each in avoidable(read_ranges(store, _all(store))) if each.network.overlaps(network))
 
 
 def update(
@@ -176,7 +170,9 @@ def update(
             description=current.value.description if description is None else description,
             rule_type=rule_type or current.value.rule_type,
             cidr=wanted or current.value.cidr,
-            cidr6=_range6(store, ipv6, current.value.cidr6, others),
+            cidr6=current.value.cidr6
+            if ipv6 is None
+            else checks.prefix6(read_ranges(store, others), ipv6, current.value.cidr6),
             datapath=datapath or current.value.datapath,
             encryption=encryption or current.value.encryption,
             address_quarantine_s=current.value.address_quarantine_s if quarantine_s is None else quarantine_s,
@@ -197,11 +193,11 @@ def update(
 def _check_change(
     store: Store, old: CladnetSpecification, new: CladnetSpecification, others: Sequence[CladnetSpecification]
 ) -> None:
-    _check_words(new.name, new.description)
-    _check_quarantine(new.address_quarantine_s)
+    checks.words(new.name, new.description)
+    checks.quarantine(new.address_quarantine_s)
     encrypting.check(new.datapath, new.encryption)
     if new.name != old.name:
-        _check_name_free(new.name, others)
+        checks.name_free(new.name, others)
     if new.cidr != old.cidr:
         ranges.check_growth(old.cidr, new.cidr)
         in_use = read_ranges(store, others)
@@ -209,22 +205,6 @@ def _check_change(
             new.cidr, cladnets=in_use.cladnets, host_networks=in_use.host_networks,
             hint="grow it by less, or create a further CLADNet",
         )  # fmt: skip
-
-
-def _check_words(name: str, description: str) -> None:
-    keys.segment(name, what="name")
-    if len(description) > _LONGEST_DESCRIPTION:
-        raise InvalidInput(f"the description has {len(description)} characters", hint=f"{_LONGEST_DESCRIPTION} at most")
-
-
-def _check_quarantine(quarantine_s: float) -> None:
-    if not 0 <= quarantine_s <= LONGEST_QUARANTINE_S:
-        raise InvalidInput(f"an address cannot rest for {quarantine_s:g} s", hint="from 0 seconds to 30 days")
-
-
-def _check_name_free(name: str, existing: Iterable[CladnetSpecification]) -> None:
-    if any(name in (specification.name, specification.id) for specification in existing):
-        raise Conflict(f"a CLADNet {name!r} exists already", hint="choose another name, or delete that one first")
 
 
 def list_all(store: Store) -> tuple[CladnetSpecification, ...]:

@@ -21,10 +21,12 @@ pytestmark = pytest.mark.browser
 def test_a_network_and_a_volume_come_to_life(page: Page, console_url: str, console_store: Store, agents) -> None:
     log_in(page, console_url)
     expect(page.get_by_text("No CLADNet yet")).to_be_visible()
+    page.get_by_role("link", name="Create a CLADNet").click()
     page.get_by_label("Name").fill("shop")
     page.get_by_label("IPv4 CIDR block").fill("10.77.0.0/24")
     page.get_by_label("Description").fill(HOSTILE)
     shot(page, "create")
+    page.get_by_role("button", name="Next").click()
     page.get_by_role("button", name="Create").click()
     expect(page.get_by_role("heading", name="shop")).to_be_visible(timeout=SLOW_MS)
     expect(page.get_by_text(HOSTILE)).to_be_visible()
@@ -116,6 +118,7 @@ def test_what_is_refused_stays_as_it_was_typed(page: Page, console_url: str, con
     page.expected_complaints = ("status of 422", "status of 409")  # type: ignore[attr-defined]
     networks.create(console_store, name="taken", cidr="10.80.0.0/16")
     log_in(page, console_url)
+    page.get_by_role("link", name="Create a CLADNet").click()
     for name, cidr, said in (
         ("shop", "10.300.0.0/24", "10.300.0.0/24"),
         ("shop", "10.80.7.0/24", "10.80.0.0/16"),
@@ -125,7 +128,7 @@ def test_what_is_refused_stays_as_it_was_typed(page: Page, console_url: str, con
         page.get_by_label("IPv4 CIDR block").fill(cidr)
         page.get_by_label("Description").fill("keep me")
         page.get_by_label("Basic: always public addresses").check()
-        page.get_by_role("button", name="Create").click()
+        page.get_by_role("button", name="Next").click()
         alert = page.get_by_role("alert")
         expect(alert).to_contain_text(said, timeout=SLOW_MS)
         expect(alert.locator("span")).not_to_be_empty()

@@ -57,7 +57,8 @@ def group(console_store: Store, agents, tmp_path: Path) -> str:
 
 def pages(group: str) -> dict[str, str]:
     return {
-        "overview": "/", "cladnets": "/cladnets", "cladnet": f"/cladnets/{group}", "topology": "/topology",
+        "overview": "/", "cladnets": "/cladnets", "new-cladnet": "/new-cladnet",
+        "cladnet": f"/cladnets/{group}", "topology": "/topology",
         "placement": "/placement?nodes=3&survive=region",
         "hosts": "/hosts", "host": f"/hosts/{group}/aws-1", "storage": "/storage", "volumes": "/volumes",
         "volume": f"/volumes/{group}/photos", "trash": "/volumes/trash", "new-volume": "/volumes/new",

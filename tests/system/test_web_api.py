@@ -97,11 +97,13 @@ NO_OSD = ClusterState(
 PAGES = [
     "/",
     "/cladnets",
+    "/new-cladnet",
     "/cladnets/a",
     "/storage",
     "/hosts",
     "/hosts/a/b",
     "/topology",
+    "/images",
     "/placement",
     "/images",
     "/volumes",

@@ -280,7 +280,7 @@ def test_the_log_is_read_in_parts_and_by_user(app: Flask, program: FlaskClient, 
 def test_pages_are_recorded_too(app: Flask, console_store: Store) -> None:
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {access_tokens.create(console_store, 'admin')}"
-    client.post("/cladnets", data={"name": "shop", "rule_type": "basic"})
+    client.post("/cladnets", data={"name": "shop", "rule_type": "basic", "confirmed": "yes"})
     client.get("/v1/control/cladnet/shop/command/DOWN")
     assert [entry.action for entry in entries(console_store)] == ["cladnets.create"], "no host was told anything"
 

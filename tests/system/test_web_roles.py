@@ -161,7 +161,8 @@ def test_pages_keep_to_the_roles_too(app: Flask, console_store: Store, role: Acc
     looks = role is not AccountRole.TENANT
     assert (client.get("/cladnets/foreign").status_code == 200) == looks
     assert client.get("/cladnets/own").status_code == 200
-    made = client.post("/cladnets", data={"name": "more", "rule_type": "basic"}).status_code
+    assert client.get("/new-cladnet").status_code == (200 if operates else 403), "it tells what others have"
+    made = client.post("/cladnets", data={"name": "more", "rule_type": "basic", "confirmed": "yes"}).status_code
     assert made == (303 if operates else 403)
     gone = client.post("/cladnets/own/delete", data={"confirm": "x"}).status_code
     assert gone == (422 if operates else 403)

@@ -6,17 +6,19 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from cladnet import keys, network_hosts, networks, paths, status_tests
-from cladnet.model import CladnetSpecification, Role, RuleType, TestSpecification
+from cladnet.model import CladnetSpecification, Role, TestSpecification
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
 from web import join_material, visible
 from web.context import store
 from web.join_material import JoinMaterial
-from web.pages import forms
+from web.pages import forms, new_cladnet
 from web.problems import Problem, problem_of
 from web.text import text
 
 blueprint = Blueprint("cladnets", __name__)
+blueprint.add_url_rule(new_cladnet.FORM, view_func=new_cladnet.ask)
+blueprint.add_url_rule("/cladnets", view_func=new_cladnet.create, methods=["POST"])
 
 TOKEN_ROLES = (Role.MEMBER, Role.STORAGE, Role.GATEWAY)
 DEFAULT_JOIN = {"roles": [Role.MEMBER.value], "uses": "1", "hours": "24"}
@@ -24,25 +26,8 @@ DEFAULT_JOIN = {"roles": [Role.MEMBER.value], "uses": "1", "hours": "24"}
 
 @blueprint.get("/cladnets")
 def list_all() -> str:
-    """Every CLADNet, and the form for another."""
-    return _list(typed={}, problem=None)
-
-
-@blueprint.post("/cladnets")
-def create() -> AnyResponse | tuple[str, int]:
-    """Create what the form says; refused, the form comes back as it was typed."""
-    try:
-        specification = networks.create(
-            store(),
-            name=forms.field("name"),
-            cidr=forms.field("cidr") or None,
-            description=forms.field("description"),
-            rule_type=forms.choice("rule_type", RuleType, what=text("cladnet.rule_type")),
-        )
-    except LarvaError as error:
-        problem = problem_of(error)
-        return _list(typed=request.form.to_dict(), problem=problem), problem.status
-    return redirect(f"/cladnets/{specification.id}", 303)
+    """Every CLADNet."""
+    return render_template("cladnets.html", data={"cladnets": codec.to_builtins(visible.cladnets())})
 
 
 @blueprint.get("/cladnets/<cladnet>")
@@ -90,16 +75,6 @@ def delete(cladnet: str) -> AnyResponse | tuple[str, int]:
         problem = problem_of(error)
         return _show(specification, delete_problem=problem), problem.status
     return redirect("/cladnets", 303)
-
-
-def _list(*, typed: dict[str, str], problem: Problem | None) -> str:
-    return render_template(
-        "cladnets.html",
-        data={"cladnets": codec.to_builtins(visible.cladnets())},
-        rule_types=[RuleType.COST_PRIORITIZED, RuleType.BASIC],
-        typed=typed,
-        problem=problem,
-    )
 
 
 def _show(

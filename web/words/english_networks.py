@@ -1,4 +1,4 @@
-"""Every word that people read of placement and of launching VMs in the console, in English."""
+"""Every word that people read of new networks, of launching VMs and of placement in the console, in English."""
 
 WORDS = {
     "nav.placement": "Placement",
@@ -75,4 +75,30 @@ WORDS = {
         "Sent to POST /ns/NS/infraDynamic. Tumblebug has no field for user-data: it puts the "
         "join file in place by SSH, and keeps the request with the token in it."
     ),
+    "cladnet.confirm": "Create {name}?",
+    "cladnet.room": "Room for hosts",
+    "cladnet.hosts": "For how many hosts",
+    "cladnet.second.off": "no IPv6",
+    "cladnet.second.auto": "IPv6 too: a private prefix is drawn",
+    "cladnet.second.own": "IPv6 too: with the prefix below",
+    "cladnet.prefix": "Private IPv6 prefix, a /64",
+    "cladnet.encryption.on.help": "WireGuard: nobody on the way reads or forges anything.",
+    "cladnet.encryption.off.help": (
+        "Whoever is on the way between two hosts reads and forges what they say. For hosts of one private network only."
+    ),
+    "cladnet.later": "Everything here can be changed while traffic flows; the range can only grow.",
+    "range.range": "Range",
+    "range.because": "Because",
+    "range.whose": "Whose",
+    "range.recommend": "Recommend a range",
+    "range.recommended": "{cidr} is free: it holds {hosts} hosts and overlaps nothing that is known.",
+    "range.avoided": "What it keeps away from",
+    "range.overlapped": "What this range overlaps",
+    "range.free": "The range overlaps no CLADNet, no host's own network and nothing that providers usually use.",
+    "range.unwise": "The range overlaps what providers usually use",
+    "range.unwise.help": "A host that sits in one of these networks cannot join. It can be created all the same.",
+    "range.reason.cladnet": "another CLADNet",
+    "range.reason.host-network": "a host sits in it: it would lose its own network",
+    "range.reason.reserved": "a provider or common software keeps it for itself",
+    "range.reason.usual": "providers give it to networks by default: a host may sit there tomorrow",
 }

@@ -1,4 +1,4 @@
-"""Every word that people read of placement and of launching VMs in the console, in Korean."""
+"""Every word that people read of new networks, of launching VMs and of placement in the console, in Korean."""
 
 WORDS = {
     "nav.placement": "배치",
@@ -75,4 +75,32 @@ WORDS = {
         "POST /ns/NS/infraDynamic으로 보냅니다. Tumblebug에는 사용자 데이터 "
         "항목이 없어 SSH로 참여 파일을 넣고, 토큰이 든 요청을 보관합니다."
     ),
+    "cladnet.confirm": "{name}을(를) 만들까요?",
+    "cladnet.room": "수용 호스트 수",
+    "cladnet.hosts": "호스트 수",
+    "cladnet.second.off": "IPv6 없음",
+    "cladnet.second.auto": "IPv6도 사용: 사설 접두어를 자동으로 고름",
+    "cladnet.second.own": "IPv6도 사용: 아래 접두어로",
+    "cladnet.prefix": "사설 IPv6 접두어(/64)",
+    "cladnet.encryption.on.help": "WireGuard: 중간에서 아무도 읽거나 위조하지 못합니다.",
+    "cladnet.encryption.off.help": (
+        "두 호스트 사이에 있는 누구나 내용을 읽고 위조할 수 있습니다. 한 사설 네트워크 안의 호스트에만 쓰세요."
+    ),
+    "cladnet.later": "모두 통신 중에도 바꿀 수 있습니다. 대역은 넓힐 수만 있습니다.",
+    "range.range": "대역",
+    "range.because": "까닭",
+    "range.whose": "주인",
+    "range.recommend": "대역 추천",
+    "range.recommended": (
+        "{cidr}이(가) 비어 있습니다. 호스트 {hosts}개를 수용하며 알려진 어떤 것과도 겹치지 않습니다."
+    ),
+    "range.avoided": "피한 대역",
+    "range.overlapped": "이 대역과 겹치는 것",
+    "range.free": "다른 CLADNet, 호스트 자신의 네트워크, 사업자가 흔히 쓰는 대역과 겹치지 않습니다.",
+    "range.unwise": "사업자가 흔히 쓰는 대역과 겹칩니다",
+    "range.unwise.help": "그런 네트워크에 있는 호스트는 참여할 수 없습니다. 그래도 만들 수는 있습니다.",
+    "range.reason.cladnet": "다른 CLADNet",
+    "range.reason.host-network": "호스트가 그 안에 있어 자신의 네트워크를 잃게 됨",
+    "range.reason.reserved": "사업자나 흔한 소프트웨어가 따로 쓰는 대역",
+    "range.reason.usual": "사업자가 기본으로 주는 대역이라 앞으로 그 안의 호스트가 올 수 있음",
 }
