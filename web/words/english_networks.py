@@ -49,7 +49,7 @@ WORDS = {
     "live.outcome.slower": "slower",
     "live.outcome.no-gain": "no gain",
     "live.why.chosen": "It has the least write latency of those that survive the failure of {survive}.",
-    "live.why.less": "By its form it has members together in what may fail: it cannot promise {survive}.",
+    "live.why.less": "Its members are together in what may fail: it cannot survive the failure of {survive}.",
     "live.why.slower": "Its best hosts write slower than those of model {model}, which take {ms}.",
     "live.why.same": "Spreading wider than model {model} makes no write faster.",
     "live.survive.host": "any one host",
