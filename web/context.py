@@ -1,10 +1,10 @@
 """What every request of the console needs, kept once per process and found through the Flask application."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from flask import current_app, g
 
@@ -13,6 +13,10 @@ from web.checksums import Checksums
 from web.hub import Hub
 from web.login_guard import LoginGuard
 from web.open_pages import OpenPages
+from web.shared import SharedReadings
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 EXTENSION = "larva"
 
@@ -29,6 +33,7 @@ class Console:
     images: Callable[[], Path]
     """Where the images are that are handed out."""
     checksums: Checksums = field(default_factory=Checksums)
+    shared: SharedReadings = field(default_factory=SharedReadings)
     _store: Store | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -62,3 +67,12 @@ def store() -> Store:
     """Return this process's connection to etcd; for a request that may change things, one that records who does so."""
     recorded: Store | None = g.get("store")
     return recorded if recorded is not None else console().store()
+
+
+def shared(read: Callable[[Store, K], T], what: K) -> T:
+    """Return what `read` returns of `what`, read once for all who ask for that now; it must not be changed.
+
+    Args:
+        read: takes nothing from the request, such as its language or its caller.
+    """
+    return console().shared.read((read, what), lambda: read(console().store(), what))

@@ -72,11 +72,6 @@ class Overview:
     worst: tuple[WorstPath, ...]
 
 
-def read(store: Store, cladnets: Iterable[CladnetSpecification]) -> Overview:
-    """Return the overview of these CLADNets as etcd has it now."""
-    return compose([_part(store, each) for each in cladnets])
-
-
 def compose(parts: Iterable[Part]) -> Overview:
     """Return the overview of what was read."""
     parts = tuple(parts)
@@ -104,7 +99,8 @@ def state_of(host: HostView) -> str:
     return host.state.value if host.state is not None else "waiting"
 
 
-def _part(store: Store, specification: CladnetSpecification) -> Part:
+def part_of(store: Store, specification: CladnetSpecification) -> Part:
+    """Read what the first page tells of a CLADNet, as etcd has it now."""
     group = specification.id
     try:
         storage = cluster.find(store, group)

@@ -6,7 +6,7 @@ from cladnet.model import Command, EnrolledHost
 from cladnet.network_hosts import HostView
 from cladnet.network_rules import HostRules
 from web.api.routing import Listing, Routes
-from web.context import store
+from web.context import shared, store
 from web.roles import Right
 
 routes = Routes("hosts")
@@ -17,7 +17,7 @@ BY_NAME = Listing(name="hosts", order=lambda view: (view.host,))
 @routes.get("/cladnets/<cladnet>/hosts", listing=BY_NAME)
 def list_all(group: str) -> tuple[HostView, ...]:
     """The hosts of a CLADNet."""
-    return network_hosts.views(store(), group)
+    return shared(network_hosts.views, group)
 
 
 @routes.get("/cladnets/<cladnet>/hosts/<host>")

@@ -10,7 +10,7 @@ from cladnet.model import CladnetSpecification, Role, TestSpecification
 from larva import codec
 from larva.errors import InvalidInput, LarvaError
 from web import join_material, visible
-from web.context import store
+from web.context import shared, store
 from web.join_material import JoinMaterial
 from web.pages import forms, new_cladnet
 from web.problems import Problem, problem_of
@@ -89,8 +89,8 @@ def _show(
     test = asked.value if asked else None
     data = {
         "cladnet": specification,
-        "hosts": network_hosts.views(store(), specification.id),
-        "alarms": paths.alarms(store(), specification.id),
+        "hosts": shared(network_hosts.views, specification.id),
+        "alarms": shared(paths.alarms, specification.id),
         "status": {"test": test, "rows": status_tests.matrix(store(), specification.id, test.id if test else None)},
     }
     return render_template(

@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from cladnet import network_hosts
 from web import host_page, visible
-from web.context import store
+from web.context import shared, store
 from web.pages import answering
 
 blueprint = Blueprint("hosts", __name__)
@@ -16,7 +16,7 @@ def list_all() -> Response:
     found = [
         {"cladnet": each.id, "name": each.name, "host": host}
         for each in visible.cladnets()
-        for host in network_hosts.views(store(), each.id)
+        for host in shared(network_hosts.views, each.id)
     ]
     return answering.page("hosts.html", {"hosts": found})
 

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response
 
 from web import overview, visible
-from web.context import store
+from web.context import shared
 from web.pages import answering
 
 blueprint = Blueprint("overview", __name__)
@@ -12,4 +12,6 @@ blueprint = Blueprint("overview", __name__)
 @blueprint.get("/")
 def show() -> Response:
     """What is wrong, with causes and remedies, and what is there."""
-    return answering.page("overview.html", overview.read(store(), visible.cladnets()))
+    return answering.page(
+        "overview.html", overview.compose(shared(overview.part_of, each) for each in visible.cladnets())
+    )

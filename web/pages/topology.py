@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, request
 
 from web import topology, visible
-from web.context import store
+from web.context import shared
 from web.pages import answering
 
 blueprint = Blueprint("topology", __name__)
@@ -15,7 +15,7 @@ def show() -> Response:
     wanted = request.args.get("cladnet", "")
     found = visible.cladnets()
     shown = visible.cladnet(wanted) if wanted else next(iter(found), None)
-    picture = topology.read(store(), shown) if shown else None
+    picture = shared(topology.read, shown) if shown else None
     return answering.page(
         "topology.html", {"cladnet": shown, "topology": picture}, cladnets=found, shown=shown, most=topology.MOST_PATHS
     )
