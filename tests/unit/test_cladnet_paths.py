@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cladnet import paths
 from cladnet.alarm_summary import Reported, summarise
 from cladnet.commands import net_quality
-from cladnet.etcd.store import Versioned
+from cladnet.etcd.store import Store, Versioned
 from cladnet.paths import Alarms
 from cladnet.quality import Alarm, AlarmKind, Figures, HostQuality, PairQuality, Window
 from larva import codec
@@ -84,7 +84,7 @@ def test_who_watches_is_told_what_is_raised_and_what_is_cleared(monkeypatch: pyt
         def __exit__(self, *_: object) -> None:
             pass
 
-    monkeypatch.setattr(net_quality.Store, "of_this_host", Host)
+    monkeypatch.setattr(Store, "of_this_host", Host)
     monkeypatch.setattr(net_quality.networks, "find", lambda *_: Host)
     lines = [
         line.split(" ", 1)[1] for line in CliRunner().invoke(net_quality.alarms, ["m", "--watch"]).output.splitlines()
