@@ -20,6 +20,7 @@ from cladnet.model import CloudFacts, NetworkingRule
 from larva.errors import Conflict, NotFound
 from web import access_tokens, accounts, logins, openapi
 from web.account_model import ACCESS_TOKENS, AccessToken
+from web.api.routing import operation_of
 from web.app import create_app
 from web.openapi import Route
 from web.roles import AccountRole, Grant, Right
@@ -27,6 +28,37 @@ from web.roles import AccountRole, Grant, Right
 PASSWORD = "correct-horse-battery"
 A_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 A_RULE = NetworkingRule(host="a", address=IPv4Address("10.77.0.2"), public_key="k", endpoints=(), cloud=CloudFacts())
+
+
+EVERYBODY = frozenset(AccountRole)
+OPERATORS = frozenset({AccountRole.ADMIN, AccountRole.OPERATOR})
+ADMINISTRATORS = frozenset({AccountRole.ADMIN})
+PAGES = {
+    "/": EVERYBODY,
+    "/account": EVERYBODY,
+    "/api": EVERYBODY,
+    "/audit": ADMINISTRATORS,
+    "/cladnets": EVERYBODY,
+    "/cladnets/<cladnet>": EVERYBODY,
+    "/health": EVERYBODY - {AccountRole.TENANT},
+    "/hosts": EVERYBODY,
+    "/hosts/<cladnet>/<host>": EVERYBODY,
+    "/images": EVERYBODY,
+    "/login": EVERYBODY,
+    "/new-cladnet": OPERATORS,
+    "/placement": EVERYBODY,
+    "/storage": EVERYBODY,
+    "/tokens": EVERYBODY,
+    "/topology": EVERYBODY,
+    "/users": ADMINISTRATORS,
+    "/users/<user>": ADMINISTRATORS,
+    "/v1/cladnet": EVERYBODY - {AccountRole.TENANT},
+    "/volumes": EVERYBODY,
+    "/volumes/<cladnet>/<name>": EVERYBODY,
+    "/volumes/new": EVERYBODY,
+    "/volumes/trash": EVERYBODY,
+}
+"""Whom each page is for, and each path of the old service that tells of all CLADNets."""
 
 
 @pytest.fixture
@@ -152,6 +184,45 @@ def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: A
     ):
         assert (client.get(path).status_code == 200) == (foreign.id in seen), path
     assert client.get("/topology?cladnet=none").status_code == 404
+
+
+@pytest.mark.parametrize("role", AccountRole)
+@pytest.mark.parametrize("accepted", ["text/html", "application/json"])
+def test_a_page_is_for_its_roles_and_tells_a_tenant_nothing_of_others(
+    app: Flask, console_store: Store, role: AccountRole, accepted: str
+) -> None:
+    pages = {
+        rule.rule
+        for rule in app.url_map.iter_rules()
+        if "GET" in (rule.methods or ()) and not rule.websocket and rule.endpoint != "static"
+        and operation_of(app.view_functions[rule.endpoint]) is None
+        and not rule.rule.startswith(("/v1/cladnet/<cladnet>", "/v1/control/cladnet/<cladnet>"))
+    }  # fmt: skip
+    assert pages == PAGES.keys(), "who is a new page for?"
+    theirs = {name: networks.find(console_store, name).id for name in ("own", "foreign")}
+    for name, group in theirs.items():
+        console_store.put(keys.rule(group, f"host-{name}"), replace(A_RULE, host=f"host-{name}"))
+        volume = VolumeSpecification(group=group, name=f"vol-{name}", id="0" * 8, size_bytes=1 << 30, created_at=A_TIME)
+        console_store.put(storage_keys.volume(group, volume.name), volume)
+    for other in AccountRole:
+        access_tokens.create(console_store, other.value, f"program-{other}")
+    client = client_of(app, console_store, role)
+    told = ""
+    for page, roles in PAGES.items():
+        for name in theirs if "<cladnet>" in page else ("own",):
+            path = page.replace("<cladnet>", name).replace("<host>", f"host-{name}")
+            answer = client.get(
+                path.replace("<name>", f"vol-{name}").replace("<user>", "viewer"), headers={"Accept": accepted}
+            )
+            hidden = name == "foreign" and role is AccountRole.TENANT
+            assert answer.status_code == (404 if hidden else 200 if role in roles else 403), path
+            told += "" if hidden else answer.text
+    assert "host-own" in told
+    secret = {f"program-{other}" for other in AccountRole if other is not role} | {"another-admin"}
+    if role is AccountRole.TENANT:
+        secret |= {"foreign", "host-foreign", "vol-foreign", theirs["foreign"]}
+    found = {each for each in secret if re.search(rf"(?<![\w-]){each}(?![\w-])", told)}
+    assert found == (secret if role is AccountRole.ADMIN else set())
 
 
 @pytest.mark.parametrize("role", AccountRole)

@@ -26,13 +26,15 @@ _Guard = Callable[[], ResponseReturnValue | None]
 
 
 def require_token() -> None:
-    """Let only programs with an access token pass.
+    """Let only programs with an access token pass; what is of no single CLADNet tells of all, and is not for tenants.
 
     Not a browser's session: one of these paths changes things by GET, to which a foreign page can lead any browser.
     """
     if request.authorization is None:
         raise NotAuthenticated("an access token is needed", hint="send `Authorization: Bearer TOKEN`")
     sessions.require_user()
+    if "cladnet" not in (request.view_args or {}):
+        g.caller.require(Right.READ)
     if request.path.startswith(COMMANDS):  # which it gives by GET
         g.caller.require(Right.OPERATE)
         recording.begin(console().store(), g.caller.name)
