@@ -122,7 +122,7 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
 
     def finish_request(self, conn: Any, fs: Any) -> None:
         """Called in the main thread after `handle`."""
-        if conn.sock in self._taken:
+        if conn.sock in self._taken or conn.sock.fileno() < 0:
             self._taken.discard(conn.sock)
             self.nr_conns -= 1
         else:
@@ -134,9 +134,13 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
         if conn.server == self._plain and not conn.initialized:
             conn.cfg = _Plain(conn.cfg)
         try:
-            return super().handle(conn)
+            stays = super().handle(conn)
         finally:
             self._listened_to.pop(conn, None)
+        if not stays and conn.sock not in self._taken:
+            with contextlib.suppress(OSError):  # it is closed already
+                conn.close(graceful=True)  # here: it waits for the caller to hang up, which the main thread must not
+        return stays
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Answer a request whose head has been read; one by GET is whole then, and may last, as a page's events do."""

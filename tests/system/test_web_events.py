@@ -295,3 +295,23 @@ def test_who_never_finishes_speaking_keeps_nobody_out(console: Console, beginnin
         asking = stack.enter_context(context.wrap_socket(late, server_hostname="127.0.0.1"))
         asking.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert asking.recv(20).startswith(b"HTTP/1.1 200")
+
+
+def test_who_has_the_answer_and_stays_on_the_line_keeps_nobody_out(console: Console) -> None:
+    """So many that waiting for each to hang up, one after another, would take longer than anybody's patience."""
+    address = ("127.0.0.1", int(console.url.rsplit(":", 1)[1]))
+    context = ssl.create_default_context(cafile=str(console.ca))
+    with contextlib.ExitStack() as stack:
+        lines = []
+        for _ in range(THREADS - 4):
+            plain = stack.enter_context(socket.create_connection(address, timeout=PATIENCE_S))
+            lines.append(stack.enter_context(context.wrap_socket(plain, server_hostname="127.0.0.1")))
+        for line in lines:
+            line.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        for line in lines:
+            while line.recv(1 << 16):
+                pass
+        late = stack.enter_context(socket.create_connection(address, timeout=PATIENCE_S))
+        asking = stack.enter_context(context.wrap_socket(late, server_hostname="127.0.0.1"))
+        asking.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert asking.recv(20).startswith(b"HTTP/1.1 200")
