@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import selectors
 import socket
 import ssl
 import time
@@ -58,11 +59,13 @@ class Console:
     ) -> websocket.WebSocket:
         """Open the page's WebSocket as a browser would; `buffer`: so many bytes are kept unread."""
         cookies = "; ".join(f"{each.name}={each.value}" for each in self.session.cookies) if cookie else None
-        return websocket.create_connection(
+        listener = websocket.create_connection(
             self.url.replace("https", "wss") + "/v1/events", origin=origin or self.url, cookie=cookies,
-            timeout=LISTEN_S, sslopt={"ca_certs": str(self.ca), "cert_reqs": ssl.CERT_REQUIRED},
+            timeout=PATIENCE_S, sslopt={"ca_certs": str(self.ca), "cert_reqs": ssl.CERT_REQUIRED},
             sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, buffer),) if buffer else (),
         )  # fmt: skip
+        listener.settimeout(LISTEN_S)
+        return listener
 
 
 def until(listener: websocket.WebSocket, kind: str) -> dict[str, object]:
@@ -245,7 +248,13 @@ def test_a_page_that_never_reads_costs_nobody_else(console: Console, console_sto
 
 def test_more_pages_than_the_console_has_threads_hear_the_same(console: Console, console_store: Store) -> None:
     with contextlib.ExitStack() as stack:
-        pages = [stack.enter_context(contextlib.closing(console.listen())) for _ in range(PAGES)]
+        opened, pages = stack.enter_context(selectors.DefaultSelector()), []
+        for _ in range(PAGES):
+            page = stack.enter_context(contextlib.closing(console.listen()))
+            opened.register(page.sock, selectors.EVENT_READ, page)
+            pages.append(page)
+            for key, _ in opened.select(0):  # who answers no ping while the others open is gone by the time all are
+                key.data.recv_data(control_frame=True)
         wait_until_watching(pages[-1], console_store)
         group = networks.create(console_store, name="shop").id
         assert [until(page, "cladnets")["cladnet"] for page in pages] == [group] * PAGES
