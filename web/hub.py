@@ -50,17 +50,19 @@ class Hub:
         wait_s = FIRST_WAIT_S
         while not self._stop.is_set():
             try:
-                watch = self._store().watch(WATCHED)
-                with self._lock:
-                    self._watch = watch
-                if self._stop.is_set():
-                    watch.close()
-                for event in watch:  # it begins with Relists: what changed while nobody watched is in no event
-                    wait_s = FIRST_WAIT_S
-                    message = message_of(event) if isinstance(event, Event) else Resync()
-                    if message is not None:
-                        self._publish(message)
+                with self._store().watch(WATCHED) as watch:
+                    with self._lock:
+                        self._watch = watch
+                    if self._stop.is_set():
+                        watch.close()
+                    for event in watch:  # it begins with Relists: what changed while nobody watched is in no event
+                        wait_s = FIRST_WAIT_S
+                        message = message_of(event) if isinstance(event, Event) else Resync()
+                        if message is not None:
+                            self._publish(message)
             except LarvaError as error:
                 log.warning("no news from etcd: %s; trying again within %.0f s", error, wait_s)
+            except Exception:
+                log.exception("no news from etcd, for what is a defect of ours; trying again within %.0f s", wait_s)
             self._stop.wait(wait_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             wait_s = min(LONGEST_WAIT_S, wait_s * 2)

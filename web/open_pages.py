@@ -1,5 +1,6 @@
 """Carries news to every open page from one thread, at the pace that each page takes them."""
 
+import contextlib
 import logging
 import os
 import selectors
@@ -8,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from larva.errors import LarvaError, Unavailable
+from larva.errors import Unavailable
 from web.messages import Message
 from web.open_page import OpenPage, PageGone, Session
 from web.outbox import Note, Outbox
@@ -105,11 +106,10 @@ class OpenPages:
 
     def _welcome(self, now: float) -> None:
         page = self._arriving[0]
-        self._selector.register(page.connection, page.interest, page)
         with self._lock:  # it counts all the while
             self._pages.add(page)
             self._arriving.popleft()
-        self._attend(page, now)
+        self._attend(page, now, fresh=True)
 
     def _round(self, now: float) -> None:
         with self._lock:
@@ -119,23 +119,33 @@ class OpenPages:
                 page.tell(note)
             self._attend(page, now)
 
-    def _attend(self, page: OpenPage, now: float, *, readable: bool = False, look: bool = False) -> None:
+    def _attend(
+        self, page: OpenPage, now: float, *, fresh: bool = False, readable: bool = False, look: bool = False
+    ) -> None:
         """Do what is due to one page; whatever goes wrong there ends there."""
         before = page.interest
         try:
+            if fresh:
+                self._selector.register(page.connection, before, page)
             if readable:
                 page.read(now)
             if look:
                 page.look(now)
             page.write(now)
-        except (PageGone, OSError):
-            self._selector.unregister(page.connection)
-            with self._lock:
-                self._pages.discard(page)
-            page.hang_up()
-        else:
             if page.interest != before:
                 self._selector.modify(page.connection, page.interest, page)
+        except (PageGone, OSError):
+            self._let_go(page)
+        except Exception:
+            log.exception("a page is closed, for what is a defect of ours")  # the others have no part in it
+            self._let_go(page)
+
+    def _let_go(self, page: OpenPage) -> None:
+        with self._lock:
+            self._pages.discard(page)
+        with contextlib.suppress(KeyError, ValueError):  # it never came so far
+            self._selector.unregister(page.connection)
+        page.hang_up()
 
     def _keep_rechecking(self) -> None:
         while not self._stop.wait(RECHECK_S):
@@ -146,8 +156,8 @@ class OpenPages:
                     caller = self._caller_of(session)
                 except Unavailable:
                     break  # etcd is away: nothing secret flows meanwhile
-                except LarvaError as error:
-                    log.warning("a page is closed, since its session cannot be checked: %s", error)
+                except Exception as error:  # noqa: BLE001 - whoever cannot be checked hears no more, the others do
+                    log.warning("a page is closed, since its session cannot be checked: %r", error)
                     caller = None
                 for page in pages:
                     if page.session == session:
