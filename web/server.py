@@ -27,6 +27,8 @@ FILES = MOST_PAGES + 4 * THREADS + 512
 GRACE_S = 5
 UNFINISHED_S = 15.0
 """Who has not said by then what he wants is hung up on: anybody could hold every thread otherwise."""
+UNTAKEN_S = 30.0
+"""Who takes nothing of his answer for so long is hung up on, for the same reason."""
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class Certificate:
 class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annotations
     """A worker that releases the open pages when it is told to end, and hangs up on callers who never finish speaking.
 
-    gunicorn's threads read greeting, head and body without a bound of their own.
+    gunicorn's threads read greeting, head and body, and write answers, without a bound of their own.
     """
 
     sockets: Any
@@ -131,8 +133,10 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
     def handle(self, conn: Any) -> Any:
         """Serve one request of a connection, in a thread of the pool."""
         self._listened_to[conn] = time.monotonic()
-        if conn.server == self._plain and not conn.initialized:
-            conn.cfg = _Plain(conn.cfg)
+        if not conn.initialized:
+            conn.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNTAKEN_S * 1000))  # tcp(7)
+            if conn.server == self._plain:
+                conn.cfg = _Plain(conn.cfg)
         try:
             stays = super().handle(conn)
         finally:

@@ -324,3 +324,25 @@ def test_who_has_the_answer_and_stays_on_the_line_keeps_nobody_out(console: Cons
         asking = stack.enter_context(context.wrap_socket(late, server_hostname="127.0.0.1"))
         asking.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert asking.recv(20).startswith(b"HTTP/1.1 200")
+
+
+def test_who_takes_nothing_of_the_answer_keeps_nobody_out(console: Console) -> None:
+    """More of them than the server has threads, and each is sent more than is taken in before anybody reads."""
+    address = ("127.0.0.1", int(console.url.rsplit(":", 1)[1]))
+    context = ssl.create_default_context(cafile=str(console.ca))
+    with contextlib.ExitStack() as stack:
+        for _ in range(THREADS + 4):
+            plain = stack.enter_context(socket.socket())
+            plain.settimeout(PATIENCE_S)
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # else loopback's large ones, well buffered
+            plain.connect(address)
+            try:
+                asking = stack.enter_context(context.wrap_socket(plain, server_hostname="127.0.0.1"))
+            except OSError:
+                break  # every thread is taken
+            asking.sendall(b"GET /static/vendor/cytoscape.mjs HTTP/1.1\r\nHost: x\r\n\r\n")
+        late = stack.enter_context(socket.create_connection(address, timeout=2 * server.UNTAKEN_S + PATIENCE_S))
+        asking = stack.enter_context(context.wrap_socket(late, server_hostname="127.0.0.1"))
+        asking.sendall(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert asking.recv(20).startswith(b"HTTP/1.1 200")
