@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from cladnet.etcd.store import Store, Versioned
-from larva.errors import InvalidInput, NotFound
+from cladnet.etcd.store import Condition, Put, Store, Versioned
+from larva.errors import Conflict, InvalidInput, NotFound
 from web import accounts
 from web.account_model import ACCESS_TOKENS, AccessToken, User
 from web.accounts import NotAuthenticated
@@ -57,8 +57,10 @@ def create(
     Raises:
         NotFound: there is no such account.
         InvalidInput: the time, the words or the role cannot be used.
+        Conflict: somebody else changed the account meanwhile.
     """
-    if accounts.find(store, name) is None:
+    account = accounts.find(store, name)
+    if account is None:
         raise NotFound(f"there is no account {name!r}")
     if ttl_s is not None and not 1 <= ttl_s <= LONGEST_S:
         raise InvalidInput(f"a token cannot be good for {ttl_s} s", hint="from one second to a year")
@@ -71,7 +73,8 @@ def create(
         user=name, description=description, created_at=now, role=role, cladnets=tuple(dict.fromkeys(cladnets)),
         expires_at=None if ttl_s is None else now + timedelta(seconds=ttl_s),
     )  # fmt: skip
-    store.create(_key(secret), token)
+    if not store.transact([Condition(account.key, account.revision)], [Put(_key(secret), token)]):
+        raise Conflict(f"somebody else changed the account {name!r} meanwhile", hint="try again")
     return secret
 
 

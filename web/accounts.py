@@ -11,6 +11,9 @@ from web import passwords
 from web.account_model import ACCESS_TOKENS, USERS, AccessToken, User
 from web.roles import AccountRole, Caller, check_grant
 
+AT_ONCE = 100
+"""Keys in one transaction, of which etcd allows 128 by default (`--max-txn-ops`)."""
+
 
 class NotAuthenticated(LarvaError):
     """The caller has not said who it is, or not proved it."""
@@ -106,7 +109,7 @@ def set_role(store: Store, name: str, role: AccountRole, cladnets: Sequence[str]
     current = require(store, name)
     changed = replace(current.value, role=role, cladnets=tuple(dict.fromkeys(cladnets)))
     stays = [] if role is AccountRole.ADMIN else [_another_admin(store, name)]
-    _write(store, current, Put(current.key, changed), stays)
+    _write(store, current, [Put(current.key, changed)], stays)
     return changed
 
 
@@ -119,7 +122,7 @@ def disable(store: Store, name: str) -> User:
     """
     current = require(store, name)
     changed = replace(current.value, disabled=True)
-    _write(store, current, Put(current.key, changed), [_another_admin(store, name)])
+    _write(store, current, [Put(current.key, changed)], [_another_admin(store, name)])
     return changed
 
 
@@ -132,7 +135,7 @@ def enable(store: Store, name: str) -> User:
     """
     current = require(store, name)
     changed = replace(current.value, disabled=False)
-    _write(store, current, Put(current.key, changed), [])
+    _write(store, current, [Put(current.key, changed)], [])
     return changed
 
 
@@ -144,10 +147,13 @@ def delete(store: Store, name: str) -> None:
         Conflict: it is the last administrator's.
     """
     current, stays = require(store, name), _another_admin(store, name)
-    tokens = [item for item in store.list(ACCESS_TOKENS, AccessToken).items if item.value.user == name]
-    for item in tokens:
-        store.delete(item.key)
-    _write(store, current, Delete(current.key), [stays])
+    _write(store, current, [Delete(current.key), *_tokens_gone(store, name)[:AT_ONCE]], [stays])
+    for left in _tokens_gone(store, name):  # who has a name after it was free must not find tokens of another
+        store.delete(left.key)
+
+
+def _tokens_gone(store: Store, name: str) -> list[Delete]:
+    return [Delete(item.key) for item in store.list(ACCESS_TOKENS, AccessToken).items if item.value.user == name]
 
 
 def _another_admin(store: Store, name: str) -> Condition:
@@ -158,8 +164,8 @@ def _another_admin(store: Store, name: str) -> Condition:
     raise Conflict(f"{name} is the only administrator", hint="make another account an administrator's first")
 
 
-def _write(store: Store, current: Versioned[User], operation: Operation, stays: Sequence[Condition]) -> None:
-    if not store.transact([Condition(current.key, current.revision), *stays], [operation]):
+def _write(store: Store, current: Versioned[User], operations: Sequence[Operation], stays: Sequence[Condition]) -> None:
+    if not store.transact([Condition(current.key, current.revision), *stays], operations):
         raise Conflict("somebody else changed accounts meanwhile", hint="read it again and retry")
 
 

@@ -20,6 +20,7 @@ from cladnet.model import CloudFacts, NetworkingRule
 from larva.errors import Conflict, NotFound
 from web import access_tokens, accounts, logins, openapi
 from web.account_model import ACCESS_TOKENS, AccessToken
+from web.accounts import NotAuthenticated
 from web.api.routing import operation_of
 from web.app import create_app
 from web.openapi import Route
@@ -360,17 +361,49 @@ def test_two_administrators_who_end_each_other_leave_one(
 ) -> None:
     for name in ("kim", "lee"):
         accounts.create(console_store, name, PASSWORD, AccountRole.ADMIN)
+    just_before_the_next_write(monkeypatch, lambda: end(console_store, "kim"))  # who is an administrator was looked at
+    with pytest.raises(Conflict):
+        end(console_store, "lee")
+    assert [user.name for user in accounts.list_all(console_store) if user.role is AccountRole.ADMIN] == ["lee"]
+
+
+def just_before_the_next_write(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Let somebody else do something between what is read and what is written then."""
     write = Store.commit
 
     def late(store: Store, conditions: Sequence[Condition], operations: Sequence[Operation]) -> int | None:
         monkeypatch.setattr(Store, "commit", write)
-        end(store, "kim")  # between the look at who is an administrator and the write
+        do()
         return write(store, conditions, operations)
 
     monkeypatch.setattr(Store, "commit", late)
+
+
+def test_no_token_of_a_deleted_account_is_one_of_the_next_of_that_name(
+    console_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    accounts.create(console_store, "admin", PASSWORD, AccountRole.ADMIN)
+    accounts.create(console_store, "kim", PASSWORD, AccountRole.VIEWER)
+    just_before_the_next_write(monkeypatch, lambda: made.append(access_tokens.create(console_store, "kim")))
+    accounts.delete(console_store, "kim")
+    accounts.create(console_store, "kim", PASSWORD, AccountRole.OPERATOR)
+    with pytest.raises(NotAuthenticated):
+        access_tokens.bearer(console_store, made[0])
+    just_before_the_next_write(monkeypatch, lambda: accounts.delete(console_store, "kim"))
     with pytest.raises(Conflict):
-        end(console_store, "lee")
-    assert [user.name for user in accounts.list_all(console_store) if user.role is AccountRole.ADMIN] == ["lee"]
+        access_tokens.create(console_store, "kim")
+    assert access_tokens.list_all(console_store) == ()
+
+
+def test_an_account_that_stays_keeps_its_tokens(console_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts.create(console_store, "admin", PASSWORD, AccountRole.ADMIN)
+    accounts.create(console_store, "kim", PASSWORD, AccountRole.VIEWER)
+    secret = access_tokens.create(console_store, "kim")
+    just_before_the_next_write(monkeypatch, lambda: accounts.set_role(console_store, "kim", AccountRole.OPERATOR))
+    with pytest.raises(Conflict):
+        accounts.delete(console_store, "kim")
+    assert access_tokens.bearer(console_store, secret)[0].name == "kim"
 
 
 def test_there_is_always_an_administrator(app: Flask, console_store: Store) -> None:
