@@ -92,8 +92,11 @@ async def _pages(terms: Terms) -> list[Heard]:
                         into.take(text)
                         text = ""
 
-    streams = await asyncio.gather(*(open_one() for _ in heard))
-    listening = [asyncio.create_task(listen(*stream, into)) for stream, into in zip(streams, heard, strict=True)]
+    async def open_and_listen(into: Heard) -> asyncio.Task[None]:
+        """Not once all are open: who answers no ping meanwhile is hung up on."""
+        return asyncio.create_task(listen(*await open_one(), into))
+
+    listening = await asyncio.gather(*(open_and_listen(each) for each in heard))
     await _until_told(lambda: all(each.resyncs for each in heard), heard)
     for task in listening:
         task.cancel()
