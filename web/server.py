@@ -147,8 +147,8 @@ class ConsoleWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no annot
         return stays
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer a request whose head has been read; one by GET is whole then, and may last, as a page's events do."""
-        if req.method == "GET":
+        """Answer a request whose head was read; one that only looks is whole then, and may last as downloads do."""
+        if req.method in ("GET", "HEAD"):
             self._listened_to.pop(conn, None)
         return super().handle_request(req, conn)
 

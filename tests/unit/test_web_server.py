@@ -1,9 +1,10 @@
-"""The console's worker, told to end at an awkward moment."""
+"""The console's worker: told to end at an awkward moment, and whom it still listens to."""
 
 import signal
 from types import SimpleNamespace
 
-from gunicorn.workers.gthread import PollableMethodQueue
+import pytest
+from gunicorn.workers.gthread import PollableMethodQueue, ThreadWorker
 
 from web.server import ConsoleWorker
 
@@ -17,3 +18,15 @@ def test_a_console_that_is_told_to_end_while_it_begins_ends() -> None:
     finally:
         worker.method_queue.close()
     assert not worker.alive
+
+
+@pytest.mark.parametrize(("method", "waited_for"), [("GET", False), ("HEAD", False), ("POST", True), ("DELETE", True)])
+def test_who_has_said_all_may_wait_long_for_the_answer(
+    monkeypatch: pytest.MonkeyPatch, method: str, waited_for: bool
+) -> None:
+    worker, connection = ConsoleWorker.__new__(ConsoleWorker), object()
+    worker._listened_to = {connection: 0.0}
+    found = []
+    monkeypatch.setattr(ThreadWorker, "handle_request", lambda *_: found.append(connection in worker._listened_to))
+    worker.handle_request(SimpleNamespace(method=method), connection)
+    assert found == [waited_for]
