@@ -12,6 +12,8 @@ from larva import codec
 
 TABLE = Path(__file__).with_name("launches.toml")
 ROOT_DISK_GIB = 10
+ROOT_DISK_ANYWHERE_GIB = 50
+"""Where the provider is not known yet: Oracle takes no smaller one, the others do."""
 _JOIN = (
     "echo {content} | base64 -d | sudo install -D -m 600 /dev/stdin {path} "
     "&& sudo systemctl restart --no-block larva-boot.service"
@@ -71,7 +73,7 @@ def tumblebug(join_toml: str, path: str, count: int) -> str:
         "name": "INFRA",
         "nodeGroups": [
             {"name": "GROUP", "specId": "SPEC", "imageId": "IMAGE", "nodeGroupSize": count,
-             "rootDiskSize": ROOT_DISK_GIB},
+             "rootDiskSize": ROOT_DISK_ANYWHERE_GIB},
         ],
         "postCommands": [{"command": [_JOIN.format(content=content, path=path)], "userName": "cb-user"}],
     }  # fmt: skip

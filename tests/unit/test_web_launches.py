@@ -12,6 +12,9 @@ from web import launches
 
 COUNT = 7
 WAYS = launches.of_providers(COUNT)
+LEAST_GIB = {"alibaba": 20, "oci": 50}
+"""The smallest root disk that a provider takes, where that is more than we need."""
+DISK = re.compile(r"(?:SystemDisk\.Size|system_disk_size|boot[-_]volume[-_]size[-_]in[-_]gbs)[ =]+(\d+)")
 JOIN = 'roles = ["member"]\n[join]\ntoken = "it\'s $HOME"\n'
 
 
@@ -30,6 +33,22 @@ def test_the_shell_reads_every_command(way: launches.Launch) -> None:
     subprocess.run(["bash", "-n"], input=way.command, text=True, check=True, timeout=10)
     assert not re.search(r"\\\s+\n", way.command), "a backslash that ends no line"
     assert way.terraform.count("{") == way.terraform.count("}")
+
+
+def test_a_single_host_is_launched_too() -> None:
+    (azure,) = (way for way in launches.of_providers(1) if way.provider == "azure")
+    assert "$(seq 1)" in azure.command
+    assert "--count" not in azure.command, "az takes 2 to 250"
+
+
+@pytest.mark.parametrize("provider", LEAST_GIB)
+def test_no_root_disk_is_smaller_than_its_provider_takes(provider: str) -> None:
+    (way,) = (way for way in WAYS if way.provider == provider)
+    for text in (way.command, way.terraform):
+        (gib,) = DISK.findall(text)
+        assert int(gib) >= LEAST_GIB[provider]
+    body = json.loads(launches.tumblebug(JOIN, "/join.toml", COUNT))
+    assert body["nodeGroups"][0]["rootDiskSize"] >= LEAST_GIB[provider], "which goes to any of them"
 
 
 def test_providers_that_are_known_to_terraform_are_shown_in_it() -> None:
