@@ -81,12 +81,14 @@ def holds(store: Store, claims: Mapping[str, object]) -> User | None:
     return logins.holds(store, name, secret)
 
 
-def require_user() -> None:
+def require_user(changing: Right = Right.OPERATE) -> None:
     """Let the request of a page pass for whoever is known and may do this.
 
-    Looking takes the right to read, changing that to operate, or to use where it is about volumes, in the CLADNet that
-    the path names. A page of several shows each caller what is theirs (`visible`); changing something of none is not
-    for a tenant.
+    Looking takes the right to read in the CLADNet that the path names. A page of several shows each caller what is
+    theirs (`visible`); changing something of none is not for a tenant.
+
+    Args:
+        changing: what a change takes.
 
     Raises:
         NotAuthenticated: no valid token and no valid session.
@@ -95,8 +97,7 @@ def require_user() -> None:
     identify()
     name = (request.view_args or {}).get("cladnet")
     looks = request.method in ("GET", "HEAD")
-    about_volumes = ".volumes" in (request.blueprint or "")
-    right = Right.READ if looks else Right.USE if about_volumes else Right.OPERATE
+    right = Right.READ if looks else changing
     caller: Caller = g.caller
     if name is None:
         if not looks:

@@ -238,6 +238,12 @@ def test_pages_keep_to_the_roles_too(app: Flask, console_store: Store, role: Acc
     assert made == (303 if operates else 403)
     gone = client.post("/cladnets/own/delete", data={"confirm": "x"}).status_code
     assert gone == (422 if operates else 403)
+    for cladnet in ("own", "foreign"):
+        page = client.get(f"/cladnets/{cladnet}")
+        asked = client.post(f"/cladnets/{cladnet}/status-tests", data={"trials": "3"}).status_code
+        hidden = cladnet == "foreign" and not looks
+        assert asked == (404 if hidden else 403 if role is AccountRole.VIEWER else 303)
+        assert ("status-tests" in page.text) == (asked == 303), "who may send the form is shown it"
     used = client.post("/volumes/own/photos/mount", data={}).status_code
     assert used == (403 if role is AccountRole.VIEWER else 404), "there is no such volume"
     for cladnet in ("own", "foreign"):

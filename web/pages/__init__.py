@@ -29,9 +29,11 @@ from web.text import NAMES, for_scripts, text
 from web.text import language as its_language
 
 blueprint = Blueprint("pages", __name__)
-for part in (cladnets, volumes):
-    part.blueprint.before_request(sessions.require_user)
-    blueprint.register_blueprint(part.blueprint)
+for part, changing in (
+    (cladnets.blueprint, Right.OPERATE), (cladnets.tests, Right.USE), (volumes.blueprint, Right.USE),
+):  # fmt: skip
+    part.before_request(partial(sessions.require_user, changing))
+    blueprint.register_blueprint(part)
 for part_of_seen in (
     overview,
     hosts,

@@ -17,6 +17,8 @@ from web.problems import Problem, problem_of
 from web.text import text
 
 blueprint = Blueprint("cladnets", __name__)
+tests = Blueprint("status_tests", __name__)
+"""Who uses a CLADNet may ask for one."""
 blueprint.add_url_rule(new_cladnet.FORM, view_func=new_cladnet.ask)
 blueprint.add_url_rule("/cladnets", view_func=new_cladnet.create, methods=["POST"])
 
@@ -54,7 +56,7 @@ def join(cladnet: str) -> str | tuple[str, int]:
     return _show(specification, made=made)
 
 
-@blueprint.post("/cladnets/<cladnet>/status-tests")
+@tests.post("/cladnets/<cladnet>/status-tests")
 def ask_status(cladnet: str) -> AnyResponse:
     """Ask for a status test, for pages without scripts."""
     specification = visible.cladnet(cladnet)
