@@ -108,6 +108,7 @@ def test_a_network_and_a_volume_come_to_life(page: Page, console_url: str, conso
     expect(mounts.get_by_role("row", name="aws-1")).to_contain_text("mounted", timeout=SLOW_MS)
     shot(page, "volume")
     mounts.get_by_role("row", name="gcp-1").get_by_role("button", name="Unmount").click()
+    page.get_by_role("dialog").get_by_role("button", name="Unmount").click()
     expect(mounts.get_by_role("row", name="gcp-1")).to_have_count(0, timeout=SLOW_MS)
     page.get_by_role("link", name="Volumes").first.click()
     expect(page.get_by_role("region", name="Volumes").get_by_role("row", name="photos")).to_contain_text("aws-1")

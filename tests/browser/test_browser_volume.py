@@ -95,6 +95,8 @@ def test_a_volume_is_shared_resized_and_mirrored_from_its_page(
         timeout=SLOW_MS
     )
     kept.get_by_role("row", name="gcp-1").get_by_role("button", name="Take away").click()
+    expect(page.get_by_role("dialog")).to_contain_text("loses its mount and its key")
+    page.get_by_role("dialog").get_by_role("button", name="Take away").click()
     expect(kept.get_by_role("row", name="gcp-1")).to_have_count(0, timeout=SLOW_MS)
     assert sharing.shares(console_store, group, "photos") == (
         Share(host="aws-1"), Share(host="azure-1", read_only=True),
@@ -111,7 +113,16 @@ def test_a_volume_is_shared_resized_and_mirrored_from_its_page(
         expect(mounts.get_by_role("row", name=host).get_by_role("cell", name="read", exact=True)).to_be_visible(
             timeout=SLOW_MS
         )
+    mounts.get_by_role("row", name="aws-2").get_by_role("button", name="Unmount").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Unmount photos from aws-2?")
+    page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Unmount everywhere").click()
+    expect(page.get_by_role("dialog")).to_contain_text("that have its files open")
+    for host in HOSTS:
+        expect(page.get_by_role("dialog")).to_contain_text(host)
+    assert len(volumes.find(console_store, group, "photos").mounts) == len(HOSTS), "nothing is taken away yet"
+    seen(page, "volume-unmount")
+    page.get_by_role("dialog").get_by_role("button", name="Unmount").click()
     expect(page.get_by_text("Mounted nowhere.")).to_be_visible(timeout=SLOW_MS)
 
     page.expected_complaints = ("status of 409",)  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
 // One volume: how it stands, who has it, what it was and what follows it.
 
 import { del, get, post } from "./api.js";
-import { attend, doing } from "./ask.js";
+import { ask, attend, doing } from "./ask.js";
 import { make, showProblem, showRows, tag } from "./dom.js";
 import { coalesced, connect, on, paced } from "./events.js";
 import { showMirrors } from "./mirrors.js";
@@ -26,6 +26,20 @@ function showUse({ used_bytes: used, size_bytes: all }) {
     make("meter", { min: 0, max: 1, high: 0.85, value: part, "aria-label": percent }), ` ${word("used", { used: size(used), total: size(all) })} (${percent})`);
 }
 
+async function unmount(hosts, wish) {
+  const asked = await ask({ title: word("unmount.title", { name, hosts: hosts.join(", ") }), help: word("unmount.help"), submit: word("unmount") });
+  if (asked === null) return;
+  await post(`${path}/unmount`, wish);
+  await reload();
+}
+
+async function unshare(host) {
+  const help = `${word("unshare.help")} ${word("unmount.help")}`;
+  if (await ask({ title: word("unshare.title", { name, host }), help, submit: word("unshare") }) === null) return;
+  await del(`${path}/shares/${encodeURIComponent(host)}`);
+  await reload();
+}
+
 function mountRow(mount) {
   return make("tr", {},
     make("th", { scope: "row" }, make("a", { href: `/hosts/${encodeURIComponent(group)}/${encodeURIComponent(mount.host)}` }, mount.host)),
@@ -34,22 +48,19 @@ function mountRow(mount) {
     make("td", {}, mount.client || "–"),
     make("td", {}, mount.leaving ? tag(word("leaving"), "wait") : tag(wordOf("state", mount.phase), PHASES[mount.phase]),
       mount.problem ? make("span", { class: "prose faint" }, ` ${mount.problem}`) : null),
-    make("td", { class: "action" }, mount.leaving || !uses ? null : doing(word("unmount"), BOX, async () => {
-      await post(`${path}/unmount`, { hosts: [mount.host] });
-      await reload();
-    })));
+    make("td", { class: "action" }, mount.leaving || !uses ? null : doing(word("unmount"), BOX, () => unmount([mount.host], { hosts: [mount.host] }))));
 }
 
 function shareRow(share) {
   return make("tr", {}, make("th", { scope: "row" }, share.host), make("td", {}, may(share)),
-    make("td", { class: "action" }, uses ? doing(word("unshare"), BOX, async () => {
-      await del(`${path}/shares/${encodeURIComponent(share.host)}`);
-      await reload();
-    }) : null));
+    make("td", { class: "action" }, uses ? doing(word("unshare"), BOX, () => unshare(share.host)) : null));
 }
+
+let mounted = [];
 
 function show(facts) {
   const { volume, shares, machines } = facts;
+  mounted = volume.mounts.filter((mount) => !mount.leaving).map((mount) => mount.host);
   $("volume-state").textContent = wordOf("state", volume.status);
   $("volume-state").dataset.kind = STATES[volume.status];
   showProblem($("volume-problem"), volume.problem ? { detail: volume.problem, hint: "" } : null);
@@ -77,10 +88,7 @@ const reload = coalesced(async () => {
 });
 
 if (uses) {
-  attend($("unmount-all"), BOX, async () => {
-    await post(`${path}/unmount`, {});
-    await reload();
-  });
+  attend($("unmount-all"), BOX, () => unmount(mounted, {}));
   attend($("open-to-all"), BOX, async () => {
     await del(`${path}/shares`);
     await reload();

@@ -144,7 +144,14 @@ WORDS = {
     "live.ask.mismatch": "type {wanted} exactly",
     "live.may.read": "read",
     "live.may.write": "read and write",
+    "live.unmount.title": "Unmount {name} from {hosts}?",
+    "live.unmount.help": (
+        "Programs there that have its files open get errors within two minutes, and lose what they have not written "
+        "by then. The volume keeps its data."
+    ),
     "live.unshare": "Take away",
+    "live.unshare.title": "Take {name} away from {host}?",
+    "live.unshare.help": "The host loses its mount and its key.",
     "live.phase.wanted": "being made",
     "live.phase.made": "there",
     "live.phase.deleting": "being removed",

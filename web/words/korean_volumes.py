@@ -141,7 +141,14 @@ WORDS = {
     "live.ask.mismatch": "{wanted} 을(를) 그대로 입력하세요",
     "live.may.read": "읽기",
     "live.may.write": "읽기와 쓰기",
+    "live.unmount.title": "{hosts}에서 {name}을(를) 마운트 해제할까요?",
+    "live.unmount.help": (
+        "그곳에서 파일을 열어 둔 프로그램은 2분 안에 오류를 받으며, 그때까지 쓰지 못한 내용을 잃습니다. "
+        "볼륨의 데이터는 그대로입니다."
+    ),
     "live.unshare": "회수",
+    "live.unshare.title": "{host}에서 {name}을(를) 회수할까요?",
+    "live.unshare.help": "이 호스트는 마운트와 키를 잃습니다.",
     "live.phase.wanted": "만드는 중",
     "live.phase.made": "있음",
     "live.phase.deleting": "지우는 중",
