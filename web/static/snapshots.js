@@ -60,6 +60,7 @@ export function showSnapshots(facts, page) {
   if (!page.uses) return;
   document.getElementById("unschedule").hidden = schedule === null;
   if (!first) return;
+  document.getElementById("clone").hidden = false;
   attend(document.getElementById("clone"), page.box, () => clone(null));
   attend(document.getElementById("unschedule"), page.box, async () => {
     await del(`${page.path}/snapshot-schedule`);
