@@ -138,6 +138,18 @@ def test_lists_show_a_tenant_its_own_only(app: Flask, console_store: Store, role
 
 
 @pytest.mark.parametrize("role", AccountRole)
+def test_where_nothing_is_yet_only_who_may_make_it_is_told_where(
+    app: Flask, console_store: Store, role: AccountRole
+) -> None:
+    client = client_of(app, console_store, role)
+    console_store.delete_prefix(keys.CONFIGURATION)
+    for path in ("/cladnets", "/topology", "/placement"):
+        page = client.get(path)
+        assert page.status_code == 200
+        assert ('href="/new-cladnet"' in page.text) == (role in (AccountRole.ADMIN, AccountRole.OPERATOR)), path
+
+
+@pytest.mark.parametrize("role", AccountRole)
 def test_pages_show_what_the_role_sees(app: Flask, console_store: Store, role: AccountRole) -> None:
     client = client_of(app, console_store, role)
     own, foreign = (networks.find(console_store, name) for name in ("own", "foreign"))

@@ -20,6 +20,7 @@ from web.roles import Right
 from web.text import text
 
 FORM = "/new-cladnet"
+"""Not below /cladnets: a CLADNet may be called anything."""
 OWN_PREFIX = "own"
 NOTHING_TYPED: Mapping[str, str] = {
     "rule_type": RuleType.COST_PRIORITIZED,

@@ -86,7 +86,10 @@ WORDS = {
     "cladnet.encryption.off.help": (
         "Whoever is on the way between two hosts reads and forges what they say. For hosts of one private network only."
     ),
-    "cladnet.later": "Everything here can be changed while traffic flows; the range can only grow.",
+    "cladnet.later": (
+        "All of it can be changed later by `larva net update`; the range can only grow, and while encryption changes "
+        "nothing goes between two hosts until both have changed over."
+    ),
     "range.range": "Range",
     "range.because": "Because",
     "range.whose": "Whose",

@@ -100,7 +100,7 @@ WORDS = {
     "snapshots.made": "Made",
     "snapshots.by": "By",
     "snapshots.none": "No snapshots.",
-    "snapshots.by_time": "by the time",
+    "snapshots.by_time": "named by the time",
     "snapshots.take": "Take a snapshot",
     "snapshots.clone": "Clone as it is now",
     "schedule.title": "Schedule",

@@ -21,11 +21,11 @@ WORDS = {
     "placement.zone": "존",
     "placement.area": "지역",
     "placement.write": "리더일 때 쓰기",
-    "placement.models": "다섯 모델, 그리고 나머지를 고르지 않은 까닭",
+    "placement.models": "다섯 가지 모델과 나머지를 고르지 않은 이유",
     "placement.model": "모델",
     "placement.verdict": "판정",
     "placement.best": "가장 빠른 쓰기",
-    "placement.failures": "장애 하나하나",
+    "placement.failures": "단일 장애별 결과",
     "placement.failure": "잃는 것",
     "placement.left": "남는 구성원",
     "placement.survived": "견딤",
@@ -35,7 +35,7 @@ WORDS = {
     "live.placement.leads": "리더로 알맞음",
     "live.placement.write.words": (
         "{leader}이(가) 리더일 때 예상되는 쓰기 시간입니다. 쓰기는 {nodes}개 중 {majority}개를 기다립니다. "
-        "선거로 올 수 있는 가장 나쁜 리더에서는 {worst}입니다."
+        "선출될 수 있는 가장 불리한 리더에서는 {worst}입니다."
     ),
     "live.placement.guessed": "측정한 적이 없어 높게 추정: {pairs}. 상태 시험이 측정합니다.",
     "live.model.1": "한 존",
@@ -49,7 +49,7 @@ WORDS = {
     "live.outcome.slower": "더 느림",
     "live.outcome.no-gain": "이득 없음",
     "live.why.chosen": "{survive}의 손실을 견디는 모델 가운데 쓰기가 가장 빠릅니다.",
-    "live.why.less": "형태상 함께 잃을 수 있는 곳에 구성원이 모여 있어 {survive}의 손실을 견딘다고 약속할 수 없습니다.",
+    "live.why.less": "구성원이 함께 잃을 수 있는 곳에 모여 있어 {survive}의 손실을 견딜 수 없습니다.",
     "live.why.slower": "가장 좋은 호스트로도 모델 {model}의 {ms}보다 쓰기가 느립니다.",
     "live.why.same": "모델 {model}보다 넓게 퍼뜨려도 쓰기가 빨라지지 않습니다.",
     "live.survive.host": "아무 호스트 하나",
@@ -86,10 +86,13 @@ WORDS = {
     "cladnet.encryption.off.help": (
         "두 호스트 사이에 있는 누구나 내용을 읽고 위조할 수 있습니다. 한 사설 네트워크 안의 호스트에만 쓰세요."
     ),
-    "cladnet.later": "모두 통신 중에도 바꿀 수 있습니다. 대역은 넓힐 수만 있습니다.",
+    "cladnet.later": (
+        "모두 나중에 `larva net update`로 바꿀 수 있습니다. 대역은 넓힐 수만 있고, 암호화를 바꾸는 동안에는 두 "
+        "호스트가 모두 바뀔 때까지 서로 통신할 수 없습니다."
+    ),
     "range.range": "대역",
-    "range.because": "까닭",
-    "range.whose": "주인",
+    "range.because": "이유",
+    "range.whose": "사용하는 곳",
     "range.recommend": "대역 추천",
     "range.recommended": (
         "{cidr}이(가) 비어 있습니다. 호스트 {hosts}개를 수용하며 알려진 어떤 것과도 겹치지 않습니다."
