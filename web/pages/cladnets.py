@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from cbstorage import records
 from cladnet import keys, network_hosts, networks, paths, status_tests
 from cladnet.model import CladnetSpecification, Role, TestSpecification
 from larva import codec
@@ -99,6 +100,7 @@ def _show(
         "cladnet.html",
         cladnet=specification,
         data=codec.to_builtins(data),
+        volumes=len(records.volumes(store(), specification.id)),
         made=made,
         token_roles=TOKEN_ROLES,
         join_typed=join_typed or DEFAULT_JOIN,

@@ -34,7 +34,10 @@ WORDS = {
     "cladnet.created": "Created",
     "cladnet.submit": "Create",
     "cladnet.delete": "Delete this CLADNet",
-    "cladnet.delete.help": "Its hosts leave the network. Type the ID to confirm.",
+    "cladnet.delete.help": (
+        "Its hosts ({hosts}) leave the network, and nobody reaches its volumes ({volumes}) any more. Type the ID to "
+        "confirm."
+    ),
     "cladnet.delete.submit": "Delete",
     "delete.mismatch": "the confirmation does not match",
     "delete.mismatch.hint": "type {wanted} exactly",

@@ -34,7 +34,10 @@ WORDS = {
     "cladnet.created": "생성 시각",
     "cladnet.submit": "만들기",
     "cladnet.delete": "이 CLADNet 삭제",
-    "cladnet.delete.help": "소속 호스트가 네트워크에서 나갑니다. 확인을 위해 ID를 입력하세요.",
+    "cladnet.delete.help": (
+        "소속 호스트({hosts}대)가 네트워크에서 나가고, 볼륨({volumes}개)은 더는 아무도 쓸 수 없습니다. "
+        "확인을 위해 ID를 입력하세요."
+    ),
     "cladnet.delete.submit": "삭제",
     "delete.mismatch": "확인 문구가 일치하지 않습니다",
     "delete.mismatch.hint": "{wanted} 을(를) 그대로 입력하세요",

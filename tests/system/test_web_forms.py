@@ -1,4 +1,4 @@
-"""The forms of a volume's page: refused, they come back as they were filled in, boxes and choices too."""
+"""Forms of pages: refused, they come back as they were filled in; what is lost is said before."""
 
 import re
 from collections.abc import Iterator
@@ -59,3 +59,8 @@ def test_a_refused_form_keeps_boxes_and_choices(
     assert answer.status_code == 422, answer.text
     assert filled(answer.text, section) == kept
     assert filled(client.get("/volumes/shop/photos").text, section) == untouched != kept
+
+
+def test_deleting_a_network_says_how_many_hosts_and_volumes_go_with_it(client: FlaskClient) -> None:
+    page = client.get("/cladnets/shop").text
+    assert "Its hosts (1) leave the network, and nobody reaches its volumes (1) any more." in page
