@@ -7,10 +7,12 @@ from flask import has_request_context, request
 
 from web.words import (
     english,
+    english_images,
     english_networks,
     english_people,
     english_volumes,
     korean,
+    korean_images,
     korean_networks,
     korean_people,
     korean_volumes,
@@ -29,8 +31,16 @@ class Language(StrEnum):
 
 
 CATALOGUE: Mapping[Language, Mapping[str, str]] = {
-    Language.ENGLISH: english.WORDS | english_networks.WORDS | english_volumes.WORDS | english_people.WORDS,
-    Language.KOREAN: korean.WORDS | korean_networks.WORDS | korean_volumes.WORDS | korean_people.WORDS,
+    Language.ENGLISH: english.WORDS
+    | english_networks.WORDS
+    | english_volumes.WORDS
+    | english_images.WORDS
+    | english_people.WORDS,
+    Language.KOREAN: korean.WORDS
+    | korean_networks.WORDS
+    | korean_volumes.WORDS
+    | korean_images.WORDS
+    | korean_people.WORDS,
 }
 NAMES: Mapping[Language, str] = {Language.ENGLISH: "English", Language.KOREAN: "한국어"}
 """Each in its own language."""

@@ -56,6 +56,12 @@ def test_no_language_lacks_a_key_or_a_value_in_it(its: Language) -> None:
     assert all(said.strip() for said in CATALOGUE[its].values())
 
 
+def test_no_word_stands_in_two_tables() -> None:
+    tables = [path for path in ROOM.glob("words/*.py") if "WORDS = {" in path.read_text()]
+    keys = [key for path in tables for key in re.findall(r'^    "([^"]+)":', path.read_text(), re.MULTILINE)]
+    assert len(keys) == len(Language) * len(ENGLISH)
+
+
 def test_korean_is_korean() -> None:
     plain = {key for key, said in CATALOGUE[Language.KOREAN].items() if not re.search("[가-힣]", said)}
     alike = {key for key in plain if CATALOGUE[Language.KOREAN][key] == ENGLISH[key]}
