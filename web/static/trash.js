@@ -30,7 +30,7 @@ function buttons(cladnet, volume) {
 function row(cladnet, volume) {
   return make("tr", {},
     make("th", { scope: "row" }, volume.name),
-    make("td", {}, cladnet.cladnet),
+    make("td", {}, cladnet.name),
     make("td", {}, size(volume.used_bytes)),
     make("td", {}, moment(volume.deleted_at)),
     make("td", {}, volume.purging ? tag(word("trash.purging"), "wait") : longTime(volume.remaining_s)),
