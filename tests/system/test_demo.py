@@ -447,14 +447,18 @@ def test_a_volume_is_made_and_mounted_from_the_console(demo: Demo) -> None:
         page.get_by_role("link", name=CLADNET, exact=True).click()
         for host in demo.storage:
             expect(page.get_by_role("row").filter(has_text=host.name).first).to_be_visible()
-        page.get_by_role("link", name="Volumes").click()
+        page.get_by_role("navigation").get_by_role("link", name="Volumes").click()
+        page.get_by_role("link", name="Create a volume").click()
+        page.get_by_role("button", name="Next").click()
         page.get_by_label("Name").fill("by-hand")
+        page.get_by_role("button", name="Next").click()
         page.get_by_role("button", name="Create").click()
-        expect(page.get_by_role("heading", name="by-hand")).to_contain_text("ready", timeout=60_000)
+        expect(page.get_by_role("heading", name="by-hand", exact=False).first).to_contain_text("ready", timeout=60_000)
+        mount = page.locator("#mount")
         for host in demo.storage:
-            page.get_by_role("checkbox", name=host.name).check()
-        page.get_by_label("Path").fill("/mnt/by-hand")
-        page.get_by_role("button", name="Mount").click()
+            mount.get_by_role("checkbox", name=host.name).check()
+        mount.get_by_label("Path").fill("/mnt/by-hand")
+        mount.get_by_role("button", name="Mount", exact=True).click()
         for host in demo.storage:
             row = page.get_by_role("region", name="Where this volume is mounted").get_by_role("row", name=host.name)
             expect(row).to_contain_text("mounted", timeout=90_000)
