@@ -29,6 +29,9 @@ SSH = {
     "permitrootlogin": "without-password", "x11forwarding": "no",
 }  # fmt: skip
 
+CONFINED = {"/usr/sbin/chronyd": "/etc/apparmor.d/usr.sbin.chronyd"}
+"""Programs that run under a profile of AppArmor, and the profile's file."""
+
 
 @pytest.fixture(scope="module")
 def assigned(host: Any) -> dict[str, str]:
@@ -97,6 +100,34 @@ def test_nothing_comes_before_our_settings_of_ssh(host: Any, tree: None) -> None
 def test_no_directory_for_passwords_over_the_network(host: Any) -> None:
     """Nor does cloud-init switch passwords on again, unless user-data says so."""
     assert host.run("grep -rhE '^ssh_pwauth: *(true|yes|1)' /etc/cloud").stdout == ""
+
+
+def test_apparmor_profiles_are_those_of_programs_that_are_here(host: Any) -> None:
+    """What else a newer package brings is compiled at every first boot: the recipes say what is left out."""
+    files = host.check_output("find /etc/apparmor.d -maxdepth 1 -type f -printf '%f\\n'").split()
+    assert sorted(files) == sorted(path.rpartition("/")[2] for path in CONFINED.values())
+
+
+@pytest.mark.parametrize(("program", "profile"), CONFINED.items())
+def test_apparmor_profile_is_enforced_and_compiles(host: Any, program: str, profile: str) -> None:
+    """With the includes and the features of the image, and without the kernel."""
+    assert host.file(program).exists
+    offline = "apparmor_parser --skip-kernel-load --skip-cache"
+    assert host.check_output(f"{offline} --names {profile}") == program
+    assert host.run(f"{offline} {profile}").rc == 0
+    assert "complain" not in host.file(profile).content_string.partition("{")[0]
+    assert not host.file(f"/etc/apparmor.d/disable/{profile.rpartition('/')[2]}").exists
+    assert host.run("systemctl is-enabled apparmor.service").stdout.strip() == "enabled"
+
+
+@pytest.mark.parametrize("program", CONFINED)
+def test_apparmor_confines_the_running_program(host: Any, running: None, program: str) -> None:
+    pids = host.check_output(f"pidof {program}").split()
+    assert {host.check_output(f"cat /proc/{pid}/attr/apparmor/current") for pid in pids} == {f"{program} (enforce)"}
+
+
+def test_apparmor_refused_nothing(host: Any, running: None) -> None:
+    assert host.run("journalctl --boot --quiet --no-pager --grep 'apparmor=\"DENIED\"'").stdout == ""
 
 
 def test_security_updates_come_by_themselves(host: Any) -> None:
