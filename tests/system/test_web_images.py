@@ -199,7 +199,7 @@ def test_the_page_tells_how_each_is_launched(client: FlaskClient) -> None:
     for words in ("az storage blob upload", "Launch it: Microsoft Azure", "Standard_B1ms", "page blob", "UDP 51820"):
         assert words in page
     korean = client.get("/images", headers={"Accept-Language": "ko"}).text
-    assert "시작하기: Microsoft Azure" in korean
+    assert "띄우기: Microsoft Azure" in korean
 
 
 def test_the_join_file_says_where_images_are(client: FlaskClient, shelf: Path, keys: Path) -> None:
