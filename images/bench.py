@@ -1,9 +1,13 @@
-"""`larva bench image`: what building costs cold and warm, how large the results are, how soon a machine answers."""
+"""`larva bench image`: what building costs cold and warm, how large the results are, how soon a machine answers.
+
+The peer is a disk of the same packages as Debian installs them, in the same format, booted the same way.
+"""
 
 import time
 
-from images import artifacts, bake
+from images import accelerator, artifacts, bake, login, plain
 from images.bake import Report
+from images.formats import qcow2_zstd
 from images.pipeline import Pipeline
 from images.stages import Cache
 from larva import codec, settings
@@ -14,6 +18,9 @@ COLD_BAR_S = 900.0
 """A cold `make demo` has 15 minutes; the tree is what it waits for."""
 SIZE_BAR_MB = 240.0
 """Of the full image as zstd qcow2, in megabytes of a million bytes."""
+LOGIN_BAR = 0.6
+"""Of what the plain disk takes from its power-on to the login prompt."""
+PEER = "plain Debian"
 
 
 def image(*, quick: bool) -> list[Result]:
@@ -46,6 +53,8 @@ def image(*, quick: bool) -> list[Result]:
         )
         for one in manifest.artifacts
     ]  # fmt: skip
+    if not quick:
+        results += _beside_plain(pipeline)
     blocks = sum(path.lstat().st_blocks for path in pipeline.make_tree().rglob("*"))
     results.append(Result(metric="tree on disk", unit="MiB", value=blocks * 512 / (1 << 20)))
     for record in pipeline.cache.records():
@@ -69,3 +78,23 @@ def _timed(pipeline: Pipeline, temperature: str, *, bar: float | None, whole: bo
         elapsed = time.monotonic() - started
         results.append(Result(metric=f"all artifacts, {temperature}", unit="s", value=elapsed))
     return results
+
+
+def _beside_plain(pipeline: Pipeline) -> list[Result]:
+    """Compress and boot the image and a plain Debian of the same packages, each once, one after the other."""
+    disk, peer = pipeline.make_disk(), plain.make_disk(pipeline)
+    tools_root = pipeline.cache.ensure(pipeline.tools) / "root"
+    fastest, sizes, logins = accelerator.best(), [], []
+    with pipeline.cache.scratch("plain") as scratch:
+        for name, one in (("ours", disk), ("plain", peer)):
+            compressed = scratch / f"{name}.qcow2"
+            qcow2_zstd.write(one, compressed, scratch / "log")
+            sizes.append(compressed.stat().st_size / 1e6)
+            logins.append(login.seconds(compressed, fastest, tools_root, epoch=pipeline.recipe.epoch, kind="qcow2"))
+    return [
+        Result(metric="compressed", unit="MB", value=sizes[0], peer=PEER, peer_value=sizes[1]),
+        Result(
+            metric=f"power-on to login ({fastest.name})", unit="s", value=logins[0], peer=PEER, peer_value=logins[1],
+            bar=LOGIN_BAR * logins[1],
+        ),
+    ]  # fmt: skip
