@@ -4,15 +4,17 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from cbstorage import keys, records
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import Monitors
 from cbstorage.connection_model import OutsideConnection
 from cbstorage.host import services
+from cbstorage.leading import identities
 from cbstorage.model import FILE_SYSTEM, SealedKeys, VolumePhase, VolumeSpecification
 from cladnet.etcd.store import Store, Versioned
-from larva.errors import LarvaError, NotFound, Unavailable
+from larva.errors import LarvaError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -128,16 +130,7 @@ class ConnectionKeeper:
 
     def _take_back(self, monitors: Monitors, pair: Pair, given: Versioned[SealedKeys]) -> None:
         volume, machine = pair
-        ended = []
-        for one in given.value.keys:
-            if not is_outside_entity(one.entity, volume, machine):
-                log.warning("%s is not taken back: %s names it", one.entity, given.key)
-                continue
-            try:
-                monitors.run("auth rm", entity=one.entity)
-            except NotFound:
-                log.debug("%s was gone already", one.entity)
-            ended.append(one.entity)
+        ended = identities.remove(monitors, given, partial(is_outside_entity, volume=volume, machine=machine))
         if ended:
             self._evict(monitors, ended)
         self._store.delete(given.key, revision=given.revision)

@@ -3,11 +3,13 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from cbstorage import keys
 from cbstorage.ceph import cephx, sealed_keys
 from cbstorage.ceph.monitor import Monitors
 from cbstorage.host import services
+from cbstorage.leading import identities
 from cbstorage.leading.volume_plan import Desired
 from cbstorage.model import FILE_SYSTEM, MountPhase, MountSpecification, SealedKeys, VolumeSpecification
 from cbstorage.view import View
@@ -63,17 +65,9 @@ class MountKeys:
             active: the metadata servers that are in charge.
             back: what was handed out, by host and volume.
         """
-        ended = []
+        ended: list[str] = []
         for (host, name), given in back.items():
-            for one in given.value.keys:
-                if not _is_mount_entity(one.entity, host, name):
-                    log.warning("%s is not taken back: %s names it", one.entity, given.key)
-                    continue
-                try:
-                    monitors.run("auth rm", entity=one.entity)
-                except NotFound:
-                    log.debug("%s was gone already", one.entity)
-                ended.append(one.entity)
+            ended += identities.remove(monitors, given, partial(_is_mount_entity, host=host, name=name))
         self._evict(ended, active)
         for (host, name), given in back.items():
             self._store.delete(given.key, revision=given.revision)
