@@ -1,5 +1,7 @@
 """The accounts of the console, for administrators: the list, and one account with what can be done to it."""
 
+from collections.abc import Callable
+
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -46,25 +48,14 @@ def show(user: str) -> str:
 @blueprint.post("/users/<user>/role")
 def change_role(user: str) -> Answer:
     """Give it another role."""
-    found = accounts.require(store(), user).value
-    try:
-        accounts.set_role(store(), found.name, *_role())
-    except LarvaError as error:
-        problem = problem_of(error)
-        return _show(found, role=problem), problem.status
-    return redirect(f"/users/{found.name}", 303)
+    return _done("role", user, lambda found: accounts.set_role(store(), found.name, *_role()))
 
 
 @blueprint.post("/users/<user>/password")
 def set_password(user: str) -> Answer:
     """Give it another password."""
-    found = accounts.require(store(), user).value
-    try:
-        accounts.set_password(store(), found.name, request.form.get("password", ""))
-    except LarvaError as error:
-        problem = problem_of(error)
-        return _show(found, password=problem), problem.status
-    return redirect(f"/users/{found.name}", 303)
+    password = request.form.get("password", "")
+    return _done("password", user, lambda found: accounts.set_password(store(), found.name, password))
 
 
 @blueprint.post("/users/<user>/sessions/end")
@@ -77,14 +68,7 @@ def end_sessions(user: str) -> AnyResponse:
 @blueprint.post("/users/<user>/disable")
 def disable(user: str) -> Answer:
     """Let nobody in to an account whose name was typed as confirmation."""
-    found = accounts.require(store(), user).value
-    try:
-        _confirmed(found)
-        accounts.disable(store(), found.name)
-    except LarvaError as error:
-        problem = problem_of(error)
-        return _show(found, disable=problem), problem.status
-    return redirect(f"/users/{found.name}", 303)
+    return _done("disable", user, lambda found: accounts.disable(store(), _confirmed(found)))
 
 
 @blueprint.post("/users/<user>/enable")
@@ -96,14 +80,22 @@ def enable(user: str) -> AnyResponse:
 @blueprint.post("/users/<user>/delete")
 def delete(user: str) -> Answer:
     """Delete an account whose name was typed as confirmation."""
+    return _done("delete", user, lambda found: accounts.delete(store(), _confirmed(found)), then="/users")
+
+
+def _done(form: str, user: str, change: Callable[[User], object], *, then: str | None = None) -> Answer:
+    """Change an account as one of its page's forms says; refused, the page comes back with why beside that form.
+
+    Args:
+        then: where it goes on; at the account's page without it.
+    """
     found = accounts.require(store(), user).value
     try:
-        _confirmed(found)
-        accounts.delete(store(), found.name)
+        change(found)
     except LarvaError as error:
         problem = problem_of(error)
-        return _show(found, delete=problem), problem.status
-    return redirect("/users", 303)
+        return _show(found, **{form: problem}), problem.status
+    return redirect(then or f"/users/{found.name}", 303)
 
 
 def _role() -> tuple[AccountRole, tuple[str, ...]]:
@@ -112,9 +104,11 @@ def _role() -> tuple[AccountRole, tuple[str, ...]]:
     return role, tuple(networks.find(store(), each).id for each in request.form.getlist("cladnets"))
 
 
-def _confirmed(user: User) -> None:
+def _confirmed(user: User) -> str:
+    """The account's name, where it was typed as confirmation."""
     if forms.field("confirm") != user.name:
         raise InvalidInput(text("delete.mismatch"), hint=text("delete.mismatch.hint", wanted=user.name))
+    return user.name
 
 
 def _list(*, typed: dict[str, str], cladnets: list[str], problem: Problem | None) -> str:
