@@ -224,7 +224,10 @@ def purge(api: Api, group: str, wanted: str) -> TrashView:
     """As trash.purge."""
     there = sorted(list_trash(api, group), key=lambda view: view.id != wanted)
     api.delete(place("cladnets", group, "volume-trash", wanted))
-    return next(view for view in there if wanted in (view.id, view.name))
+    found = next((view for view in there if wanted in (view.id, view.name)), None)
+    if found is None:
+        raise NotFound(f"{wanted} came into the trash a moment ago and is being destroyed: what it was is not known")
+    return found
 
 
 def wait_purged(api: Api, group: str, volume_id: str, *, timeout_s: float) -> None:
