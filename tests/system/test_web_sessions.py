@@ -148,6 +148,13 @@ def test_a_session_is_over_after_half_a_day(console_store: Store, app: Flask) ->
     assert item.key not in console_store.revisions(SESSIONS), "what is over is forgotten at the next login"
 
 
+def test_a_session_stands_at_a_console_whose_clock_is_behind(console_store: Store, app: Flask) -> None:
+    kim = browser(app, "kim")
+    (item,) = console_store.list(SESSIONS, Session).items
+    console_store.replace(item, replace(item.value, began_at=item.value.began_at + timedelta(seconds=30)))
+    assert inside(kim)
+
+
 def test_of_too_many_sessions_the_oldest_ends(
     console_store: Store, app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
