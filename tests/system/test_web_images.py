@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from flask.testing import FlaskClient
 
 from cladnet.etcd.store import Store
 from larva import sealed
-from web import access_tokens, accounts
+from web import access_tokens, accounts, downloads
 from web.app import create_app
 from web.roles import AccountRole
 
@@ -89,6 +90,25 @@ def test_a_file_is_sent_whole_or_in_parts(client: FlaskClient) -> None:
     assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
     head = client.head(path)
     assert (head.data, head.headers["Content-Length"]) == (b"", str(len(DISK)))
+
+
+def test_so_many_files_are_sent_at_once_and_the_next_is_told_to_wait(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after those that were not sent at all: a caller that wants nothing, or what is not there."""
+    monkeypatch.setattr(downloads, "_places", threading.BoundedSemaphore(2))
+    path = f"/v1/images/full/files/{QCOW2}"
+    etag = client.head(path).headers["ETag"]
+    for headers, status in (({"If-None-Match": etag}, 304), ({"Range": "bytes=900000-"}, 416)):
+        for _ in range(3):
+            assert client.get(path, headers=headers).status_code == status
+    one, two = (client.get(path, buffered=False) for _ in range(2))
+    refused = client.get(path)
+    assert (refused.status_code, refused.json["code"]) == (503, "unavailable")
+    assert "sending" in refused.json["detail"]
+    one.close()
+    assert client.get(path).data == DISK
+    two.close()
 
 
 @pytest.mark.parametrize("asked", ["bytes=300000-", "bytes=-0", "bytes=9-3", "chapters=1-2", "bytes=0-1,5-6"])
