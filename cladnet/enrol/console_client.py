@@ -4,13 +4,11 @@ import http.client
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
-from larva import codec
+from larva import codec, https
 from larva.errors import LarvaError, MalformedData, Refused, Unavailable
 
 TIMEOUT_S = 10.0
-DEFAULT_PORT = 443
 MAX_ANSWER_BYTES = 64 * 1024
 
 _LONGEST_WORDS = 1000
@@ -72,14 +70,11 @@ def post_verified(server: str, path: str, *, ca_pem: str, body: bytes) -> bytes:
 
 
 def _request(server: str, method: str, path: str, context: ssl.SSLContext, body: bytes | None) -> bytes:
-    parts = urlsplit(server)
-    connection = http.client.HTTPSConnection(
-        parts.hostname or "", parts.port or DEFAULT_PORT, timeout=TIMEOUT_S, context=context
-    )
+    headers = {"Content-Type": "application/json"} if body else {}
     try:
-        connection.request(method, path, body=body, headers={"Content-Type": "application/json"} if body else {})
-        response = connection.getresponse()
-        answer = response.read(MAX_ANSWER_BYTES + 1)
+        status, answer = https.exchange(
+            server, method, path, context, body=body, headers=headers, timeout_s=TIMEOUT_S, most_bytes=MAX_ANSWER_BYTES
+        )
     except ssl.SSLCertVerificationError as error:
         raise _untrusted(server, error) from error
     except (OSError, http.client.HTTPException) as error:
@@ -87,12 +82,8 @@ def _request(server: str, method: str, path: str, context: ssl.SSLContext, body:
             f"{server} does not answer: {str(error) or type(error).__name__}",
             hint="check the address, that the console runs there, and that its port is open",
         ) from error
-    finally:
-        connection.close()
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise MalformedData(f"{server}{path}: the answer is longer than {MAX_ANSWER_BYTES} bytes")
-    if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-        raise _refusal(f"{server}{path}", response.status, answer)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise _refusal(f"{server}{path}", status, answer)
     return answer
 
 

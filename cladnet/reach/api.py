@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 from cladnet.enrol.join_file import check_server
-from larva import codec, output
+from larva import codec, https, output
 from larva.errors import (
     Conflict,
     InvalidInput,
@@ -26,7 +26,6 @@ T = TypeVar("T")
 
 PREFIX = "/v1"
 TIMEOUT_S = 60.0
-DEFAULT_PORT = 443
 MOST_ANSWER_BYTES = 64 << 20
 MOST_TOKEN_BYTES = 4096
 
@@ -114,17 +113,14 @@ class Api:
         return codec.decode(answer, wanted, source=f"{self.server}{PREFIX}{path}")
 
     def _request(self, method: str, path: str, body: Mapping[str, object] | None) -> bytes:
-        parts = urlsplit(self.server)
-        connection = http.client.HTTPSConnection(
-            parts.hostname or "", parts.port or DEFAULT_PORT, timeout=TIMEOUT_S, context=self._context
-        )
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
-            connection.request(method, path, body=codec.encode(body) if body is not None else None, headers=headers)
-            response = connection.getresponse()
-            answer = response.read(MOST_ANSWER_BYTES + 1)
+            status, answer = https.exchange(
+                self.server, method, path, self._context, body=codec.encode(body) if body is not None else None,
+                headers=headers, timeout_s=TIMEOUT_S, most_bytes=MOST_ANSWER_BYTES,
+            )  # fmt: skip
         except ssl.SSLCertVerificationError as error:
             raise Refused(
                 f"{self.server} cannot prove who it is: {error.verify_message}",
@@ -140,12 +136,8 @@ class Api:
                 f"{self.server} does not answer: {str(error) or type(error).__name__}",
                 hint="check the address, that the console runs there, and that its port is open",
             ) from error
-        finally:
-            connection.close()
-        if len(answer) > MOST_ANSWER_BYTES:
-            raise MalformedData(f"{self.server}{path}: the answer is longer than {MOST_ANSWER_BYTES} bytes")
-        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            raise refusal(response.status, answer, source=self.server)
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            raise refusal(status, answer, source=self.server)
         return answer
 
 
