@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from cladnet.etcd.store import Store
 from cladnet.reach.api import Api, read_token
@@ -21,6 +22,8 @@ Table = Mapping[Callable[..., Any], Callable[..., Any]]
 
 _MARK = "reaches_through_api"
 _META = "larva.reach"
+_TYPED = "typed"
+"""Set where an option of the API was typed, without which --server is missed: the environment may hold them for all."""
 
 
 class System(Protocol):
@@ -94,7 +97,7 @@ def not_through_api(what: str) -> InvalidInput:
 def _reached(table: Table, told: Mapping[str, Any]) -> Iterator[System]:
     server, token_file, ca = (told.get(name) for name in ("server", "token_file", "ca"))
     if server is None:
-        if token_file is not None or ca is not None:
+        if told.get(_TYPED):
             raise InvalidInput("--token-file and --ca are of the API", hint="give --server https://ADDRESS:PORT, too")
         with Store.of_this_host() as store:
             yield OverEtcd(store)
@@ -126,8 +129,12 @@ def _options(callback: Callable[..., None], *, hidden: bool) -> Iterator[Callabl
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    if value is not None:
-        context.meta.setdefault(_META, {})[parameter.name] = value
+    if value is None:
+        return
+    told = context.meta.setdefault(_META, {})
+    told[parameter.name] = value
+    if parameter.name != "server" and context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE:
+        told[_TYPED] = True
 
 
 def _refuse(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
