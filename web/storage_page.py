@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from cbstorage.host import local
 from cbstorage.model import ClusterState, Health, HostDaemons
 from cbstorage.wanted import cluster, health_words, osds, volumes
 from cbstorage.wanted.cluster import ClusterView
@@ -125,6 +126,8 @@ def _hosts(
 ) -> tuple[StorageHost, ...]:  # fmt: skip
     told: dict[str, HostDaemons] = {host.host: host for host in view.hosts}
     wanted = view.specification
+    active = view.state.active_mds if view.state else ()
+    servers = tuple(name for name in wanted.mds_hosts if local.mds_name(name) in active)
     names = {*told, *wanted.mon_hosts, *wanted.mgr_hosts, *wanted.mds_hosts, *(osd.host for osd in every_osd)} - {""}
     return tuple(
         StorageHost(
@@ -133,7 +136,7 @@ def _hosts(
             address=known[name].address if name in known else None,
             monitor=_in_quorum(view, name),
             manager=_duty(name, wanted.mgr_hosts, (view.state.manager,) if view.state else ()),
-            metadata_server=_duty(name, wanted.mds_hosts, view.state.active_mds if view.state else ()),
+            metadata_server=_duty(name, wanted.mds_hosts, servers),
             osds=tuple(OsdLine(osd=osd, words=osd.words) for osd in every_osd if osd.host == name),
             problem=told[name].problem if name in told else "",
         )

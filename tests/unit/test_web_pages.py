@@ -47,8 +47,8 @@ def a_host(name: str, state: HostState | None = HostState.ACTIVE, problem: str =
 def a_cluster(*checks: HealthCheck, osds: tuple[OsdState, ...] = ()) -> ClusterView:
     state = ClusterState(
         health=Health.WARNING if checks else Health.OK, checks=checks, quorum=("a", "b"), monitors=("a", "b", "c"),
-        manager="a", active_mds=("b",), standby_mds=("a",), osds=osds, total_bytes=100, used_bytes=40, clean=True,
-        observed_at=NOW, room_bytes=30,
+        manager="a", active_mds=("mds-b",), standby_mds=("mds-a",), osds=osds, total_bytes=100, used_bytes=40,
+        clean=True, observed_at=NOW, room_bytes=30,
     )  # fmt: skip
     specification = ClusterSpecification(
         group="shop-1", fsid="6f1c1d5e-6e5b-4a0e-8f2c-3f4f6a9b1c2d", cidr=SHOP.cidr, mon_hosts=("a", "b", "c"),
