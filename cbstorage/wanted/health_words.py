@@ -112,6 +112,9 @@ TABLE: Mapping[str, Words] = {
         remedy="ceph osd unset FLAG, when it is done.",
     ),
     "OSD_BACKFILLFULL": Words(cause="An OSD is too full to take copies.", remedy=_SPACE),
+    "OSD_DATACENTER_DOWN": Words(
+        cause="Every OSD of a zone is missing.", remedy=f"Nothing here, if the zone has trouble. {_PATH}"
+    ),
     "OSD_DOWN": Words(
         cause="OSDs are missing; their data is served from the other copies.",
         remedy=f"Bring their hosts back. {_PATH}",

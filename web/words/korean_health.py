@@ -88,6 +88,9 @@ TABLE: Mapping[str, Words] = {
         remedy="끝나면 ceph osd unset FLAG를 실행하세요.",
     ),
     "OSD_BACKFILLFULL": Words(cause="OSD가 너무 차서 사본을 받을 수 없습니다.", remedy=_SPACE),
+    "OSD_DATACENTER_DOWN": Words(
+        cause="한 존의 모든 OSD가 빠졌습니다.", remedy=f"존의 장애라면 여기서 할 일이 없습니다. {_PATH}"
+    ),
     "OSD_DOWN": Words(
         cause="OSD가 빠졌습니다. 데이터는 다른 사본에서 제공됩니다.", remedy=f"그 호스트를 되살리세요. {_PATH}"
     ),
