@@ -9,7 +9,7 @@ from flask import g, request
 from cladnet.etcd.store import Condition, Delete, Operation, Put, Store
 from larva import codec
 from larva.errors import LarvaError
-from web import audit
+from web import actions, audit
 from web.audit import Change, Doing
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class RecordedStore(Store):
 
 def begin(store: Store, user: str) -> None:
     """Have everything recorded that this request changes."""
-    action = (request.endpoint or "").removeprefix("api.").removeprefix("pages.")
+    action = actions.named(request.endpoint or "")
     doing = Doing(
         user=user, address=request.remote_addr or "?", action=action, method=request.method, path=request.path
     )

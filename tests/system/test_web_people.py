@@ -214,13 +214,13 @@ def test_the_log_tells_who_changed_what_and_how_it_was(admin: FlaskClient, conso
     admin.post("/users/viewer/role", data={"role": "operator"})
     admin.post("/users/tenant/disable", data={"confirm": "tenant"})
     page = admin.get("/audit").text
-    assert page.index("users.disable") < page.index("users.change_role")
+    assert page.index("accounts.disable") < page.index("accounts.change_role")
     assert "<del>viewer</del> → <ins>operator</ins>" in page
-    filtered = admin.get("/audit?user=admin&action=users.change").text
-    assert ("users.change_role" in filtered, "users.disable" in filtered) == (True, False)
-    assert "users.disable" not in admin.get("/audit?user=viewer").text
-    assert "users.disable" not in admin.get("/audit?until=2020-01-01").text
-    assert "users.disable" in admin.get("/audit?since=2020-01-01").text
+    filtered = admin.get("/audit?user=admin&action=accounts.change").text
+    assert ("accounts.change_role" in filtered, "accounts.disable" in filtered) == (True, False)
+    assert "accounts.disable" not in admin.get("/audit?user=viewer").text
+    assert "accounts.disable" not in admin.get("/audit?until=2020-01-01").text
+    assert "accounts.disable" in admin.get("/audit?since=2020-01-01").text
     refused = admin.get("/audit?since=yesterday&user=kim")
     assert (refused.status_code, "yesterday" in refused.text, 'value="kim"' in refused.text) == (422, True, True)
 
@@ -231,7 +231,7 @@ def test_the_log_is_read_page_by_page(
     monkeypatch.setattr("web.pages.audit.AT_ONCE", 2)
     for number in range(5):
         admin.post("/users", data={"name": f"kim-{number}", "password": PASSWORD, "role": "viewer"})
-    seen, path = [], "/audit?action=users.create"
+    seen, path = [], "/audit?action=accounts.create"
     while path:
         page = admin.get(path).text
         seen += re.findall(r"larva/user/(kim-\d)", page)

@@ -94,7 +94,7 @@ WORDS = {
     "audit.caption": "Changes, the newest first",
     "audit.who": "Who",
     "audit.what": "What",
-    "audit.what.help": "The beginning of it, as volumes. or users.create",
+    "audit.what.help": "The beginning of it, as volumes. or accounts.create",
     "audit.since": "From day (UTC)",
     "audit.until": "To day (UTC)",
     "audit.show": "Show",

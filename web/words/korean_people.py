@@ -95,7 +95,7 @@ WORDS = {
     "audit.caption": "변경 내역, 최근 것부터",
     "audit.who": "누가",
     "audit.what": "무엇을",
-    "audit.what.help": "앞부분을 적습니다. 예: volumes. 또는 users.create",
+    "audit.what.help": "앞부분을 적습니다. 예: volumes. 또는 accounts.create",
     "audit.since": "시작일 (UTC)",
     "audit.until": "종료일 (UTC)",
     "audit.show": "보기",
