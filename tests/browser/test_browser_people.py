@@ -97,9 +97,9 @@ def test_an_account_lives_and_ends(page: Page, console_url: str, console_store: 
     expect(page.get_by_role("heading", name="Users")).to_be_visible(timeout=SLOW_MS)
     assert accounts.find(console_store, "kim") is None
     page.get_by_role("link", name="Audit log").click()
-    expect(page.get_by_role("region", name="Changes")).to_contain_text("users.delete", timeout=SLOW_MS)
+    expect(page.get_by_role("region", name="Changes")).to_contain_text("accounts.delete", timeout=SLOW_MS)
     page.get_by_label("Who").fill("kim")
     page.get_by_role("button", name="Show").click()
     changes = page.get_by_role("region", name="Changes")
     expect(changes).to_contain_text("tokens.revoke", timeout=SLOW_MS)
-    expect(changes).not_to_contain_text("users.delete")
+    expect(changes).not_to_contain_text("accounts.delete")
