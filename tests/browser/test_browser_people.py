@@ -101,5 +101,5 @@ def test_an_account_lives_and_ends(page: Page, console_url: str, console_store: 
     page.get_by_label("Who").fill("kim")
     page.get_by_role("button", name="Show").click()
     changes = page.get_by_role("region", name="Changes")
-    expect(changes).to_contain_text("tokens.revoke", timeout=SLOW_MS)
+    expect(changes).to_contain_text("accounts.revoke_token", timeout=SLOW_MS)
     expect(changes).not_to_contain_text("accounts.delete")

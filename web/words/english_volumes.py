@@ -66,6 +66,7 @@ WORDS = {
     "volume.copies": "Copies",
     "volume.copies.needed": "{copies}; for writes {needed} have to be there",
     "volume.measured": "Distances measured",
+    "volume.measured.anew": "Measure them anew",
     "volume.measured.never": "never: figures are guesses until a status test has run",
     "volume.delete.lost": (
         "It goes into the trash for seven days with {used} of data and its snapshots "

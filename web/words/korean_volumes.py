@@ -65,6 +65,7 @@ WORDS = {
     "volume.copies": "사본",
     "volume.copies.needed": "{copies}개; 쓰려면 {needed}개가 있어야 함",
     "volume.measured": "거리를 잰 시각",
+    "volume.measured.anew": "다시 재기",
     "volume.measured.never": "없음: 상태 시험 전까지는 추정값",
     "volume.delete.lost": "데이터 {used}, 스냅샷 {snapshots}개와 함께 7일 동안 휴지통에 있다가 파기됩니다.",
     "volume.delete.mounted": "마운트한 호스트: {hosts}.",
